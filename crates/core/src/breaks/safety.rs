@@ -1,0 +1,220 @@
+//! The retry-safety table: certainty × method × key, and nothing else.
+//!
+//! | how far the attempt got | safe methods, PUT, DELETE | others | others with a key or declared idempotent |
+//! |---|---|---|---|
+//! | not sent | again, free | again, free | again, free |
+//! | refused by the peer | again | again, unless switched off | again |
+//! | maybe processed | retry | outcome unknown | retry |
+//! | turned away (429, 503 with `Retry-After`) | after the hint | only when declared | after the hint |
+//! | reply started | resume or fail loudly | fail loudly | fail loudly |
+//!
+//! The methods are those that RFC 9110 (section 9.2.2) defines as idempotent. An `Idempotency-Key` or a route's
+//! `idempotent = true` widens them; nothing else does.
+
+use super::{Break, BreakKind, Certainty, Phase};
+
+/// How far an attempt got, as far as sending its request again is concerned: the rows of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Situation {
+    /// Nothing was sent.
+    NotSent,
+    /// The peer says that it did nothing.
+    Refused,
+    /// Sent, and the outcome is unknown.
+    MaybeProcessed,
+    /// The peer answered that we should come back later.
+    TurnedAway,
+    /// The head of an answer has been delivered.
+    ReplyStarted,
+}
+
+/// What may be done twice: the columns of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Repetition {
+    /// The method itself is idempotent: GET, HEAD, OPTIONS, TRACE, PUT, DELETE.
+    Idempotent,
+    /// The method isn't, and nobody says that this request is.
+    Unsafe,
+    /// The method isn't, but the request carries a key or its route is declared idempotent.
+    Declared,
+}
+
+impl Repetition {
+    /// Derives it from what the request says.
+    #[must_use]
+    pub fn of(method: &str, has_idempotency_key: bool, declared_idempotent: bool) -> Self {
+        match method {
+            "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" => Self::Idempotent,
+            _ if has_idempotency_key || declared_idempotent => Self::Declared,
+            _ => Self::Unsafe,
+        }
+    }
+
+    /// Whether doing it twice is as good as once.
+    #[must_use]
+    pub const fn is_idempotent(self) -> bool {
+        !matches!(self, Self::Unsafe)
+    }
+}
+
+/// What the table says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Send it again; it isn't even a retry, since nothing was sent.
+    AgainFree,
+    /// Send it again; the peer has worked for its refusal, so it is charged.
+    Again,
+    /// Retry within the budget.
+    Retry,
+    /// Retry within the budget, not before the peer's hint.
+    RetryAfterHint,
+    /// Don't: it may have been done. The application is told so.
+    OutcomeUnknown,
+    /// Don't: the peer turned it away, and only a declared route may press on.
+    TurnedAway,
+    /// Continue the broken answer, if that is provably right; else fail loudly.
+    Resume,
+    /// The answer can't be repaired: end it so that the application notices.
+    FailLoudly,
+}
+
+/// The row of the table in which `what` belongs.
+#[must_use]
+pub const fn situation(what: &Break) -> Situation {
+    match (what.kind, what.kind.phase(), what.certainty) {
+        (BreakKind::Throttled, _, _) => Situation::TurnedAway,
+        (_, Phase::Body, _) | (_, _, Certainty::Processed) => Situation::ReplyStarted,
+        (_, _, Certainty::NotSent) => Situation::NotSent,
+        (_, _, Certainty::Refused) => Situation::Refused,
+        (_, _, Certainty::MaybeProcessed) => Situation::MaybeProcessed,
+    }
+}
+
+/// The table.
+///
+/// `repeat_refused`: whether a request that isn't idempotent may be repeated when the peer says that it did
+/// nothing (RFC 9113, section 8.7, allows it to clients; RFC 9110 is silent for proxies, so it can be switched
+/// off).
+#[must_use]
+pub const fn verdict(
+    situation: Situation,
+    repetition: Repetition,
+    repeat_refused: bool,
+) -> Verdict {
+    use Repetition::{Declared, Idempotent, Unsafe};
+    match (situation, repetition) {
+        (Situation::NotSent, Idempotent | Unsafe | Declared) => Verdict::AgainFree,
+        (Situation::Refused, Idempotent | Declared) => Verdict::Again,
+        (Situation::Refused, Unsafe) if repeat_refused => Verdict::Again,
+        (Situation::Refused, Unsafe) => Verdict::TurnedAway,
+        (Situation::MaybeProcessed, Idempotent | Declared) => Verdict::Retry,
+        (Situation::MaybeProcessed, Unsafe) => Verdict::OutcomeUnknown,
+        (Situation::TurnedAway, Idempotent | Declared) => Verdict::RetryAfterHint,
+        (Situation::TurnedAway, Unsafe) => Verdict::TurnedAway,
+        (Situation::ReplyStarted, Idempotent) => Verdict::Resume,
+        (Situation::ReplyStarted, Unsafe | Declared) => Verdict::FailLoudly,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Repetition::{Declared, Idempotent, Unsafe};
+
+    fn check(row: Situation, expected: [(Repetition, Verdict); 3]) {
+        for (column, wanted) in expected {
+            assert_eq!(verdict(row, column, true), wanted, "{row:?} × {column:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_sent_goes_again_whatever_it_is() {
+        let again = Verdict::AgainFree;
+        check(Situation::NotSent, [(Idempotent, again), (Unsafe, again), (Declared, again)]);
+    }
+
+    #[test]
+    fn what_was_refused_goes_again_and_is_charged() {
+        let again = Verdict::Again;
+        check(Situation::Refused, [(Idempotent, again), (Unsafe, again), (Declared, again)]);
+    }
+
+    #[test]
+    fn repeating_refused_writes_can_be_switched_off_for_unsafe_requests_only() {
+        assert_eq!(verdict(Situation::Refused, Unsafe, false), Verdict::TurnedAway);
+        assert_eq!(verdict(Situation::Refused, Idempotent, false), Verdict::Again);
+        assert_eq!(verdict(Situation::Refused, Declared, false), Verdict::Again);
+    }
+
+    #[test]
+    fn what_may_have_been_done_is_repeated_only_where_that_is_as_good_as_once() {
+        let (retry, unknown) = (Verdict::Retry, Verdict::OutcomeUnknown);
+        check(
+            Situation::MaybeProcessed,
+            [(Idempotent, retry), (Unsafe, unknown), (Declared, retry)],
+        );
+    }
+
+    #[test]
+    fn what_was_turned_away_waits_for_the_hint_or_is_answered() {
+        let later = Verdict::RetryAfterHint;
+        check(
+            Situation::TurnedAway,
+            [(Idempotent, later), (Unsafe, Verdict::TurnedAway), (Declared, later)],
+        );
+    }
+
+    #[test]
+    fn a_started_reply_is_resumed_or_fails_loudly_and_never_starts_again() {
+        let loud = Verdict::FailLoudly;
+        check(
+            Situation::ReplyStarted,
+            [(Idempotent, Verdict::Resume), (Unsafe, loud), (Declared, loud)],
+        );
+    }
+
+    #[test]
+    fn the_idempotent_methods_are_those_of_rfc_9110() {
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"] {
+            assert_eq!(Repetition::of(method, false, false), Idempotent, "{method}");
+        }
+        for method in ["POST", "PATCH", "CONNECT", "LOCK", "get"] {
+            assert_eq!(Repetition::of(method, false, false), Unsafe, "{method}");
+            assert_eq!(Repetition::of(method, true, false), Declared, "{method}");
+            assert_eq!(Repetition::of(method, false, true), Declared, "{method}");
+        }
+    }
+
+    #[test]
+    fn breaks_find_their_row() {
+        let row = |kind, certainty| situation(&Break::new(kind, certainty));
+        assert_eq!(row(BreakKind::ConnectRefused, Certainty::NotSent), Situation::NotSent);
+        assert_eq!(row(BreakKind::ClosedWhileIdle, Certainty::NotSent), Situation::NotSent);
+        assert_eq!(
+            row(BreakKind::ClosedWhileIdle, Certainty::MaybeProcessed),
+            Situation::MaybeProcessed
+        );
+        assert_eq!(row(BreakKind::StreamRefused, Certainty::Refused), Situation::Refused);
+        assert_eq!(row(BreakKind::Throttled, Certainty::Refused), Situation::TurnedAway);
+        assert_eq!(row(BreakKind::BodyReset, Certainty::Processed), Situation::ReplyStarted);
+        assert_eq!(
+            row(BreakKind::ServerError, Certainty::MaybeProcessed),
+            Situation::MaybeProcessed
+        );
+    }
+
+    #[test]
+    fn answers_are_read_as_breaks() {
+        let read = |status, hint| Break::of_status(status, hint, &super::super::StatusSet::DEFAULT);
+        let hint = Some(core::time::Duration::from_secs(2));
+        assert_eq!(read(200, None), None);
+        assert_eq!(read(404, hint), None);
+        assert_eq!(read(429, None).map(|b| b.kind), Some(BreakKind::Throttled));
+        assert_eq!(read(503, None).map(|b| b.kind), Some(BreakKind::ServerError));
+        assert_eq!(
+            read(503, hint).map(|b| (b.kind, b.retry_after)),
+            Some((BreakKind::Throttled, hint))
+        );
+        assert_eq!(read(425, None).map(|b| b.certainty), Some(Certainty::Refused));
+    }
+}

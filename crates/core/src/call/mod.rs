@@ -1,0 +1,1 @@
+//! One call: what the application asked for, once.

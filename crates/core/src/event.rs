@@ -1,0 +1,270 @@
+//! Facts worth recording, in the past tense, each with its reason.
+//!
+//! Everything that can be asked why (log, metrics, dashboard, `explain`, tests) reads this one stream. Events are
+//! small and `Copy`; names are looked up by whoever writes them down.
+
+use core::time::Duration;
+
+use crate::breaks::{Break, BreakKind, Certainty};
+use crate::time::Timestamp;
+use crate::upstream::EndpointId;
+
+/// Which attempt of a call, counted from 1. Free repeats of what was never sent count too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AttemptId(pub u8);
+
+/// Why an attempt was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttemptReason {
+    /// It is the first.
+    First,
+    /// The last one broke, and this goes to the same endpoint.
+    Retry,
+    /// The last one broke, and this goes to another endpoint.
+    Failover,
+}
+
+/// Why nothing more was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StopReason {
+    /// The request may have been carried out, and doing it twice isn't as good as once.
+    OutcomeUnknown,
+    /// The peer turned it away, and the request isn't declared idempotent.
+    NotDeclared,
+    /// The request's body can't be sent again.
+    Unrepeatable,
+    /// Every attempt that the policy allows was made.
+    AttemptsUsed,
+    /// The budget for extra attempts is empty.
+    BudgetEmpty,
+    /// The retry would start after the call's deadline.
+    DeadlineTooClose,
+    /// The call's deadline passed.
+    DeadlinePassed,
+    /// No endpoint may be asked now.
+    NoEndpoint,
+    /// An answer was already on its way to the application.
+    ReplyStarted,
+    /// The breaker's mode is to stop retries, and it is open.
+    BreakerOpen,
+}
+
+impl StopReason {
+    /// A stable name for records and metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::OutcomeUnknown => "outcome-unknown",
+            Self::NotDeclared => "not-declared-idempotent",
+            Self::Unrepeatable => "body-unrepeatable",
+            Self::AttemptsUsed => "attempts-used",
+            Self::BudgetEmpty => "budget-empty",
+            Self::DeadlineTooClose => "deadline-too-close",
+            Self::DeadlinePassed => "deadline-passed",
+            Self::NoEndpoint => "no-endpoint",
+            Self::ReplyStarted => "reply-started",
+            Self::BreakerOpen => "breaker-open",
+        }
+    }
+}
+
+/// What made a breaker open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OpenCause {
+    /// So many failures in a row.
+    Consecutive,
+    /// The share of failures in the window.
+    FailureRatio,
+    /// The share of slow calls in the window.
+    SlowRatio,
+    /// A probe failed while half-open.
+    ProbeFailed,
+    /// An operator said so.
+    Forced,
+}
+
+/// Why an endpoint was taken out of balancing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EjectCause {
+    /// Its success rate is far below that of its peers.
+    SuccessRate,
+    /// Its share of failures is above the fixed limit.
+    FailureShare,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Saved {
+    /// The first attempt was enough: nothing had to be saved.
+    NotNeeded,
+    /// A retry on the same endpoint.
+    ByRetry,
+    /// An attempt elsewhere.
+    ByFailover,
+}
+
+/// One fact. The first group is about one call, the second about an upstream's endpoints.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event {
+    /// A call began.
+    CallStarted,
+    /// An attempt was sent out.
+    AttemptStarted {
+        /// Which.
+        attempt: AttemptId,
+        /// Where to.
+        endpoint: EndpointId,
+        /// Why.
+        reason: AttemptReason,
+    },
+    /// An attempt got an answer that is worth delivering.
+    AttemptSucceeded {
+        /// Which.
+        attempt: AttemptId,
+        /// Where.
+        endpoint: EndpointId,
+        /// The status of the answer.
+        status: u16,
+        /// From its start to the head of the answer.
+        took: Duration,
+    },
+    /// An attempt broke.
+    AttemptFailed {
+        /// Which.
+        attempt: AttemptId,
+        /// Where.
+        endpoint: EndpointId,
+        /// What broke.
+        what: Break,
+        /// From its start to the break.
+        took: Duration,
+    },
+    /// A retry was put off until a time.
+    RetryScheduled {
+        /// How long from now.
+        delay: Duration,
+        /// Whether the peer's hint decided, not our own backoff.
+        hinted: bool,
+    },
+    /// Nothing more was tried, although the last attempt broke.
+    RetryRefused {
+        /// Why.
+        reason: StopReason,
+    },
+    /// The body of the request can't be sent again.
+    BodyUnrepeatable,
+    /// An answer went to the application.
+    CallDelivered {
+        /// Its status.
+        status: u16,
+        /// How many attempts were made.
+        attempts: u8,
+        /// What saved it.
+        saved: Saved,
+        /// From the call's start to the head of the answer.
+        took: Duration,
+        /// Whether the answer is a broken attempt's own, the last real one, since nothing better came.
+        as_is: bool,
+    },
+    /// The call ended without an answer of the upstream.
+    CallFailed {
+        /// What broke last.
+        kind: BreakKind,
+        /// How far the request may have got: the worst of all attempts.
+        certainty: Certainty,
+        /// How many attempts were made.
+        attempts: u8,
+        /// From the call's start.
+        took: Duration,
+    },
+    /// The body of a delivered answer broke.
+    BodyFailed {
+        /// Where it came from.
+        endpoint: EndpointId,
+        /// What broke.
+        kind: BreakKind,
+    },
+    /// A breaker opened.
+    BreakerOpened {
+        /// Whose.
+        endpoint: EndpointId,
+        /// Why.
+        cause: OpenCause,
+        /// For how long.
+        open_for: Duration,
+    },
+    /// A breaker began to let probes through.
+    BreakerHalfOpened {
+        /// Whose.
+        endpoint: EndpointId,
+    },
+    /// A breaker closed.
+    BreakerClosed {
+        /// Whose.
+        endpoint: EndpointId,
+    },
+    /// An endpoint was taken out of balancing by what was observed.
+    EndpointEjected {
+        /// Which.
+        endpoint: EndpointId,
+        /// Why.
+        cause: EjectCause,
+        /// For how long.
+        ejected_for: Duration,
+    },
+    /// An ejected endpoint came back.
+    EndpointReturned {
+        /// Which.
+        endpoint: EndpointId,
+    },
+    /// Active checks found an endpoint unhealthy.
+    EndpointUnhealthy {
+        /// Which.
+        endpoint: EndpointId,
+    },
+    /// Active checks found an endpoint healthy again.
+    EndpointHealthy {
+        /// Which.
+        endpoint: EndpointId,
+    },
+    /// An endpoint asked to be left alone.
+    EndpointThrottled {
+        /// Which.
+        endpoint: EndpointId,
+        /// Until when nothing is sent there while others exist.
+        until: Timestamp,
+    },
+    /// No endpoint was usable, and one was asked all the same, as the settings say.
+    FailedOpen {
+        /// Which was asked.
+        endpoint: EndpointId,
+    },
+}
+
+impl Event {
+    /// A stable name for records, metrics and the census.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::CallStarted => "call-started",
+            Self::AttemptStarted { .. } => "attempt-started",
+            Self::AttemptSucceeded { .. } => "attempt-succeeded",
+            Self::AttemptFailed { .. } => "attempt-failed",
+            Self::RetryScheduled { .. } => "retry-scheduled",
+            Self::RetryRefused { .. } => "retry-refused",
+            Self::BodyUnrepeatable => "body-unrepeatable",
+            Self::CallDelivered { .. } => "call-delivered",
+            Self::CallFailed { .. } => "call-failed",
+            Self::BodyFailed { .. } => "body-failed",
+            Self::BreakerOpened { .. } => "breaker-opened",
+            Self::BreakerHalfOpened { .. } => "breaker-half-opened",
+            Self::BreakerClosed { .. } => "breaker-closed",
+            Self::EndpointEjected { .. } => "endpoint-ejected",
+            Self::EndpointReturned { .. } => "endpoint-returned",
+            Self::EndpointUnhealthy { .. } => "endpoint-unhealthy",
+            Self::EndpointHealthy { .. } => "endpoint-healthy",
+            Self::EndpointThrottled { .. } => "endpoint-throttled",
+            Self::FailedOpen { .. } => "failed-open",
+        }
+    }
+}
