@@ -1,1 +1,5 @@
-//! Placeholder.
+//! What the user wrote, read into checked settings.
+
+pub mod settings;
+
+pub use settings::Settings;

@@ -35,6 +35,7 @@ pub mod time;
 pub mod upstream;
 
 pub use breaks::{Break, BreakKind, Certainty, Phase};
+pub use call::{Action, Call, CallFacts, CallPolicy, Ctx, Deadline};
 
 pub use chance::Chance;
 pub use check::{Checked, Problem};

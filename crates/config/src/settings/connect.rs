@@ -1,0 +1,94 @@
+//! How connections to an upstream's endpoints are made and kept.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How connections are made, secured, watched and kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectSettings {
+    /// Name resolution, TCP and TLS together, per connection. 10 ms to 5 min, default 3 s.
+    pub connect_timeout: Duration,
+    /// Delay between the starts of attempts at the addresses of one name (RFC 8305). 10 ms to 2 s, default 250 ms.
+    pub race_delay: Duration,
+    /// TCP keep-alive: first probe after this much silence, and between probes. `None` switches it off. Default 15 s.
+    pub tcp_keepalive: Option<Duration>,
+    /// TCP_USER_TIMEOUT: sent data unacknowledged for so long ends the connection. Default 30 s; `None`: the system's.
+    pub tcp_user_timeout: Option<Duration>,
+    /// Whether and how HTTP/2 is spoken.
+    pub http2: Http2,
+    /// TLS, for https endpoints.
+    pub tls: TlsSettings,
+    /// Kept connections.
+    pub pool: PoolSettings,
+}
+
+impl Default for ConnectSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            race_delay: Duration::from_millis(250),
+            tcp_keepalive: Some(Duration::from_secs(15)),
+            tcp_user_timeout: Some(Duration::from_secs(30)),
+            http2: Http2::Auto,
+            tls: TlsSettings::default(),
+            pool: PoolSettings::default(),
+        }
+    }
+}
+
+/// Whether and how HTTP/2 is spoken to endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Http2 {
+    /// Over TLS if ALPN agrees on it; never in the clear. Default.
+    Auto,
+    /// Always: by ALPN alone over TLS, by prior knowledge in the clear.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// TLS towards endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// PEM file of the authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Certificate and key to present.
+    pub client: Option<CertificateFiles>,
+    /// Name to ask for and to verify, instead of the endpoint's host.
+    pub server_name: Option<String>,
+    /// Accept any certificate. Anyone on the path can then read and change everything.
+    pub danger_accept_any_certificate: bool,
+}
+
+/// A certificate chain and its key, PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain, leaf first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Kept connections, per endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// Idle connections that are kept, all cores together. 0 to 100,000, default 256.
+    pub max_idle: u32,
+    /// How long an idle one is kept. Default 50 s: below the 60 s that many servers and balancers close at.
+    pub idle_timeout: Duration,
+    /// Connections in all, in use and idle. 1 to 100,000, default 1,024; beyond it a call breaks with `limit-reached`.
+    pub max_connections: u32,
+    /// How old a connection may grow before it is used no more, − 10 % jitter. Default 10 min.
+    pub max_age: Duration,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            max_idle: 256,
+            idle_timeout: Duration::from_secs(50),
+            max_connections: 1024,
+            max_age: Duration::from_secs(600),
+        }
+    }
+}

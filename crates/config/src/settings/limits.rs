@@ -1,0 +1,42 @@
+//! What bounds the applications' side, so that no client can exhaust the proxy.
+
+use std::time::Duration;
+
+/// Bounds of the applications' side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's head (request line and fields); 431 beyond. 1 KiB to 1 MiB, default 64 KiB.
+    pub head_bytes: usize,
+    /// Fields in a request's head; 431 beyond. 1 to 1,000, default 100.
+    pub header_count: usize,
+    /// Bytes of a request's body; 413 beyond. Default none.
+    pub body_bytes: Option<u64>,
+    /// From a request's first byte to the end of its head; 408 and close beyond. Default 10 s.
+    pub head_timeout: Duration,
+    /// How long a connection may be quiet between requests. Default 75 s.
+    pub idle_timeout: Duration,
+    /// Connections of applications at a time. 1 to 1,000,000, default 10,000.
+    pub connections: usize,
+    /// Bytes of request bodies kept for replay, all calls together. Default 256 MiB.
+    pub replay_bytes_total: usize,
+    /// Bytes of an upstream's answer head. Default 64 KiB.
+    pub answer_head_bytes: usize,
+    /// Streams at a time on one HTTP/2 connection. Default 100.
+    pub http2_streams: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 64 * 1024,
+            header_count: 100,
+            body_bytes: None,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            connections: 10_000,
+            replay_bytes_total: 256 * 1024 * 1024,
+            answer_head_bytes: 64 * 1024,
+            http2_streams: 100,
+        }
+    }
+}

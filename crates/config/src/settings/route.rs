@@ -1,0 +1,75 @@
+//! Which requests go where, and under which policy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::{CallPolicy, Checked};
+
+/// Requests that match go to one upstream, under one policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// What it is called in records. Unique.
+    pub name: String,
+    /// Which requests.
+    pub matcher: Matcher,
+    /// Place of the upstream in [`super::Settings::upstreams`].
+    pub upstream: usize,
+    /// The policy for its calls.
+    pub policy: Arc<Checked<CallPolicy>>,
+    /// Bytes of a request's body that are kept for replay; 0 to 64 MiB, default 1 MiB.
+    pub replay_bytes: usize,
+    /// How long a body, either way, may make no progress. Default 30 s.
+    pub body_idle_timeout: Duration,
+    /// The `Host` that the upstream sees.
+    pub host: HostRewrite,
+    /// Path prefix taken off before the endpoint's own base path is put in front.
+    pub strip_prefix: Option<String>,
+    /// Names of the fields that carry an idempotency key, in lower case. Default `idempotency-key`.
+    pub idempotency_headers: Vec<String>,
+    /// The field that consistent hashing goes by, in lower case.
+    pub hash_header: Option<String>,
+}
+
+/// All that is given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matcher {
+    /// Host names without port, in lower case; `*.example.com` matches any name below. Empty: any.
+    pub hosts: Vec<String>,
+    /// The path.
+    pub path: Option<PathMatch>,
+    /// Methods, case-sensitive. Empty: any.
+    pub methods: Vec<String>,
+    /// Query parameters, each of which must be there.
+    pub query: Vec<NameMatch>,
+    /// Header fields, each of which must be there; names in lower case.
+    pub headers: Vec<NameMatch>,
+}
+
+/// How a path matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathMatch {
+    /// Whole segments: `/v1` matches `/v1` and `/v1/x`, not `/v10`.
+    Prefix(String),
+    /// Segments, of which `{name}` or `*` stands for one and a final `**` for the rest, none included.
+    Pattern(Vec<String>),
+}
+
+/// A name that must be there, with a value if one is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameMatch {
+    /// The name.
+    pub name: String,
+    /// The exact value; `None`: any.
+    pub value: Option<String>,
+}
+
+/// The `Host` that an upstream sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostRewrite {
+    /// The endpoint's own authority. Default.
+    Endpoint,
+    /// The application's.
+    Keep,
+    /// This one.
+    Set(String),
+}
