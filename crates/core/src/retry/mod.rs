@@ -61,5 +61,60 @@ impl Default for RetrySettings {
 impl Check for RetrySettings {
     fn check(&self, problems: &mut Problems) {
         problems.within("backoff", &self.backoff);
+        let throttled = THROTTLED_BASE_LEAST..=THROTTLED_BASE_MOST;
+        problems.require(
+            throttled.contains(&self.throttled_base),
+            "throttled_base",
+            self.throttled_base,
+            "1ms to 1m",
+        );
+    }
+}
+
+/// The bounds of the other base.
+const THROTTLED_BASE_LEAST: Duration = Duration::from_millis(1);
+
+/// A peer that knows that it needs longer can say so by `Retry-After`.
+const THROTTLED_BASE_MOST: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Checked;
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
+    fn problems(change: impl FnOnce(&mut RetrySettings)) -> Vec<String> {
+        let mut settings = RetrySettings::default();
+        change(&mut settings);
+        let problems = Checked::new(settings).err().unwrap_or_default();
+        problems.into_iter().map(|problem| problem.place).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_within_their_own_rules() {
+        assert!(problems(|_| {}).is_empty());
+    }
+
+    #[test]
+    fn both_bounds_of_the_throttled_base_hold() {
+        let minute = Duration::from_secs(60);
+        let milli = Duration::from_millis(1);
+        let nano = Duration::from_nanos(1);
+        assert_eq!(problems(|s| s.throttled_base = milli), [""; 0]);
+        assert_eq!(problems(|s| s.throttled_base = milli - nano), ["throttled_base"]);
+        assert_eq!(problems(|s| s.throttled_base = minute), [""; 0]);
+        assert_eq!(problems(|s| s.throttled_base = minute + nano), ["throttled_base"]);
+    }
+
+    #[test]
+    fn problems_of_the_backoff_name_their_place() {
+        assert_eq!(problems(|s| s.backoff.base = Duration::ZERO), ["backoff.base"]);
+    }
+
+    #[test]
+    fn attempts_are_one_to_ten() {
+        let counts = |n| MaxAttempts::new(n).map(MaxAttempts::count);
+        assert_eq!([0, 1, 10, 11].map(counts), [None, Some(1), Some(10), None]);
     }
 }
