@@ -4,6 +4,7 @@
 //! both. "For ever" can't be expressed: [`MaxAttempts`] ends at 10.
 
 pub mod backoff;
+mod http_date;
 pub mod retry_after;
 
 use core::time::Duration;
