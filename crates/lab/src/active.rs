@@ -1,0 +1,102 @@
+//! The rule that a server follows now, and what it means at a moment: flapping, warming up, queueing.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::fault::{Fault, Rule};
+use crate::queue::Queue;
+
+/// A rule in force since some moment.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) rule: Rule,
+    /// Counts the rules of a server, so that a change can be waited for.
+    pub(crate) version: u64,
+    pub(crate) queue: Option<Queue>,
+    since: Instant,
+}
+
+impl Active {
+    pub(crate) fn new(rule: Rule, version: u64, since: Instant) -> Self {
+        let inner = if let Fault::Flap { fault, .. } = &rule.fault { fault } else { &rule.fault };
+        let queue = match inner {
+            Fault::Capacity { concurrency, service, queue, collapse } => {
+                Some(Queue::new(*concurrency, *service, *queue, *collapse))
+            }
+            _ => None,
+        };
+        Self { rule, version, queue, since }
+    }
+
+    /// What happens now; never a `flap`.
+    pub(crate) fn fault(&self, now: Instant) -> &Fault {
+        match &self.rule.fault {
+            Fault::Flap { up, down, fault } if self.in_period(now, *up + *down) >= *up => fault,
+            Fault::Flap { .. } => &Fault::Healthy,
+            other => other,
+        }
+    }
+
+    /// Whether the server listens now.
+    pub(crate) fn is_listening(&self, now: Instant) -> bool {
+        !matches!(self.fault(now), Fault::Refuse)
+    }
+
+    /// When [`Active::fault`] changes by itself.
+    pub(crate) fn next_turn_at(&self, now: Instant) -> Option<Instant> {
+        let Fault::Flap { up, down, .. } = &self.rule.fault else { return None };
+        let at = self.in_period(now, *up + *down);
+        let left = if at < *up { *up - at } else { *up + *down - at };
+        Some(now + left)
+    }
+
+    /// What a server that has just come up adds to the time of an answer.
+    pub(crate) fn coldness(&self, now: Instant, extra: Duration, lasting: Duration) -> Duration {
+        let left = lasting.saturating_sub(now.saturating_duration_since(self.since));
+        extra.mul_f64(left.as_secs_f64() / lasting.as_secs_f64().max(1e-9))
+    }
+
+    fn in_period(&self, now: Instant, period: Duration) -> Duration {
+        let elapsed = now.saturating_duration_since(self.since).as_nanos();
+        // A period is at most two days, which fits.
+        Duration::from_nanos((elapsed % period.as_nanos().max(1)) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn active(text: &str, since: Instant) -> Active {
+        Active::new(text.parse().unwrap(), 1, since)
+    }
+
+    #[test]
+    fn a_flap_begins_up_and_goes_on_for_ever() {
+        let start = Instant::now();
+        let flap = active("flap up=200 down=100 refuse", start);
+        for (at, listening, turn) in
+            [(0, true, 200), (199, true, 200), (200, false, 300), (3_250, false, 3_300)]
+        {
+            let now = start + Duration::from_millis(at);
+            assert_eq!(flap.is_listening(now), listening, "{at}");
+            assert_eq!(flap.next_turn_at(now), Some(start + Duration::from_millis(turn)), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_cold_server_warms_up() {
+        let start = Instant::now();
+        let cold = active("cold extra=100ms for=10s", start);
+        let at = |s| {
+            cold.coldness(
+                start + Duration::from_secs(s),
+                Duration::from_millis(100),
+                Duration::from_secs(10),
+            )
+            .as_millis()
+        };
+        assert_eq!((at(0), at(5), at(10), at(99)), (100, 50, 0, 0));
+    }
+}

@@ -1,0 +1,247 @@
+//! The healthy API: what a request gets when nothing is broken.
+//!
+//! | request | answer |
+//! |---|---|
+//! | GET, HEAD any path | 200, JSON: server, method, path, request id, number |
+//! | POST; PUT, PATCH, DELETE | 201; 200, the same with the body's length and its FNV-1a checksum |
+//! | GET `/bytes/N`, `?chunked` | N bytes of [`pattern_byte`], a strong ETag, ranges (`Range`, `If-Range`) |
+//! | GET `/events?count=&every=` | server-sent events with ids, from `Last-Event-ID` on |
+//! | any `/trailers` | as the echo, chunked, with the checksum and the request's trailers as trailers |
+//! | `/healthz` | 200 "ok", never counted as an execution |
+//! | `Upgrade: echo` or `websocket` | 101, then every byte comes back (HTTP/1.1) |
+
+mod range;
+mod source;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use serde_json::json;
+
+pub use source::pattern_byte;
+pub(crate) use source::{Events, Source};
+
+use crate::fault::parse_duration;
+use crate::rng::{FNV_OFFSET, fnv1a};
+use crate::site::{HEALTH_PATH, Site};
+
+/// A request whose body has been read.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+}
+
+/// What is kept of a body: enough to tell whether it arrived.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) length: u64,
+    pub(crate) checksum: u64,
+    pub(crate) trailers: HeaderMap,
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self { length: 0, checksum: FNV_OFFSET, trailers: HeaderMap::new() }
+    }
+}
+
+impl Body {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        self.checksum = fnv1a(self.checksum, bytes);
+    }
+}
+
+impl Request {
+    /// Splits a request target; of an absolute one, only the path is of interest.
+    pub(crate) fn new(method: Method, uri: &http::Uri, headers: HeaderMap) -> Self {
+        let (path, query) = (uri.path().to_owned(), uri.query().unwrap_or_default().to_owned());
+        Self { method, path, query, headers, body: Body::default() }
+    }
+
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.text("x-request-id")
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The value of `name=value` in the query; empty for a bare `name`.
+    fn query(&self, name: &str) -> Option<&str> {
+        self.query.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (key == name).then_some(value)
+        })
+    }
+
+    pub(crate) fn wants_upgrade(&self) -> bool {
+        let upgrades = self.text("upgrade").is_some_and(|to| {
+            ["echo", "websocket"].iter().any(|known| to.trim().eq_ignore_ascii_case(known))
+        });
+        upgrades && has_token(&self.headers, header::CONNECTION, "upgrade")
+    }
+}
+
+/// Whether a comma-separated header contains this word.
+pub(crate) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(token))
+}
+
+/// An answer before it is broken.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) source: Source,
+    /// Without a content-length, even if the length is known.
+    pub(crate) chunked: bool,
+    pub(crate) trailers: HeaderMap,
+    /// The head is that of the whole answer, the body isn't sent.
+    pub(crate) is_to_head: bool,
+    /// The connection is an echo afterwards.
+    pub(crate) is_upgrade: bool,
+}
+
+impl Reply {
+    pub(crate) fn new(
+        status: StatusCode,
+        content_type: &'static str,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        Self {
+            status,
+            headers,
+            source: Source::Bytes(body.into()),
+            chunked: false,
+            trailers: HeaderMap::new(),
+            is_to_head: false,
+            is_upgrade: false,
+        }
+    }
+
+    pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Self {
+        Self::new(status, "application/json", format!("{body}\n"))
+    }
+
+    /// A plain answer for a request that isn't carried out.
+    pub(crate) fn error(status: StatusCode, why: &str) -> Self {
+        Self::json(status, &json!({ "status": status.as_u16(), "error": why }))
+    }
+
+    /// Says how long the body is, if that is to be said; the body is dropped if it isn't to be sent.
+    pub(crate) fn seal(&mut self) {
+        if self.source.left().is_none() || !self.trailers.is_empty() {
+            self.chunked = true;
+        }
+        if !self.chunked && !self.is_upgrade {
+            let length = self.source.left().unwrap_or_default();
+            self.headers.insert(header::CONTENT_LENGTH, length.into());
+        }
+        if self.is_to_head {
+            self.source = Source::empty();
+        }
+    }
+}
+
+/// Whether a request has an effect here: everything but health checks and what is answered with an error.
+pub(crate) fn check(request: &Request) -> Result<(), Reply> {
+    match request.method.as_str() {
+        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => Ok(()),
+        other => {
+            Err(Reply::error(StatusCode::METHOD_NOT_ALLOWED, &format!("{other} isn't spoken here")))
+        }
+    }
+}
+
+/// The answer to a request that has been carried out as the server's `number`th.
+pub(crate) fn answer(site: &Site, request: &Request, number: u64) -> Reply {
+    let mut reply = match request.path.as_str() {
+        HEALTH_PATH => Reply::new(StatusCode::OK, "text/plain", "ok"),
+        _ if request.wants_upgrade() => upgrade(request),
+        "/events" => events(site, request),
+        path => match path.strip_prefix("/bytes/").map(str::parse::<u64>) {
+            Some(Ok(length)) if length <= BYTES_LIMIT => {
+                range::bytes(request, length, request.query("chunked").is_some())
+            }
+            Some(_) => {
+                let why = format!("/bytes/N takes a whole number up to {BYTES_LIMIT}");
+                Reply::error(StatusCode::NOT_FOUND, &why)
+            }
+            None => echo(site, request, number),
+        },
+    };
+    reply.is_to_head = request.method == Method::HEAD;
+    reply
+}
+
+fn echo(site: &Site, request: &Request, number: u64) -> Reply {
+    let checksum = format!("{:016x}", request.body.checksum);
+    let has_effect = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH" | "DELETE");
+    let mut body = json!({
+        "server": site.name,
+        "method": request.method.as_str(),
+        "path": request.path,
+        "id": request.id(),
+        "number": number,
+    });
+    if has_effect || request.body.length > 0 {
+        body["bytes"] = request.body.length.into();
+        body["fnv1a"] = checksum.as_str().into();
+    }
+    let status = if request.method == Method::POST { StatusCode::CREATED } else { StatusCode::OK };
+    let mut reply = Reply::json(status, &body);
+    if request.path == "/trailers" {
+        reply.trailers = request.body.trailers.clone();
+        if let Ok(value) = HeaderValue::from_str(&checksum) {
+            reply.trailers.insert("x-checksum", value);
+        }
+        reply.headers.insert(header::TRAILER, HeaderValue::from_static("x-checksum"));
+    }
+    reply
+}
+
+fn events(site: &Site, request: &Request) -> Reply {
+    let seen: u64 =
+        request.text("last-event-id").and_then(|id| id.trim().parse().ok()).unwrap_or(0);
+    let count: u64 = request.query("count").and_then(|n| n.parse().ok()).unwrap_or(EVENTS_LIMIT);
+    let every = request.query("every").and_then(parse_duration).unwrap_or(EVENTS_EVERY);
+    let mut reply = Reply::new(StatusCode::OK, "text/event-stream", Bytes::new());
+    reply.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply.source = Source::Events(Events {
+        server: site.name.clone(),
+        next: seen.saturating_add(1),
+        last: seen.saturating_add(count.min(EVENTS_LIMIT)),
+        every,
+        rest: Bytes::new(),
+        is_first: true,
+    });
+    reply
+}
+
+fn upgrade(request: &Request) -> Reply {
+    let mut reply = Reply::new(StatusCode::SWITCHING_PROTOCOLS, "", Bytes::new());
+    reply.headers.clear();
+    reply.is_upgrade = true;
+    reply.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Some(protocol) = request.headers.get(header::UPGRADE) {
+        reply.headers.insert(header::UPGRADE, protocol.clone());
+    }
+    reply
+}
+
+/// A thousand gigabytes: the bytes cost no memory, and more isn't read by any test.
+const BYTES_LIMIT: u64 = 1 << 40;
+
+/// A stream that ends after a day at ten a second, so "for ever" has an end.
+const EVENTS_LIMIT: u64 = 864_000;
+
+const EVENTS_EVERY: Duration = Duration::from_millis(100);

@@ -1,0 +1,189 @@
+//! From a request to what becomes of it: the fault that meets it, in words that both HTTP versions understand.
+//!
+//! Here, and only here, a request is executed, that is: counted. What comes out is carried out byte by byte in
+//! `h1/` and `h2.rs`; neither knows about faults.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderValue, StatusCode, header};
+use tokio::time::Instant;
+
+use crate::active::Active;
+use crate::api::{self, Reply, Request};
+use crate::fault::{Fault, RetryAfter};
+use crate::site::Site;
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// No answer, ever.
+    Silence,
+    /// RST before the answer.
+    Reset,
+    /// FIN before the answer.
+    Close,
+    /// These bytes instead of an answer, then FIN.
+    Garbage(Vec<u8>),
+    /// REFUSED_STREAM.
+    RefuseStream,
+    /// GOAWAY.
+    GoAway,
+    /// An answer, sent in this manner.
+    Answer(Reply, Manner),
+}
+
+/// How an answer is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// As it should be.
+    Whole,
+    /// Half of the head, then silence.
+    HalfHead,
+    /// The head, then RST.
+    HeadOnly,
+    /// A part of the body, then that.
+    Cut(Option<u64>, After),
+    /// In pieces of so many bytes, with pauses.
+    Pieces(u64, Duration),
+}
+
+/// What follows a broken answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    /// RST.
+    Reset,
+    /// FIN.
+    Close,
+    /// Nothing, ever.
+    Silence,
+}
+
+/// Decides what becomes of a request that has been read whole, and executes it if that is part of it.
+pub(crate) async fn carry_out(site: &Site, request: &Request) -> Outcome {
+    let (fault, active) = site.fault_for(request.method.as_str(), &request.path);
+    match fault {
+        // The listener and the connection see to these four; a request that meets them is answered.
+        Fault::Healthy | Fault::Refuse | Fault::CloseIdle { .. } | Fault::CloseOnReuse { .. } => {
+            executed(site, request, Manner::Whole)
+        }
+        // `Active` has resolved it already.
+        Fault::Flap { .. } => executed(site, request, Manner::Whole),
+        Fault::Hang => Outcome::Silence,
+        Fault::ResetBefore => Outcome::Reset,
+        Fault::CloseBefore => Outcome::Close,
+        Fault::Garbage { bytes } => Outcome::Garbage(site.garbage(bytes as usize)),
+        Fault::H2RefuseStream => Outcome::RefuseStream,
+        Fault::H2GoAway => Outcome::GoAway,
+        Fault::ResetAfterExecute => {
+            execute(site, request);
+            Outcome::Reset
+        }
+        Fault::ResetAfterHead => executed(site, request, Manner::HeadOnly),
+        Fault::ResetInBody { at } => executed(site, request, Manner::Cut(at, After::Reset)),
+        Fault::Truncate { at } => executed(site, request, Manner::Cut(at, After::Close)),
+        Fault::TruncateChunked { at } => {
+            match executed(site, request, Manner::Cut(at, After::Close)) {
+                Outcome::Answer(mut reply, manner) => {
+                    reply.chunked = true;
+                    Outcome::Answer(reply, manner)
+                }
+                other => other,
+            }
+        }
+        Fault::Stall { at } => executed(site, request, Manner::Cut(at, After::Silence)),
+        Fault::StallHead => executed(site, request, Manner::HalfHead),
+        Fault::Trickle { bytes, every } => executed(site, request, Manner::Pieces(bytes, every)),
+        Fault::Slow(delay) => {
+            let outcome = executed(site, request, Manner::Whole);
+            tokio::time::sleep(site.delay(delay)).await;
+            outcome
+        }
+        Fault::Cold { extra, lasting } => {
+            tokio::time::sleep(active.coldness(Instant::now(), extra, lasting)).await;
+            executed(site, request, Manner::Whole)
+        }
+        Fault::Status { code, executed } => status(site, request, code, executed),
+        Fault::Throttle { code, retry_after } => throttle(request, code, retry_after),
+        Fault::Capacity { .. } => queued(site, request, &active).await,
+    }
+}
+
+fn execute(site: &Site, request: &Request) -> u64 {
+    site.oracle.executed(site.entry(request.method.as_str(), &request.path, request.id()))
+}
+
+fn executed(site: &Site, request: &Request, manner: Manner) -> Outcome {
+    match api::check(request) {
+        Ok(()) => Outcome::Answer(api::answer(site, request, execute(site, request)), manner),
+        Err(reply) => Outcome::Answer(reply, manner),
+    }
+}
+
+fn status(site: &Site, request: &Request, code: u16, is_executed: bool) -> Outcome {
+    if is_executed {
+        execute(site, request);
+    }
+    refusal(request, code, "the script says so")
+}
+
+fn throttle(request: &Request, code: u16, retry_after: RetryAfter) -> Outcome {
+    let mut outcome = refusal(request, code, "too many requests, the script says");
+    let hint = match retry_after {
+        RetryAfter::Absent => return outcome,
+        RetryAfter::Seconds(seconds) => seconds.to_string(),
+        RetryAfter::Date(seconds) => {
+            // The form has whole seconds: rounded up, so that the date doesn't lie too near.
+            let ahead = Duration::from_secs(u64::from(seconds)) + Duration::from_millis(999);
+            // httpdate can't write dates after the year 9999; a hint of u32 seconds stays below.
+            httpdate::fmt_http_date(SystemTime::now() + ahead)
+        }
+    };
+    if let (Outcome::Answer(reply, _), Ok(value)) = (&mut outcome, HeaderValue::from_str(&hint)) {
+        reply.headers.insert(header::RETRY_AFTER, value);
+    }
+    outcome
+}
+
+async fn queued(site: &Site, request: &Request, active: &Active) -> Outcome {
+    let Some(queue) = &active.queue else {
+        return executed(site, request, Manner::Whole);
+    };
+    match queue.serve().await {
+        Ok(()) => executed(site, request, Manner::Whole),
+        Err(_full) => refusal(request, 503, "the queue is full"),
+    }
+}
+
+fn refusal(request: &Request, code: u16, why: &str) -> Outcome {
+    // Codes are checked when a fault is read; a fault made in code may hold anything.
+    let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut reply = Reply::error(status, why);
+    reply.is_to_head = request.method == http::Method::HEAD;
+    Outcome::Answer(reply, Manner::Whole)
+}
+
+/// Where a body of this length is cut: short of its end, or it wouldn't be broken. `None`: it can't be.
+pub(crate) fn cut_at(asked: Option<u64>, length: Option<u64>) -> Option<u64> {
+    match length {
+        Some(0) => None,
+        Some(length) => Some(asked.unwrap_or(length / 2).min(length - 1)),
+        None => Some(asked.unwrap_or(CUT_OF_ENDLESS)),
+    }
+}
+
+/// Within the second event of an event stream.
+const CUT_OF_ENDLESS: u64 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_is_short_of_the_end() {
+        assert_eq!(cut_at(None, Some(10)), Some(5));
+        assert_eq!(cut_at(Some(3), Some(10)), Some(3));
+        assert_eq!(cut_at(Some(99), Some(10)), Some(9));
+        assert_eq!(cut_at(Some(3), Some(0)), None);
+        assert_eq!(cut_at(None, None), Some(64));
+    }
+}

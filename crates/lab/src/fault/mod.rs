@@ -1,0 +1,262 @@
+//! The ways to misbehave: a closed list, each with its parameters, and the requests it is meant for.
+//!
+//! [`Fault`] says what happens, [`Scope`] to which requests, [`Rule`] is both. A rule is written as one line of
+//! text (`reset-before ratio=0.5 methods=POST`), which `parse.rs` reads and `Display` writes back; [`KINDS`] is
+//! the same list for people.
+//!
+//! Three faults concern a connection and not a request (`refuse`, `close-idle`, `close-on-reuse`): they take no
+//! scope, only the last takes a ratio. On HTTP/2 a break before the answer breaks the connection, with all its
+//! streams, as a dying server does; a break after the head breaks the stream. `truncate` on HTTP/2 ends the
+//! stream before its content-length is reached, and `stall-head` sends nothing.
+
+mod amount;
+mod parse;
+mod show;
+
+use std::time::Duration;
+
+pub(crate) use amount::parse_duration;
+pub use amount::{Delay, Ratio};
+
+/// One way to misbehave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Answers everything, whole and at once.
+    Healthy,
+    /// Stops listening and resets all connections; the same port listens again when it is over.
+    Refuse,
+    /// Reads the request, never answers.
+    Hang,
+    /// Reads the request, doesn't execute it, resets the connection.
+    ResetBefore,
+    /// Executes the request, then resets the connection before any byte of the answer.
+    ResetAfterExecute,
+    /// Reads the request, doesn't execute it, closes the connection cleanly.
+    CloseBefore,
+    /// Executes, sends the whole head, resets.
+    ResetAfterHead,
+    /// Executes, sends the head and `at` bytes of the body, resets.
+    ResetInBody {
+        /// Bytes of the body before the break, at most all but one; none: half of them.
+        at: Option<u64>,
+    },
+    /// Executes, sends fewer bytes than the content-length says, closes cleanly.
+    Truncate {
+        /// As with [`Fault::ResetInBody`].
+        at: Option<u64>,
+    },
+    /// Executes, answers chunked, closes cleanly without the last chunk.
+    TruncateChunked {
+        /// As with [`Fault::ResetInBody`].
+        at: Option<u64>,
+    },
+    /// Executes, sends the head and `at` bytes of the body, then nothing more, ever.
+    Stall {
+        /// As with [`Fault::ResetInBody`].
+        at: Option<u64>,
+    },
+    /// Executes, sends half of the head, then nothing more.
+    StallHead,
+    /// Executes, sends the body in small pieces.
+    Trickle {
+        /// The size of a piece.
+        bytes: u64,
+        /// The pause between two pieces.
+        every: Duration,
+    },
+    /// Executes, then waits before it answers: whoever gives up waiting doesn't know that it was done.
+    Slow(Delay),
+    /// Answers with this status.
+    Status {
+        /// 400 to 599.
+        code: u16,
+        /// Whether the request's effect is carried out before the bad answer.
+        executed: bool,
+    },
+    /// Turns the request away, not executed, with a hint when to come back.
+    Throttle {
+        /// 429 or 503, or another of 400 to 599.
+        code: u16,
+        /// The hint.
+        retry_after: RetryAfter,
+    },
+    /// Closes a connection that was idle for this long.
+    CloseIdle {
+        /// How long.
+        after: Duration,
+    },
+    /// Closes an idle connection just as the next request's first bytes arrive: the keep-alive race.
+    CloseOnReuse {
+        /// How it closes.
+        with: Ending,
+    },
+    /// Random bytes where the head should be, then a clean close; not executed.
+    Garbage {
+        /// How many.
+        bytes: u32,
+    },
+    /// Healthy for `up`, then `fault` for `down`, again and again.
+    Flap {
+        /// Length of the healthy part, which comes first.
+        up: Duration,
+        /// Length of the other part.
+        down: Duration,
+        /// What happens in it; not another `flap`.
+        fault: Box<Fault>,
+    },
+    /// A server of limited capacity, with a queue in front of it.
+    Capacity {
+        /// Requests served at the same time.
+        concurrency: u32,
+        /// Time each takes.
+        service: Duration,
+        /// Requests that may wait; more are answered 503, not executed.
+        queue: u32,
+        /// Whether the service time grows with the queue: `service * (1 + waiting / concurrency)`.
+        collapse: bool,
+    },
+    /// Just came up: slower by `extra` at first, less and less, and no more after `lasting`.
+    Cold {
+        /// What is added to the first request.
+        extra: Duration,
+        /// When nothing is added any more.
+        lasting: Duration,
+    },
+    /// HTTP/2: refuses the stream (REFUSED_STREAM): surely not executed. HTTP/1.1 is healthy.
+    H2RefuseStream,
+    /// HTTP/2: GOAWAY with a last stream below this one, then closes when earlier streams are done; not executed.
+    /// HTTP/1.1 is healthy.
+    H2GoAway,
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Cleanly: the peer reads an end of file.
+    Fin,
+    /// By a reset: the peer's next read or write fails.
+    Reset,
+}
+
+/// The hint of [`Fault::Throttle`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// No hint.
+    Absent,
+    /// In whole seconds.
+    Seconds(u32),
+    /// As a date that lies this many seconds ahead.
+    Date(u32),
+}
+
+/// Which requests a fault is for; all, by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The share of the requests that fit otherwise.
+    pub ratio: Ratio,
+    /// Methods, upper case; empty: all.
+    pub methods: Vec<String>,
+    /// The path begins with this; empty: all.
+    pub path: String,
+}
+
+impl Scope {
+    /// Whether it is for requests of this kind, the ratio aside.
+    pub(crate) fn covers(&self, method: &str, path: &str) -> bool {
+        (self.methods.is_empty() || self.methods.iter().any(|m| m == method))
+            && path.starts_with(&self.path)
+    }
+}
+
+/// A fault and the requests it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// What happens.
+    pub fault: Fault,
+    /// To which requests.
+    pub scope: Scope,
+}
+
+impl From<Fault> for Rule {
+    fn from(fault: Fault) -> Self {
+        Self { fault, scope: Scope::default() }
+    }
+}
+
+/// One line of the list of faults that people read.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// The word that begins the rule.
+    pub word: &'static str,
+    /// The parameters, with their defaults.
+    pub parameters: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+const fn kind(word: &'static str, parameters: &'static str, meaning: &'static str) -> Kind {
+    Kind { word, parameters, meaning }
+}
+
+/// All faults, for help texts and messages. Durations are `250`, `250ms`, `5s` or `2m`; each may carry
+/// `ratio=0.3`, `methods=POST,PUT` and `path=/prefix` unless it concerns a connection.
+pub const KINDS: &[Kind] = &[
+    kind("healthy", "", "answers everything, whole and at once"),
+    kind(
+        "refuse",
+        "",
+        "stops listening, resets all connections; the same port listens again afterwards",
+    ),
+    kind("outage", "", "the same as refuse, written for all servers at once"),
+    kind("hang", "", "reads the request, never answers"),
+    kind("reset-before", "", "resets after reading the request, not executed"),
+    kind("reset-after-execute", "", "executes, resets before any byte of the answer"),
+    kind("close-before", "", "closes cleanly after reading the request, not executed"),
+    kind("reset-after-head", "", "executes, sends the head, resets"),
+    kind(
+        "reset-in-body",
+        "[at=BYTES]",
+        "executes, resets after that much of the body (half of it)",
+    ),
+    kind("truncate", "[at=BYTES]", "executes, closes cleanly before the content-length is reached"),
+    kind(
+        "truncate-chunked",
+        "[at=BYTES]",
+        "executes, answers chunked, closes cleanly without the last chunk",
+    ),
+    kind("stall", "[at=BYTES]", "executes, stops in the body and never goes on"),
+    kind("stall-head", "", "executes, stops in the middle of the head and never goes on"),
+    kind("trickle", "bytes=N every=TIME", "executes, sends the body in small pieces"),
+    kind(
+        "slow",
+        "fixed=TIME | uniform=TIME..TIME | median=TIME p99=TIME",
+        "executes, waits, answers",
+    ),
+    kind(
+        "status",
+        "code=500 [executed=BOOL]",
+        "answers that status; executed unless the code is 4xx or 503",
+    ),
+    kind(
+        "throttle",
+        "[code=429] [retry-after=2 | date | date+5 | none]",
+        "turns away, not executed",
+    ),
+    kind("close-idle", "after=TIME", "closes a connection that was idle for so long"),
+    kind(
+        "close-on-reuse",
+        "[with=fin|rst] [ratio=1]",
+        "closes as the next request's first bytes arrive, not executed",
+    ),
+    kind("garbage", "[bytes=64]", "random bytes instead of a head, not executed"),
+    kind("flap", "up=TIME down=TIME [FAULT]", "healthy, then FAULT (refuse), again and again"),
+    kind(
+        "capacity",
+        "concurrency=N service=TIME queue=N [collapse=true]",
+        "a server with a queue; 503 above it",
+    ),
+    kind("cold", "extra=TIME for=TIME", "slower at first, less and less"),
+    kind("h2-refuse-stream", "", "HTTP/2 REFUSED_STREAM, not executed"),
+    kind("h2-goaway", "", "HTTP/2 GOAWAY below this stream, not executed"),
+];

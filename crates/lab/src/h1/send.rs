@@ -1,0 +1,133 @@
+//! Writes an answer, whole or broken at exactly the byte that was asked for.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+use http::{HeaderMap, header};
+use tokio::io::AsyncWriteExt;
+
+use super::{Connection, Version};
+use crate::api::Reply;
+use crate::exchange::{After, Manner, cut_at};
+
+impl Connection {
+    /// Sends an answer; what follows it if it was broken on purpose, none if it was sent whole.
+    pub(crate) async fn send(
+        &mut self,
+        mut reply: Reply,
+        manner: Manner,
+        version: Version,
+    ) -> io::Result<Option<After>> {
+        reply.seal();
+        let is_framed = reply.chunked && !version.is_old;
+        let mut out = head(&reply, is_framed, version.keep_alive);
+        let cut = match manner {
+            Manner::HalfHead => {
+                out.truncate(out.len() / 2);
+                self.write(&mut out).await?;
+                return Ok(Some(After::Silence));
+            }
+            Manner::HeadOnly => {
+                self.write(&mut out).await?;
+                return Ok(Some(After::Reset));
+            }
+            Manner::Cut(at, after) => cut_at(at, reply.source.left()).map(|at| (at, after)),
+            Manner::Whole | Manner::Pieces(..) => None,
+        };
+        let after = self.send_body(&mut reply, &mut out, manner, is_framed, cut).await?;
+        if after == Some(After::Reset) {
+            tokio::time::sleep(SETTLE_FOR).await;
+        }
+        Ok(after)
+    }
+
+    async fn send_body(
+        &mut self,
+        reply: &mut Reply,
+        out: &mut BytesMut,
+        manner: Manner,
+        is_framed: bool,
+        cut: Option<(u64, After)>,
+    ) -> io::Result<Option<After>> {
+        let (piece_bytes, pause) = match manner {
+            Manner::Pieces(bytes, every) => (bytes, Some(every)),
+            _ => (u64::MAX, None),
+        };
+        let mut left = cut.map_or(u64::MAX, |(at, _)| at);
+        if !reply.source.is_instant() || pause.is_some() {
+            self.write(out).await?;
+        }
+        loop {
+            if left == 0 {
+                self.write(out).await?;
+                return Ok(cut.map(|(_, after)| after));
+            }
+            let most = usize::try_from(left.min(piece_bytes)).unwrap_or(usize::MAX);
+            let Some(piece) = reply.source.next(most).await else { break };
+            left -= piece.len() as u64;
+            if is_framed {
+                out.put_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+            }
+            out.put_slice(&piece);
+            if is_framed {
+                out.put_slice(b"\r\n");
+            }
+            if out.len() >= WRITE_BYTES || !reply.source.is_instant() || pause.is_some() {
+                self.write(out).await?;
+            }
+            if let Some(pause) = pause {
+                tokio::time::sleep(pause).await;
+            }
+        }
+        if is_framed && !reply.is_to_head {
+            out.put_slice(b"0\r\n");
+            put_fields(out, &reply.trailers);
+            out.put_slice(b"\r\n");
+        }
+        self.write(out).await?;
+        // An endless body may have ended before its cut; it is broken all the same.
+        Ok(cut.map(|(_, after)| after))
+    }
+
+    async fn write(&mut self, out: &mut BytesMut) -> io::Result<()> {
+        self.wire.write_all(out).await?;
+        self.wire.flush().await?;
+        out.clear();
+        Ok(())
+    }
+}
+
+fn head(reply: &Reply, is_framed: bool, keep_alive: bool) -> BytesMut {
+    let mut out = BytesMut::with_capacity(512);
+    let reason = reply.status.canonical_reason().unwrap_or("Unknown");
+    out.put_slice(format!("HTTP/1.1 {} {reason}\r\n", reply.status.as_u16()).as_bytes());
+    put_fields(&mut out, &reply.headers);
+    if is_framed {
+        put_field(&mut out, header::TRANSFER_ENCODING.as_str(), b"chunked");
+    }
+    if !keep_alive && !reply.is_upgrade {
+        put_field(&mut out, header::CONNECTION.as_str(), b"close");
+    }
+    out.put_slice(b"\r\n");
+    out
+}
+
+fn put_fields(out: &mut BytesMut, fields: &HeaderMap) {
+    for (name, value) in fields {
+        put_field(out, name.as_str(), value.as_bytes());
+    }
+}
+
+fn put_field(out: &mut BytesMut, name: &str, value: &[u8]) {
+    out.put_slice(name.as_bytes());
+    out.put_slice(b": ");
+    out.put_slice(value);
+    out.put_slice(b"\r\n");
+}
+
+/// A reset makes the kernel forget what it hasn't delivered; on the loopback a reader that reads has it by then.
+pub(crate) const SETTLE_FOR: Duration = Duration::from_millis(5);
+
+/// One write for a small answer, few for a large one.
+const WRITE_BYTES: usize = 32 * 1024;

@@ -1,0 +1,297 @@
+//! The witness: counts what each server really did, per request id and in total.
+//!
+//! A client can only believe what it sees; the oracle stands on the other side and knows. "Executed" means that
+//! the server carried the request out, after reading its body whole and before answering. A write executed twice
+//! is a [`Duplicate`]. Health checks (`/healthz`) are counted apart, so that a monitor doesn't blur the books.
+//!
+//! Memory is bounded: at most [`IDS_LIMIT`] ids of at most [`ID_LIMIT_BYTES`] each. What comes after that is
+//! counted as `unrecorded`, never dropped in silence.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+/// Counts for all servers of a lab. Clones are the same oracle.
+#[derive(Debug, Clone)]
+pub struct Oracle {
+    books: Arc<Mutex<Snapshot>>,
+    changes: watch::Sender<u64>,
+}
+
+/// Everything the oracle knows at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// By request id (`x-request-id`), then by method.
+    pub requests: BTreeMap<String, BTreeMap<String, Counts>>,
+    /// Requests without a usable id, by method.
+    pub anonymous: BTreeMap<String, Counts>,
+    /// By server.
+    pub servers: BTreeMap<String, Totals>,
+    /// Receptions and executions whose id found no room.
+    pub unrecorded: u64,
+}
+
+/// What happened to one method of one request id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Request heads seen.
+    pub received: u64,
+    /// Times carried out.
+    pub executed: u64,
+    /// Times carried out, by server.
+    pub executed_by: BTreeMap<String, u64>,
+}
+
+/// What one server did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Request heads seen, health checks aside.
+    pub received: u64,
+    /// Requests carried out.
+    pub executed: u64,
+    /// Answers given to the kernel whole, health checks aside; what the status says doesn't matter.
+    pub answered_whole: u64,
+    /// Answers begun and not ended, health checks aside.
+    pub answered_partly: u64,
+    /// Health checks seen.
+    pub health_checks: u64,
+}
+
+/// A write that was carried out more than once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Duplicate {
+    /// The request id.
+    pub id: String,
+    /// A method that isn't idempotent.
+    pub method: String,
+    /// How often, at least two.
+    pub executed: u64,
+}
+
+/// Who asked for what, as far as the books are concerned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry<'a> {
+    pub(crate) server: &'a str,
+    pub(crate) id: Option<&'a str>,
+    pub(crate) method: &'a str,
+    pub(crate) is_health_check: bool,
+}
+
+impl Oracle {
+    pub(crate) fn new() -> Self {
+        Self { books: Arc::default(), changes: watch::Sender::new(0) }
+    }
+
+    /// Everything it knows now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.books().clone()
+    }
+
+    /// The totals of one server; all zero if it did nothing yet.
+    pub fn totals(&self, server: &str) -> Totals {
+        self.books().servers.get(server).cloned().unwrap_or_default()
+    }
+
+    /// How often this request was carried out, by all servers and methods.
+    pub fn executions(&self, id: &str) -> u64 {
+        self.books()
+            .requests
+            .get(id)
+            .map_or(0, |methods| methods.values().map(|counts| counts.executed).sum())
+    }
+
+    /// All requests of a method that isn't idempotent (RFC 9110, 9.2.2) that were carried out more than once.
+    pub fn duplicates(&self) -> Vec<Duplicate> {
+        self.books().duplicates()
+    }
+
+    /// Waits until what it knows satisfies `condition`; put a timeout around it.
+    pub async fn wait_until(&self, mut condition: impl FnMut(&Snapshot) -> bool) {
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.borrow_and_update();
+            if condition(&self.books()) || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Forgets everything.
+    pub fn reset(&self) {
+        self.change(|books| *books = Snapshot::default());
+    }
+
+    pub(crate) fn connected(&self, server: &str) {
+        self.change(|books| books.server(server).connections += 1);
+    }
+
+    pub(crate) fn received(&self, entry: Entry<'_>) {
+        self.change(|books| {
+            if entry.is_health_check {
+                books.server(entry.server).health_checks += 1;
+                return;
+            }
+            books.server(entry.server).received += 1;
+            if let Some(counts) = books.counts(entry) {
+                counts.received += 1;
+            }
+        });
+    }
+
+    /// Returns how much the server has carried out by now, this one included.
+    pub(crate) fn executed(&self, entry: Entry<'_>) -> u64 {
+        let mut number = 0;
+        self.change(|books| {
+            if !entry.is_health_check {
+                books.server(entry.server).executed += 1;
+                if let Some(counts) = books.counts(entry) {
+                    counts.executed += 1;
+                    *counts.executed_by.entry(entry.server.to_owned()).or_default() += 1;
+                }
+            }
+            number = books.server(entry.server).executed;
+        });
+        number
+    }
+
+    pub(crate) fn answered(&self, entry: Entry<'_>, whole: bool) {
+        if entry.is_health_check {
+            return;
+        }
+        self.change(|books| {
+            let totals = books.server(entry.server);
+            let count =
+                if whole { &mut totals.answered_whole } else { &mut totals.answered_partly };
+            *count += 1;
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Snapshot)) {
+        change(&mut self.books());
+        self.changes.send_modify(|version| *version = version.wrapping_add(1));
+    }
+
+    fn books(&self) -> MutexGuard<'_, Snapshot> {
+        // Nothing in here can be left half done, so a panic elsewhere doesn't spoil the books.
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Snapshot {
+    /// As [`Oracle::duplicates`].
+    pub fn duplicates(&self) -> Vec<Duplicate> {
+        let mut found = Vec::new();
+        for (id, methods) in &self.requests {
+            for (method, counts) in methods {
+                if counts.executed > 1 && !IDEMPOTENT.contains(&method.as_str()) {
+                    found.push(Duplicate {
+                        id: id.clone(),
+                        method: method.clone(),
+                        executed: counts.executed,
+                    });
+                }
+            }
+        }
+        found
+    }
+
+    fn server(&mut self, name: &str) -> &mut Totals {
+        if !self.servers.contains_key(name) {
+            self.servers.insert(name.to_owned(), Totals::default());
+        }
+        self.servers.entry(name.to_owned()).or_default()
+    }
+
+    fn counts(&mut self, entry: Entry<'_>) -> Option<&mut Counts> {
+        // A method is any token; only known ones get a line of their own, or the books could grow by method.
+        let method = if METHODS.contains(&entry.method) { entry.method } else { "other" };
+        let Some(id) = entry.id.filter(|id| !id.is_empty()) else {
+            return Some(self.anonymous.entry(method.to_owned()).or_default());
+        };
+        let fits = id.len() <= ID_LIMIT_BYTES && self.requests.len() < IDS_LIMIT;
+        if !fits && !self.requests.contains_key(id) {
+            self.unrecorded += 1;
+            return None;
+        }
+        Some(self.requests.entry(id.to_owned()).or_default().entry(method.to_owned()).or_default())
+    }
+}
+
+/// RFC 9110, 9.2.2.
+const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"];
+
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
+
+/// A million calls is a long test; at some 300 bytes each they cost 300 MB, which a test machine has.
+pub const IDS_LIMIT: usize = 1_000_000;
+
+/// Longer than a UUID, a ULID or a W3C trace id, with room for a prefix.
+pub const ID_LIMIT_BYTES: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry<'a>(id: Option<&'a str>, method: &'a str) -> Entry<'a> {
+        Entry { server: "a", id, method, is_health_check: false }
+    }
+
+    #[test]
+    fn a_write_executed_twice_is_a_duplicate_and_a_read_is_not() {
+        let oracle = Oracle::new();
+        for method in ["POST", "POST", "GET", "GET", "PUT", "PUT"] {
+            oracle.executed(entry(Some("x"), method));
+        }
+        let found = oracle.duplicates();
+        assert_eq!(found, [Duplicate { id: "x".into(), method: "POST".into(), executed: 2 }]);
+        assert_eq!(oracle.executions("x"), 6);
+    }
+
+    #[test]
+    fn executions_are_booked_to_the_server_that_made_them() {
+        let oracle = Oracle::new();
+        oracle.executed(entry(Some("x"), "POST"));
+        oracle.executed(Entry { server: "b", ..entry(Some("x"), "POST") });
+        let snapshot = oracle.snapshot();
+        let counts = &snapshot.requests["x"]["POST"];
+        assert_eq!(counts.executed_by, BTreeMap::from([("a".into(), 1), ("b".into(), 1)]));
+    }
+
+    #[test]
+    fn health_checks_are_counted_apart() {
+        let oracle = Oracle::new();
+        let check = Entry { is_health_check: true, ..entry(None, "GET") };
+        oracle.received(check);
+        oracle.executed(check);
+        oracle.answered(check, true);
+        assert_eq!(oracle.totals("a"), Totals { health_checks: 1, ..Totals::default() });
+        assert!(oracle.snapshot().anonymous.is_empty());
+    }
+
+    #[test]
+    fn ids_too_long_and_methods_unknown_do_not_grow_the_books() {
+        let oracle = Oracle::new();
+        oracle.received(entry(Some(&"x".repeat(ID_LIMIT_BYTES + 1)), "POST"));
+        oracle.received(entry(Some("y"), "BREW"));
+        let snapshot = oracle.snapshot();
+        assert_eq!(snapshot.unrecorded, 1);
+        assert_eq!(snapshot.requests["y"]["other"].received, 1);
+    }
+
+    #[test]
+    fn it_can_be_written_as_json() {
+        let oracle = Oracle::new();
+        oracle.executed(entry(Some("x"), "POST"));
+        let json = serde_json::to_value(oracle.snapshot()).unwrap();
+        assert_eq!(json["requests"]["x"]["POST"]["executed"], 1);
+        assert_eq!(json["servers"]["a"]["executed"], 1);
+    }
+}
