@@ -1,1 +1,17 @@
-//! Placeholder.
+//! The policy engine of Mainstay on tokio and real sockets.
+//!
+//! [`Client::call`] runs one [`mainstay_core::Call`] from its first attempt to the head of its answer, and its body
+//! after that. What is decided is decided in core; this crate connects, sends, classifies what comes back, and
+//! tells core.
+
+pub mod body;
+pub mod clock;
+pub mod connect;
+pub mod driver;
+pub mod pool;
+pub mod service;
+
+pub use body::{Outgoing, Source};
+pub use clock::Clock;
+pub use driver::{Answer, Client, DeliveredBody, Unanswered};
+pub use service::{Plan, Service};

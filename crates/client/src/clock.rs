@@ -1,0 +1,36 @@
+//! The clock behind [`Timestamp`]: nanoseconds since the process began to count.
+
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mainstay_core::Timestamp;
+use tokio::time::Instant;
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// The process's clock. All parts of a process share it, so their timestamps can be compared.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock;
+
+impl Clock {
+    /// The time now.
+    #[must_use]
+    pub fn now() -> Timestamp {
+        let start = *START;
+        Timestamp::from_nanos(mainstay_core::time::nanos(Instant::now().saturating_duration_since(start)))
+    }
+
+    /// When a timestamp is, for a timer.
+    #[must_use]
+    pub fn instant(at: Timestamp) -> Instant {
+        // Far beyond what a timer can hold is as good as never.
+        const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+        *START + Duration::from_nanos(at.as_nanos()).min(FAR)
+    }
+
+    /// Wall-clock seconds since 1970, to which HTTP dates are compared.
+    #[must_use]
+    pub fn unix_seconds() -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+}

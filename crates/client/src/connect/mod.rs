@@ -1,0 +1,1 @@
+//! Establishing: from a host name to a connection that can carry requests.

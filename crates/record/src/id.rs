@@ -1,0 +1,65 @@
+//! The id of a call: 16 hexadecimal digits, unique in a run and very likely among all runs.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Names one call in answers, logs and records.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallId(u64);
+
+impl CallId {
+    /// The next id. `run`: a random number that differs from run to run.
+    #[must_use]
+    pub fn next(run: u64) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        // An odd multiplier makes a permutation of the 64-bit numbers: no id comes twice in a run, and neighbours
+        // don't look alike.
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self(run.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+
+    /// The id as a number.
+    #[must_use]
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The digits, without allocation.
+    #[must_use]
+    pub fn digits(self) -> [u8; 16] {
+        let mut digits = [0; 16];
+        for (place, digit) in digits.iter_mut().enumerate() {
+            let nibble = (self.0 >> (60 - 4 * place)) as usize & 0xf;
+            *digit = b"0123456789abcdef"[nibble];
+        }
+        digits
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digits_are_those_that_are_printed() {
+        let id = CallId(0x0123_4567_89ab_cdef);
+        assert_eq!(id.digits().as_slice(), id.to_string().as_bytes());
+    }
+
+    #[test]
+    fn ids_differ() {
+        assert_ne!(CallId::next(7), CallId::next(7));
+    }
+}
