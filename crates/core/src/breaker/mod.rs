@@ -9,203 +9,172 @@
 //!     └───────────────────────────────────────────────────────────── half-open ──▶ open (a probe failed: longer)
 //! ```
 //!
-//! There is no timer: time is an argument, and the states change as calls come by. The closed state costs an
-//! admission one atomic load and a success one atomic add. Half-open lets a ramp of probes through (1, 2, 4, ...);
-//! a probe whose outcome never comes back is written off when the half-open state expires, so it can't stick.
+//! There is no timer: time is an argument, and the states change as calls come by. There is no lock either: the
+//! state is one word, each transition one compare-and-swap of it. The closed state costs an admission one atomic
+//! load and a success one atomic add; a refusal is a load and a compare.
+//!
+//! Half-open is where breakers get stuck, so it is bounded on every side:
+//!
+//! - A ramp of probes passes at once: 1, then 2, then 4, ... up to the limit, as they succeed. The slots are
+//!   counted in the state word, so two threads can't take the same one.
+//! - A probe that was cancelled gives its slot back ([`Breaker::release`]).
+//! - Probes of which no news came for a while are written off as the next attempt comes by: the generation changes, so
+//!   what they may still have to say is late and counts for nothing, and the ramp begins again at one.
+//! - One failed probe reopens it, for twice as long; with equal jitter, so that not all clients come back at once.
+//!
+//! The ratios are asked after a failure or a slow call only. A fast success never adds up the window: it can't make
+//! things worse, and the next failure sees it.
+//!
+//! What it deliberately doesn't do: hand out guards. An [`Admission`] is a plain value, which its holder settles or
+//! releases; the upstream wraps it in a permit that does so when dropped.
+//!
+//! In the order in which a call meets them: the settings, the [state word](word), the failures in a row
+//! ([streak]), the [window]; `facts` are the values that go in and come out.
+
+mod facts;
+mod settings;
+mod streak;
+mod sync;
+mod window;
+mod word;
 
 use core::time::Duration;
 
+pub use facts::{Admission, BreakerState, Forced, Outcome, Refusal, Transition, WindowCounts};
+pub use settings::{BreakerMode, BreakerSettings};
+
+use self::streak::Streak;
+use self::sync::{ALONE, AtomicU64};
+use self::window::{Count, Window};
+use self::word::{Probes, Start, State, Word};
 use crate::chance::Chance;
-use crate::check::{Check, Problems};
 use crate::event::OpenCause;
-use crate::ratio::Ratio;
 use crate::time::Timestamp;
 
-/// What an open breaker stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BreakerMode {
-    /// Nothing: it only watches.
-    Off,
-    /// Retries and failovers to this endpoint; first attempts still go there.
-    StopRetries,
-    /// Every attempt.
-    StopAll,
-}
-
-/// When a breaker opens, for how long, and how it closes again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BreakerSettings {
-    /// What an open breaker stops. Default: every attempt.
-    pub mode: BreakerMode,
-    /// Failures in a row that open it. 0 switches this trigger off. Default 5. Too low: single hiccups open it;
-    /// too high: a dead endpoint gets that many calls first.
-    pub consecutive_failures: u16,
-    /// Share of failures in the window that opens it. Default 50 %; `None` switches this trigger off.
-    pub failure_ratio: Option<Ratio>,
-    /// Share of slow calls in the window that opens it. Default `None`: off.
-    pub slow_ratio: Option<Ratio>,
-    /// What counts as slow: the time to the head of the answer. Default 5 s.
-    pub slow_after: Duration,
-    /// Calls in the window below which the ratios say nothing. Default 20.
-    pub minimum_calls: u32,
-    /// Length of the window, counted in ten exact buckets. 1 s to 5 min, default 10 s.
-    pub window: Duration,
-    /// First open time. Default 5 s.
-    pub open_for: Duration,
-    /// Longest open time; each reopening doubles it, with equal jitter. Default 300 s.
-    pub open_cap: Duration,
-    /// Largest number of probes at once while half-open; the ramp is 1, 2, 4, ... up to this. 1 to 255, default 8.
-    pub probe_limit: u8,
-    /// Probes that must succeed in all before it closes. 1 to 255, default 3.
-    pub probes_to_close: u8,
-    /// How long a half-open state may last before unfinished probes are written off. Default 30 s.
-    pub half_open_for: Duration,
-}
-
-impl Default for BreakerSettings {
-    fn default() -> Self {
-        Self {
-            mode: BreakerMode::StopAll,
-            consecutive_failures: 5,
-            failure_ratio: Some(Ratio::percent(50)),
-            slow_ratio: None,
-            slow_after: Duration::from_secs(5),
-            minimum_calls: 20,
-            window: Duration::from_secs(10),
-            open_for: Duration::from_secs(5),
-            open_cap: Duration::from_secs(300),
-            probe_limit: 8,
-            probes_to_close: 3,
-            half_open_for: Duration::from_secs(30),
-        }
-    }
-}
-
-impl Check for BreakerSettings {
-    fn check(&self, problems: &mut Problems) {
-        let second = Duration::from_secs(1);
-        problems.require(
-            self.window >= second && self.window <= 300 * second,
-            "window",
-            self.window,
-            "1s to 5m",
-        );
-        // The rest of the rules is with the machine's author.
-    }
-}
-
-/// Lets one attempt pass; its outcome must come back with it. Belongs to the breaker that gave it.
-#[must_use = "an admission that is neither settled nor released holds a probe until the half-open state expires"]
-#[derive(Debug, PartialEq, Eq)]
-pub struct Admission {
-    generation: u32,
-    probe: bool,
-}
-
-impl Admission {
-    /// Whether it was let through to find out how the endpoint is.
-    #[must_use]
-    pub const fn is_probe(&self) -> bool {
-        self.probe
-    }
-}
-
-/// The breaker doesn't let it pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// When it is worth asking again.
-    pub until: Timestamp,
-}
-
-/// The outcome of an admitted attempt, as far as the breaker is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It answered, after this time.
-    Success(Duration),
-    /// It failed.
-    Failure,
-}
-
-/// A change of state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transition {
-    /// It opened.
-    Opened {
-        /// Why.
-        cause: OpenCause,
-        /// For how long.
-        open_for: Duration,
-    },
-    /// It began to let probes through.
-    HalfOpened,
-    /// It closed.
-    Closed,
-}
-
-/// What an operator may order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Forced {
-    /// Nothing: it follows what it sees.
-    No,
-    /// Open until told otherwise.
-    Open,
-    /// Closed until told otherwise.
-    Closed,
-}
-
-/// The state of a breaker, to be shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerState {
-    /// Everything passes.
-    Closed,
-    /// Nothing passes until then.
-    Open {
-        /// When probes begin.
-        until: Timestamp,
-    },
-    /// A bounded number of probes passes.
-    HalfOpen {
-        /// Probes out now.
-        probing: u8,
-        /// Probes that succeeded.
-        succeeded: u8,
-    },
-}
-
 /// Watches one endpoint, or one route at one endpoint.
+///
+/// ```
+/// # use core::time::Duration;
+/// # use mainstay_core::breaker::{Breaker, BreakerSettings, Outcome, Transition};
+/// # use mainstay_core::{Chance, Timestamp};
+/// let settings = BreakerSettings { consecutive_failures: 1, ..BreakerSettings::default() };
+/// let (breaker, mut chance) = (Breaker::new(), Chance::from_seed(1));
+/// let now = Timestamp::ZERO;
+///
+/// let (admission, _) = breaker.admit(&settings, now).expect("it is closed");
+/// let opened = breaker.settle(&settings, admission, Outcome::Failure, now, &mut chance);
+/// assert!(matches!(opened, Some(Transition::Opened { .. })));
+///
+/// let refusal = breaker.admit(&settings, now).expect_err("it is open");
+/// let (probe, half_opened) = breaker.admit(&settings, refusal.until).expect("its time is over");
+/// assert!(probe.is_probe());
+/// assert_eq!(half_opened, Some(Transition::HalfOpened));
+/// # breaker.release(probe);
+/// ```
 #[derive(Debug)]
-pub struct Breaker {}
+#[cfg_attr(not(loom), repr(align(64)))]
+pub struct Breaker {
+    word: AtomicU64,
+    streak: Streak,
+    window: Window,
+}
+
+/// What becomes of an attempt that asks to pass.
+enum Plan {
+    /// It passes, and the word stays as it is.
+    Pass,
+    /// It passes as a probe, once this word is in place.
+    Probe(Word, Option<Transition>),
+}
 
 impl Breaker {
     /// A closed breaker.
     #[must_use]
     pub fn new() -> Self {
-        todo!()
+        Self {
+            word: AtomicU64::new(Word::NEW.pack()),
+            streak: Streak::new(),
+            window: Window::new(),
+        }
     }
 
     /// Asks whether an attempt may pass. An open breaker whose time is over becomes half-open here (the second
-    /// value says so).
+    /// value says so). In mode [`BreakerMode::Off`] only an operator's order refuses.
     ///
     /// # Errors
     ///
     /// [`Refusal`] while it is open, or half-open with all probes out.
+    #[inline]
     pub fn admit(
         &self,
         settings: &BreakerSettings,
         now: Timestamp,
     ) -> Result<(Admission, Option<Transition>), Refusal> {
-        let _ = (settings, now);
-        todo!()
+        let bits = self.word.load(ALONE);
+        if word::is_closed(bits) {
+            return Ok((pass(word::generation(bits)), None));
+        }
+        self.admit_unless_closed(settings, settings.mode, now)
+    }
+
+    /// [`Breaker::admit`] for the first attempt of a call: in mode [`BreakerMode::StopRetries`] it passes where others
+    /// are refused. It serves as a probe when one is wanted, so a breaker closes also where nobody retries.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] as for [`Breaker::admit`], in mode [`BreakerMode::StopRetries`] only by an operator's order.
+    #[inline]
+    pub fn admit_first(
+        &self,
+        settings: &BreakerSettings,
+        now: Timestamp,
+    ) -> Result<(Admission, Option<Transition>), Refusal> {
+        let bits = self.word.load(ALONE);
+        if word::is_closed(bits) {
+            return Ok((pass(word::generation(bits)), None));
+        }
+        self.admit_unless_closed(settings, mode_of_first(settings), now)
+    }
+
+    /// Lets an attempt pass whatever the state: its outcome counts in the window, but it is no probe.
+    pub fn pass(&self) -> Admission {
+        pass(word::generation(self.word.load(ALONE)))
     }
 
     /// Whether [`Breaker::admit`] would let an attempt pass now; changes nothing. For balancing.
-    #[must_use]
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] as for [`Breaker::admit`].
+    #[inline]
     pub fn would_admit(&self, settings: &BreakerSettings, now: Timestamp) -> Result<(), Refusal> {
-        let _ = (settings, now);
-        todo!()
+        let bits = self.word.load(ALONE);
+        if word::is_closed(bits) {
+            return Ok(());
+        }
+        plan(Word::unpack(bits), settings, settings.mode, now).map(|_| ())
+    }
+
+    /// Whether [`Breaker::admit_first`] would let an attempt pass now; changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] as for [`Breaker::admit_first`].
+    #[inline]
+    pub fn would_admit_first(
+        &self,
+        settings: &BreakerSettings,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let bits = self.word.load(ALONE);
+        if word::is_closed(bits) {
+            return Ok(());
+        }
+        plan(Word::unpack(bits), settings, mode_of_first(settings), now).map(|_| ())
     }
 
     /// Takes the outcome of an admitted attempt. News from an earlier generation count for nothing.
+    #[inline]
     pub fn settle(
         &self,
         settings: &BreakerSettings,
@@ -214,25 +183,58 @@ impl Breaker {
         now: Timestamp,
         chance: &mut Chance,
     ) -> Option<Transition> {
-        let _ = (settings, admission, outcome, now, chance);
-        todo!()
+        let bits = self.word.load(ALONE);
+        let generation = admission.generation;
+        if word::generation(bits) != generation {
+            return None;
+        }
+        match outcome {
+            Outcome::Success(took) if word::is_closed(bits) && !settings.is_slow(took) => {
+                self.streak.end(generation);
+                self.window.record(Count::FAST, Some(generation), settings.window, now);
+                None
+            }
+            Outcome::Success(_) | Outcome::Failure => {
+                self.settle_notable(settings, admission, outcome, now, chance)
+            }
+        }
     }
 
     /// Takes an admission back without an outcome: the attempt was cancelled, or failed for reasons of our own.
     pub fn release(&self, admission: Admission) {
-        let _ = admission;
-        todo!()
+        if !admission.probe {
+            return;
+        }
+        let mut bits = self.word.load(ALONE);
+        loop {
+            let word = Word::unpack(bits);
+            let State::HalfOpen(probes) = word.state else { return };
+            if word.generation != admission.generation {
+                return;
+            }
+            match self.replace(bits, word.with(State::HalfOpen(probes.release()))) {
+                Ok(()) => return,
+                Err(other) => bits = other,
+            }
+        }
     }
 
     /// Books a failure that belongs to no admission any more: the body of an answer broke after its head.
+    ///
+    /// Its call was counted already, as a success, so this adds to the failures and not to the calls. While half-open
+    /// it decides nothing: nobody knows whether the call was a probe.
     pub fn note_failure(
         &self,
         settings: &BreakerSettings,
         now: Timestamp,
         chance: &mut Chance,
     ) -> Option<Transition> {
-        let _ = (settings, now, chance);
-        todo!()
+        let bits = self.word.load(ALONE);
+        if !word::is_closed(bits) {
+            self.window.record(Count::FAILED_LATER, None, settings.window, now);
+            return None;
+        }
+        self.count_failure(Count::FAILED_LATER, bits, settings, now, chance)
     }
 
     /// A health check passed: an open breaker may begin to probe at once.
@@ -241,34 +243,62 @@ impl Breaker {
         settings: &BreakerSettings,
         now: Timestamp,
     ) -> Option<Transition> {
-        let _ = (settings, now);
-        todo!()
+        let bits = self.word.load(ALONE);
+        let word = Word::unpack(bits);
+        let State::Open { .. } = word.state else { return None };
+        let next = word.next(State::HalfOpen(Probes::none(settings, now)));
+        self.replace(bits, next).ok().map(|()| Transition::HalfOpened)
     }
 
-    /// An operator's order.
+    /// An operator's order. It holds in every mode. Taking one back ([`Forced::No`]) leaves a closed breaker that
+    /// knows nothing: what it saw before the order is old by then. Without an order to take back, nothing changes.
     pub fn force(&self, order: Forced, now: Timestamp) -> Option<Transition> {
-        let _ = (order, now);
-        todo!()
+        let mut bits = self.word.load(ALONE);
+        loop {
+            let word = Word::unpack(bits);
+            if word.forced() == order {
+                return None;
+            }
+            let next = match order {
+                Forced::No => word.closed(),
+                Forced::Open => word.next(State::ForcedOpen),
+                Forced::Closed => word.next(State::ForcedClosed),
+            };
+            match self.replace(bits, next) {
+                Ok(()) => return ordered(word.shown(now), order),
+                Err(other) => bits = other,
+            }
+        }
     }
 
     /// What was ordered.
     #[must_use]
     pub fn forced(&self) -> Forced {
-        todo!()
+        Word::unpack(self.word.load(ALONE)).forced()
     }
 
-    /// The state at `now`.
+    /// The state at `now`: what an admission would meet. So one that is open is shown as half-open from the end of its
+    /// time on, though it changes, and says so, only as the next attempt comes by.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> BreakerState {
-        let _ = now;
-        todo!()
+        Word::unpack(self.word.load(ALONE)).shown(now)
     }
 
-    /// Calls and failures in the window at `now`.
+    /// Calls and failures in the window at `now`. A breaker that has closed starts from nothing; while it is open,
+    /// the counts that opened it can still be seen.
     #[must_use]
     pub fn counts(&self, settings: &BreakerSettings, now: Timestamp) -> WindowCounts {
-        let _ = (settings, now);
-        todo!()
+        let bits = self.word.load(ALONE);
+        let period = word::is_closed(bits).then_some(word::generation(bits));
+        self.window.counts(period, settings.window, now)
+    }
+
+    /// The settings changed. With another window length the counts are cleared; all else is heeded from the next
+    /// call on, and an open time that has begun stays as it is.
+    pub fn on_reload(&self, before: &BreakerSettings, after: &BreakerSettings) {
+        if before.window != after.window {
+            self.window.clear();
+        }
     }
 }
 
@@ -278,13 +308,249 @@ impl Default for Breaker {
     }
 }
 
-/// What a window holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WindowCounts {
-    /// All calls.
-    pub calls: u32,
-    /// Failures among them.
-    pub failures: u32,
-    /// Slow ones among them.
-    pub slow: u32,
+impl Breaker {
+    fn admit_unless_closed(
+        &self,
+        settings: &BreakerSettings,
+        mode: BreakerMode,
+        now: Timestamp,
+    ) -> Result<(Admission, Option<Transition>), Refusal> {
+        let mut bits = self.word.load(ALONE);
+        loop {
+            let word = Word::unpack(bits);
+            let (next, transition) = match plan(word, settings, mode, now)? {
+                Plan::Pass => return Ok((pass(word.generation), None)),
+                Plan::Probe(next, transition) => (next, transition),
+            };
+            match self.replace(bits, next) {
+                Ok(()) => {
+                    let admission = Admission { generation: next.generation, probe: true };
+                    return Ok((admission, transition));
+                }
+                Err(other) => bits = other,
+            }
+        }
+    }
+
+    /// Takes any outcome but a fast success of a closed breaker.
+    #[cold]
+    fn settle_notable(
+        &self,
+        settings: &BreakerSettings,
+        admission: Admission,
+        outcome: Outcome,
+        now: Timestamp,
+        chance: &mut Chance,
+    ) -> Option<Transition> {
+        let bits = self.word.load(ALONE);
+        let generation = admission.generation;
+        if word::generation(bits) != generation {
+            return None;
+        }
+        let (count, slow) = match outcome {
+            Outcome::Success(took) if settings.is_slow(took) => (Count::SLOW, true),
+            Outcome::Success(_) => (Count::FAST, false),
+            Outcome::Failure => (Count::FAILURE, false),
+        };
+        if admission.probe {
+            self.window.record(count, None, settings.window, now);
+            let failed = outcome == Outcome::Failure || (slow && settings.slow_ratio.is_some());
+            return if failed {
+                self.reopen(generation, settings, now, chance)
+            } else {
+                self.count_probe(generation, settings, now)
+            };
+        }
+        if !word::is_closed(bits) {
+            self.window.record(count, None, settings.window, now);
+            return None;
+        }
+        match outcome {
+            Outcome::Failure => self.count_failure(count, bits, settings, now, chance),
+            Outcome::Success(_) => self.count_success(count, bits, settings, now, chance),
+        }
+    }
+
+    /// Counts a success of a closed breaker, and opens it if there are too many slow ones.
+    fn count_success(
+        &self,
+        count: Count,
+        bits: u64,
+        settings: &BreakerSettings,
+        now: Timestamp,
+        chance: &mut Chance,
+    ) -> Option<Transition> {
+        let generation = word::generation(bits);
+        self.streak.end(generation);
+        self.window.record(count, Some(generation), settings.window, now);
+        let limit = settings.slow_ratio?;
+        let counts = self.window.counts(Some(generation), settings.window, now);
+        let reached = counts.calls >= settings.minimum_calls
+            && limit.reached_by(u64::from(counts.slow), u64::from(counts.calls));
+        if reached { self.open(bits, OpenCause::SlowRatio, settings, now, chance) } else { None }
+    }
+
+    /// Counts a failure of a closed breaker, and opens it if there are too many.
+    fn count_failure(
+        &self,
+        count: Count,
+        bits: u64,
+        settings: &BreakerSettings,
+        now: Timestamp,
+        chance: &mut Chance,
+    ) -> Option<Transition> {
+        let generation = word::generation(bits);
+        let in_a_row = self.streak.grow(generation);
+        self.window.record(count, Some(generation), settings.window, now);
+        if settings.consecutive_failures > 0 && in_a_row >= settings.consecutive_failures {
+            return self.open(bits, OpenCause::Consecutive, settings, now, chance);
+        }
+        let limit = settings.failure_ratio?;
+        let counts = self.window.counts(Some(generation), settings.window, now);
+        let reached = counts.calls >= settings.minimum_calls
+            && limit.reached_by(u64::from(counts.failures), u64::from(counts.calls));
+        if reached { self.open(bits, OpenCause::FailureRatio, settings, now, chance) } else { None }
+    }
+
+    /// Opens a closed breaker. Its word changes by transitions alone, so if another thread was faster, it has been opened.
+    fn open(
+        &self,
+        bits: u64,
+        cause: OpenCause,
+        settings: &BreakerSettings,
+        now: Timestamp,
+        chance: &mut Chance,
+    ) -> Option<Transition> {
+        let open_for = open_length(settings, 0, chance);
+        let until_ms = word::until_ms(now, open_for);
+        let next = Word::unpack(bits).next(State::Open { until_ms });
+        self.replace(bits, next).ok().map(|()| Transition::Opened { cause, open_for })
+    }
+
+    /// A probe succeeded: one more, and perhaps the last one needed.
+    fn count_probe(
+        &self,
+        generation: u16,
+        settings: &BreakerSettings,
+        now: Timestamp,
+    ) -> Option<Transition> {
+        let mut bits = self.word.load(ALONE);
+        loop {
+            let (word, probes) = half_open(bits, generation)?;
+            let (next, transition) = match probes.succeed(settings, now) {
+                Some(probes) => (word.with(State::HalfOpen(probes)), None),
+                None => (word.closed(), Some(Transition::Closed)),
+            };
+            match self.replace(bits, next) {
+                Ok(()) => return transition,
+                Err(other) => bits = other,
+            }
+        }
+    }
+
+    /// A probe failed: open again, for longer.
+    fn reopen(
+        &self,
+        generation: u16,
+        settings: &BreakerSettings,
+        now: Timestamp,
+        chance: &mut Chance,
+    ) -> Option<Transition> {
+        let mut bits = self.word.load(ALONE);
+        loop {
+            let (word, _) = half_open(bits, generation)?;
+            let reopenings = word.reopenings.saturating_add(1).min(word::REOPENINGS_MAX);
+            let open_for = open_length(settings, reopenings, chance);
+            let until_ms = word::until_ms(now, open_for);
+            let next = Word { reopenings, ..word.next(State::Open { until_ms }) };
+            match self.replace(bits, next) {
+                Ok(()) => {
+                    return Some(Transition::Opened { cause: OpenCause::ProbeFailed, open_for });
+                }
+                Err(other) => bits = other,
+            }
+        }
+    }
+
+    /// Puts a word in the place of the one that was seen, or gives the one that is there instead.
+    fn replace(&self, seen: u64, next: Word) -> Result<(), u64> {
+        self.word.compare_exchange(seen, next.pack(), ALONE, ALONE).map(|_| ())
+    }
+}
+
+/// An admission that is no probe.
+#[inline]
+const fn pass(generation: u16) -> Admission {
+    Admission { generation, probe: false }
+}
+
+/// The mode by which first attempts are judged.
+fn mode_of_first(settings: &BreakerSettings) -> BreakerMode {
+    match settings.mode {
+        BreakerMode::Off | BreakerMode::StopRetries => BreakerMode::Off,
+        BreakerMode::StopAll => BreakerMode::StopAll,
+    }
+}
+
+/// What becomes of an attempt in this state.
+fn plan(
+    word: Word,
+    settings: &BreakerSettings,
+    mode: BreakerMode,
+    now: Timestamp,
+) -> Result<Plan, Refusal> {
+    let refused = |until| match mode {
+        BreakerMode::Off => Ok(Plan::Pass),
+        BreakerMode::StopRetries | BreakerMode::StopAll => Err(Refusal { until }),
+    };
+    match word.state {
+        State::Closed | State::ForcedClosed => Ok(Plan::Pass),
+        State::ForcedOpen => Err(Refusal { until: Timestamp::MAX }),
+        State::Open { until_ms } if now.as_millis() < until_ms => {
+            refused(Timestamp::from_millis(until_ms))
+        }
+        State::Open { .. } => {
+            let next = word.next(State::HalfOpen(Probes::first(settings, now)));
+            Ok(Plan::Probe(next, Some(Transition::HalfOpened)))
+        }
+        State::HalfOpen(probes) => match probes.start(settings, now) {
+            Start::Probe(probes) => Ok(Plan::Probe(word.with(State::HalfOpen(probes)), None)),
+            Start::Anew(probes) => Ok(Plan::Probe(word.next(State::HalfOpen(probes)), None)),
+            Start::Refuse(until) => refused(until),
+        },
+    }
+}
+
+/// The probes of this generation, if it is half-open still.
+fn half_open(bits: u64, generation: u16) -> Option<(Word, Probes)> {
+    let word = Word::unpack(bits);
+    match word.state {
+        State::HalfOpen(probes) if word.generation == generation => Some((word, probes)),
+        State::HalfOpen(_)
+        | State::Closed
+        | State::Open { .. }
+        | State::ForcedOpen
+        | State::ForcedClosed => None,
+    }
+}
+
+/// The transition that an order causes, if it changes what can be seen.
+fn ordered(before: BreakerState, order: Forced) -> Option<Transition> {
+    match order {
+        Forced::Open => {
+            Some(Transition::Opened { cause: OpenCause::Forced, open_for: Duration::MAX })
+        }
+        Forced::No | Forced::Closed => {
+            (before != BreakerState::Closed).then_some(Transition::Closed)
+        }
+    }
+}
+
+/// How long to stay open: twice as long for each reopening, up to the cap, half of it sure and half by chance ("equal
+/// jitter", M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog 2015).
+fn open_length(settings: &BreakerSettings, reopenings: u8, chance: &mut Chance) -> Duration {
+    let factor = 1_u32.checked_shl(u32::from(reopenings)).unwrap_or(u32::MAX);
+    let full = settings.open_for.saturating_mul(factor).min(settings.open_cap);
+    let half = full / 2;
+    half + chance.up_to(full - half)
 }

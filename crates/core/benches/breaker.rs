@@ -1,0 +1,2 @@
+//! Breakers.
+fn main() {}

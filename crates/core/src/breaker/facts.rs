@@ -1,0 +1,96 @@
+//! What goes into a breaker and comes out of it: admissions, refusals, outcomes, transitions, orders, states.
+
+use core::time::Duration;
+
+use crate::event::OpenCause;
+use crate::time::Timestamp;
+
+/// Lets one attempt pass; its outcome must come back with it. Belongs to the breaker that gave it.
+#[must_use = "an admission that is neither settled nor released holds a probe until the half-open state expires"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Admission {
+    pub(super) generation: u16,
+    pub(super) probe: bool,
+}
+
+impl Admission {
+    /// Whether it was let through to find out how the endpoint is.
+    #[must_use]
+    pub const fn is_probe(&self) -> bool {
+        self.probe
+    }
+}
+
+/// The breaker doesn't let it pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// When it is worth asking again: the end of the open time; when all probes are out, the time at which they are
+    /// written off (one that comes back sooner makes room sooner); [`Timestamp::MAX`] when an operator ordered it.
+    pub until: Timestamp,
+}
+
+/// The outcome of an admitted attempt, as far as the breaker is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It answered, after this time.
+    Success(Duration),
+    /// It failed.
+    Failure,
+}
+
+/// A change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// It opened.
+    Opened {
+        /// Why.
+        cause: OpenCause,
+        /// For how long; [`Duration::MAX`] by an operator's order.
+        open_for: Duration,
+    },
+    /// It began to let probes through.
+    HalfOpened,
+    /// It closed.
+    Closed,
+}
+
+/// What an operator may order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Forced {
+    /// Nothing: it follows what it sees.
+    No,
+    /// Open until told otherwise.
+    Open,
+    /// Closed until told otherwise.
+    Closed,
+}
+
+/// The state of a breaker, to be shown: what an admission would meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Everything passes.
+    Closed,
+    /// Nothing passes until then.
+    Open {
+        /// When probes begin; [`Timestamp::MAX`] by an operator's order.
+        until: Timestamp,
+    },
+    /// A bounded number of probes passes.
+    HalfOpen {
+        /// Probes out now.
+        probing: u8,
+        /// Probes that succeeded.
+        succeeded: u8,
+    },
+}
+
+/// What a window holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowCounts {
+    /// All calls.
+    pub calls: u32,
+    /// Failures among them. Bodies that broke after their call was counted are in here too.
+    pub failures: u32,
+    /// Slow ones among them.
+    pub slow: u32,
+}
