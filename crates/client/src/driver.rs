@@ -1,20 +1,36 @@
 //! Runs calls: drives core's [`Call`](mainstay_core::Call) with real time and real connections.
+//!
+//! [`Client::call`] is the whole path: it drains what the machine wants, does it, tells it what came of it, and
+//! sleeps until the machine's deadline. It takes no decision of its own.
+
+mod delivered;
+mod request;
+mod running;
 
 use std::sync::Arc;
 
-use http::{Response, request};
-use mainstay_core::EndpointId;
-use mainstay_core::call::GaveUp;
+use http::{HeaderMap, Response, StatusCode, header, request as head};
+use mainstay_core::call::{Connection, GaveUp};
+use mainstay_core::event::AttemptId;
+use mainstay_core::retry::retry_after;
+use mainstay_core::{Action, Break, BreakKind, Certainty, EndpointId};
 use mainstay_record::CallId;
+use tokio::time::sleep_until;
 
-use crate::body::{ReplayMemory, Source};
-use crate::pool::AnswerBody;
+pub use delivered::DeliveredBody;
+
+use crate::Clock;
+use crate::body::{BodyError, ReplayMemory, Source};
+use crate::chance::seed;
+use crate::pool::{AnswerBody, Broken, Lease, Target};
 use crate::service::Plan;
+use running::Running;
 
 /// Runs calls. Cheap to clone; one per core or one for all.
 #[derive(Clone, Debug)]
 pub struct Client {
     replay: Arc<ReplayMemory>,
+    run: u64,
 }
 
 /// An answer of the upstream, whole or about to be.
@@ -39,43 +55,136 @@ pub struct Unanswered {
     pub id: CallId,
     /// Why.
     pub gave_up: GaveUp,
+    /// What was wrong with the application's own body, if that ended the call.
+    pub request_error: Option<BodyError>,
 }
 
-/// The body of an answer on its way to the application: it ends the call when it ends.
+/// An attempt's answer, held until the machine says what becomes of it.
 #[derive(Debug)]
-pub struct DeliveredBody {
-    inner: AnswerBody,
+struct Held {
+    attempt: AttemptId,
+    endpoint: EndpointId,
+    response: Response<AnswerBody>,
 }
 
 impl Client {
     /// A client whose calls together keep at most so many bytes of request bodies for replay.
     #[must_use]
     pub fn new(replay_bytes_total: usize) -> Self {
-        Self { replay: ReplayMemory::new(replay_bytes_total) }
+        Self { replay: ReplayMemory::new(replay_bytes_total), run: seed() }
     }
 
     /// Makes one call. `head` is what the upstream is to see, hop-by-hop fields already taken out, except for path
-    /// prefix, `Host` and authority, which depend on the endpoint and are set for each attempt.
+    /// prefix and `Host`, which depend on the endpoint and are set for each attempt.
     ///
     /// Dropping the future cancels the call: permit, reservation and connection are given back.
     ///
     /// # Errors
     ///
     /// [`Unanswered`] when there is no answer to deliver.
-    pub async fn call(&self, plan: &Plan, head: request::Parts, body: Source) -> Result<Answer, Unanswered> {
-        let _ = (plan, head, body, &self.replay);
-        todo!()
+    pub async fn call(&self, plan: &Plan, head: head::Parts, body: Source) -> Result<Answer, Unanswered> {
+        let mut running = Box::new(Running::new(CallId::next(self.run), plan, head, body, &self.replay));
+        let (mut last, mut kept) = (None, None);
+        running.tell(|call, ctx| call.on_start(ctx));
+        loop {
+            match running.call.next_action() {
+                Some(Action::Attempt { attempt, endpoint, connection }) => {
+                    last = running.attempt(plan, attempt, endpoint, connection).await;
+                }
+                Some(Action::Keep { .. }) => kept = last.take(),
+                Some(Action::Deliver { attempt }) => {
+                    let held = last.filter(|held: &Held| held.attempt == attempt).or(kept);
+                    return match held {
+                        Some(held) => Ok(running.deliver(held, plan.body_idle_timeout)),
+                        None => Err(running.lost_answer()),
+                    };
+                }
+                Some(Action::Fail(gave_up)) => return Err(running.unanswered(gave_up)),
+                // An attempt that is cancelled has already been dropped: `attempt` below does that.
+                Some(Action::Cancel { .. }) => {}
+                None => running.sleep().await,
+            }
+        }
     }
 }
 
-impl http_body::Body for DeliveredBody {
-    type Data = bytes::Bytes;
-    type Error = crate::pool::AnswerError;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
-        std::pin::Pin::new(&mut self.inner).poll_frame(cx)
+impl Running {
+    /// Makes one attempt and tells the machine what came of it. Gives the answer, if one came.
+    async fn attempt(
+        &mut self,
+        plan: &Plan,
+        attempt: AttemptId,
+        endpoint: EndpointId,
+        connection: Connection,
+    ) -> Option<Held> {
+        let outcome = match plan.service.place(endpoint) {
+            Some(place) => match self.lease(&place.target, connection).await {
+                Ok(mut lease) => {
+                    let request = self.request(plan, place);
+                    self.exchange(&mut lease, request).await
+                }
+                Err(broken) => Err(broken),
+            },
+            // Core's ids are places in the very list that the service was made from.
+            None => Err(Broken { what: Break::new(BreakKind::NoEndpoint, Certainty::NotSent), details: None }),
+        };
+        if !self.body.is_repeatable() {
+            self.call.on_body_unrepeatable();
+        }
+        match outcome {
+            Ok(response) => {
+                let status = response.status();
+                let hint = hint(status, response.headers());
+                self.tell(|call, ctx| call.on_head(attempt, status.as_u16(), hint, ctx));
+                Some(Held { attempt, endpoint, response })
+            }
+            Err(broken) => {
+                self.tell(|call, ctx| call.on_break(attempt, broken.what, ctx));
+                None
+            }
+        }
     }
+
+    async fn lease(&mut self, target: &Arc<Target>, connection: Connection) -> Result<Lease, Broken> {
+        let leasing = target.lease(connection == Connection::Fresh);
+        match self.until_cancelled(leasing).await {
+            Some(leased) => leased,
+            // The connector's own clock is shorter than an attempt's, as a rule; where it isn't, this is one.
+            None => Err(cut(BreakKind::ConnectTimeout, Certainty::NotSent)),
+        }
+    }
+
+    async fn exchange(
+        &mut self,
+        lease: &mut Lease,
+        request: http::Request<crate::Outgoing>,
+    ) -> Result<Response<AnswerBody>, Broken> {
+        match self.until_cancelled(lease.send(request)).await {
+            Some(sent) => sent,
+            None if lease.was_sent() => Err(cut(BreakKind::ResponseTimeout, Certainty::MaybeProcessed)),
+            None => Err(cut(BreakKind::ResponseTimeout, Certainty::NotSent)),
+        }
+    }
+
+    /// Sleeps until the machine's deadline.
+    async fn sleep(&mut self) {
+        match self.call.next_deadline() {
+            Some(deadline) => sleep_until(Clock::instant(deadline.at)).await,
+            None => debug_assert!(false, "a call without action or deadline would wait for ever"),
+        }
+        self.tell(|call, ctx| call.on_time(ctx));
+    }
+}
+
+fn cut(kind: BreakKind, certainty: Certainty) -> Broken {
+    Broken { what: Break::new(kind, certainty), details: None }
+}
+
+/// How long the answer asks us to stay away. Only a refusal's hint is one: a redirect's or a created resource's
+/// `Retry-After` speaks to the application.
+fn hint(status: StatusCode, headers: &HeaderMap) -> Option<std::time::Duration> {
+    if !matches!(status.as_u16(), 429 | 503) {
+        return None;
+    }
+    headers.get(header::RETRY_AFTER).and_then(|value| retry_after::parse(value.as_bytes(), Clock::unix_seconds()))
 }

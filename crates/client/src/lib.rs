@@ -5,6 +5,8 @@
 //! tells core.
 
 pub mod body;
+mod chance;
+pub mod check;
 pub mod clock;
 pub mod connect;
 pub mod driver;

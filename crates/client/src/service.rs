@@ -1,21 +1,37 @@
 //! A service: one generation of an upstream, with everything that is needed to call it.
 
+mod watch;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_config::settings::{HostRewrite, Upstream as UpstreamConfig};
-use mainstay_core::{CallPolicy, Checked, Upstream};
+use http::{HeaderName, HeaderValue};
+use mainstay_config::settings::{Endpoint, HostRewrite, Probe, Upstream as UpstreamConfig};
+use mainstay_core::{CallPolicy, Checked, EndpointId, Upstream};
 use mainstay_record::{Recorder, UpstreamRecorder};
 
+use crate::Clock;
+use crate::chance::with_chance;
 use crate::pool::{Target, TargetError};
 
 /// One generation of an upstream: the engine's state, a target for each endpoint, and the recorder's part.
 #[derive(Debug)]
 pub struct Service {
     name: Arc<str>,
+    settings: UpstreamConfig,
     upstream: Arc<Upstream>,
-    targets: Box<[Arc<Target>]>,
+    places: Box<[Place]>,
     recorder: Arc<UpstreamRecorder>,
+}
+
+/// An endpoint, ready to be asked.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) target: Arc<Target>,
+    /// What its `Host` field says, unless a route says otherwise.
+    pub(crate) host: HeaderValue,
+    /// What is put before each path; empty for nothing.
+    pub(crate) base_path: Box<str>,
 }
 
 /// What a route wants of its calls.
@@ -29,6 +45,8 @@ pub struct Plan {
     pub policy: Arc<Checked<CallPolicy>>,
     /// Bytes of a request's body that are kept for replay.
     pub replay_bytes: usize,
+    /// Bytes that a request's body may have.
+    pub body_bytes: Option<u64>,
     /// How long a body, either way, may make no progress.
     pub body_idle_timeout: Duration,
     /// The `Host` that the upstream sees.
@@ -36,9 +54,9 @@ pub struct Plan {
     /// Path prefix taken off before the endpoint's base path is put in front.
     pub strip_prefix: Option<String>,
     /// Fields that carry an idempotency key, in lower case.
-    pub idempotency_headers: Vec<http::HeaderName>,
+    pub idempotency_headers: Vec<HeaderName>,
     /// The field that consistent hashing goes by.
-    pub hash_header: Option<http::HeaderName>,
+    pub hash_header: Option<HeaderName>,
 }
 
 impl Service {
@@ -53,8 +71,25 @@ impl Service {
         recorder: &Arc<Recorder>,
         previous: Option<&Self>,
     ) -> Result<Arc<Self>, TargetError> {
-        let _ = (settings, recorder, previous);
-        todo!()
+        let now = Clock::now();
+        let policy = settings.policy.clone();
+        let upstream = with_chance(|chance| match previous {
+            Some(previous) => previous.upstream.renewed(policy, now, chance),
+            None => Upstream::new(policy, now, chance),
+        });
+        let places = settings
+            .endpoints
+            .iter()
+            .map(|endpoint| Place::new(endpoint, settings, previous))
+            .collect::<Result<_, _>>()?;
+        let names: Vec<&str> = settings.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
+        Ok(Arc::new(Self {
+            name: settings.name.as_str().into(),
+            recorder: recorder.upstream(&settings.name, &names),
+            settings: settings.clone(),
+            upstream,
+            places,
+        }))
     }
 
     /// Its name.
@@ -70,9 +105,8 @@ impl Service {
     }
 
     /// The endpoints' targets, in the order of their ids.
-    #[must_use]
-    pub fn targets(&self) -> &[Arc<Target>] {
-        &self.targets
+    pub fn targets(&self) -> impl ExactSizeIterator<Item = &Arc<Target>> {
+        self.places.iter().map(|place| &place.target)
     }
 
     /// The recorder's part.
@@ -81,9 +115,40 @@ impl Service {
         &self.recorder
     }
 
-    /// Watches over the service until dropped: active checks, statistics, expired connections. Run exactly one per
-    /// generation, on any runtime.
-    pub async fn watch(self: Arc<Self>) {
-        todo!()
+    /// The settings of this generation.
+    #[must_use]
+    pub fn settings(&self) -> &UpstreamConfig {
+        &self.settings
+    }
+
+    pub(crate) fn place(&self, endpoint: EndpointId) -> Option<&Place> {
+        self.places.get(usize::from(endpoint.0))
+    }
+
+    fn probe(&self) -> Option<&Probe> {
+        self.settings.probe.as_ref()
+    }
+
+    /// The target of an endpoint that is the same in these settings: its kept connections may be used on.
+    fn same_target(&self, endpoint: &Endpoint, settings: &UpstreamConfig) -> Option<Arc<Target>> {
+        let place = self.settings.endpoints.iter().position(|mine| mine == endpoint)?;
+        (self.settings.connect == settings.connect).then(|| Arc::clone(&self.places[place].target))
+    }
+}
+
+impl Place {
+    fn new(
+        endpoint: &Endpoint,
+        settings: &UpstreamConfig,
+        previous: Option<&Service>,
+    ) -> Result<Self, TargetError> {
+        let kept = previous.and_then(|previous| previous.same_target(endpoint, settings));
+        let target = match kept {
+            Some(target) => target,
+            None => Target::new(endpoint, &settings.connect)?,
+        };
+        // The host was checked with the settings; an authority that is no field value can't come from there.
+        let host = HeaderValue::try_from(endpoint.authority()).unwrap_or(HeaderValue::from_static("invalid"));
+        Ok(Self { target, host, base_path: endpoint.base_path.as_str().into() })
     }
 }

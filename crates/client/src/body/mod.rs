@@ -1,10 +1,21 @@
 //! Bodies of requests: read from the application as they are sent, kept while they may have to be sent again.
+//!
+//! A [`Source`] is read by one attempt at a time, through an [`Outgoing`]; nothing is read before a connection asks
+//! for it. What was read is kept, up to the route's limit and the process's, and a later attempt sends the very
+//! same bytes first. Past a limit nothing is kept any more and the call can't be repeated: a replay is
+//! byte-identical or doesn't happen.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+mod gate;
+mod memory;
+mod outgoing;
+mod replay;
+
+pub use gate::Gate;
+pub use memory::ReplayMemory;
+pub use outgoing::Outgoing;
+pub use replay::{Replay, ReplayLimits};
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 
 /// Where the body of a request comes from.
 #[derive(Debug, Default)]
@@ -18,25 +29,8 @@ pub enum Source {
     Incoming(hyper::body::Incoming),
 }
 
-/// Memory for bodies that may have to be sent again, shared by all calls.
-#[derive(Debug)]
-pub struct ReplayMemory {}
-
-impl ReplayMemory {
-    /// So many bytes for all calls together.
-    #[must_use]
-    pub fn new(bytes: usize) -> std::sync::Arc<Self> {
-        let _ = bytes;
-        std::sync::Arc::new(Self {})
-    }
-}
-
-/// The body of one attempt's request.
-#[derive(Debug, Default)]
-pub struct Outgoing {}
-
 /// Why the body of a request can't be sent on.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BodyError {
     /// The application broke off.
@@ -45,6 +39,8 @@ pub enum BodyError {
     TooLarge,
     /// What the application sent isn't a body by HTTP's rules.
     Malformed,
+    /// A later attempt has taken the body over.
+    Superseded,
 }
 
 impl std::fmt::Display for BodyError {
@@ -53,25 +49,9 @@ impl std::fmt::Display for BodyError {
             Self::ClientGone => "the application broke off its request",
             Self::TooLarge => "the request's body is larger than allowed",
             Self::Malformed => "the request's body is malformed",
+            Self::Superseded => "a later attempt sends the request's body",
         })
     }
 }
 
 impl std::error::Error for BodyError {}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        true
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(0)
-    }
-}

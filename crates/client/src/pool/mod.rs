@@ -111,3 +111,7 @@ impl Lease {
         todo!()
     }
 }
+
+/// A request's extension: what to do when the endpoint answers 100 (Continue).
+#[derive(Clone)]
+pub struct OnContinue(pub Arc<dyn Fn() + Send + Sync>);

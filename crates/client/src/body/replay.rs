@@ -1,0 +1,213 @@
+//! One request's body: its source, and what has been read of it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame};
+use mainstay_core::Timestamp;
+use parking_lot::Mutex;
+
+use super::memory::Share;
+use super::{BodyError, Gate, Outgoing, ReplayMemory, Source};
+use crate::Clock;
+
+/// What bounds a request's body.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReplayLimits {
+    /// Bytes that are kept for replay.
+    pub kept_bytes: usize,
+    /// Bytes that the body may have.
+    pub body_bytes: Option<u64>,
+}
+
+/// The body of a call's request, shared by its attempts, one after the other. An empty body costs nothing.
+#[derive(Debug, Default)]
+pub struct Replay(Option<Arc<Mutex<Shared>>>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    source: Source,
+    limits: ReplayLimits,
+    share: Share,
+    /// Everything read so far, while the body is repeatable.
+    kept: Vec<Bytes>,
+    trailers: Option<HeaderMap>,
+    /// The source has been read to its end.
+    ended: bool,
+    read_bytes: u64,
+    repeatable: bool,
+    failed: Option<BodyError>,
+    moved_at: Timestamp,
+    /// The attempt that may read; earlier ones have been superseded.
+    reader: u32,
+}
+
+/// What a reader gets next.
+pub(super) enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    End,
+}
+
+impl Replay {
+    /// The body that comes from `source`.
+    #[must_use]
+    pub fn new(source: Source, limits: ReplayLimits, memory: &Arc<ReplayMemory>) -> Self {
+        let empty = match &source {
+            Source::Empty => true,
+            Source::Full(bytes) => bytes.is_empty(),
+            Source::Incoming(incoming) => incoming.is_end_stream(),
+        };
+        if empty {
+            return Self(None);
+        }
+        Self(Some(Arc::new(Mutex::new(Shared {
+            source,
+            limits,
+            share: memory.share(),
+            kept: Vec::new(),
+            trailers: None,
+            ended: false,
+            read_bytes: 0,
+            repeatable: true,
+            failed: None,
+            moved_at: Timestamp::ZERO,
+            reader: 0,
+        }))))
+    }
+
+    /// The body for one more attempt, from its first byte. Readers of earlier attempts get nothing any more.
+    ///
+    /// Only while [`Replay::is_repeatable`], or for the first attempt.
+    #[must_use]
+    pub fn outgoing(&self, gate: Option<Gate>) -> Outgoing {
+        let Some(shared) = &self.0 else { return Outgoing::default() };
+        let (reader, left) = {
+            let mut shared = shared.lock();
+            shared.reader += 1;
+            (shared.reader, shared.total_bytes())
+        };
+        Outgoing::reading(Arc::clone(shared), reader, left, gate)
+    }
+
+    /// Whether it can be sent once more.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        self.0.as_ref().is_none_or(|shared| shared.lock().repeatable)
+    }
+
+    /// Why it can't be read on, if it can't.
+    #[must_use]
+    pub fn failed(&self) -> Option<BodyError> {
+        self.0.as_ref().and_then(|shared| shared.lock().failed)
+    }
+
+    /// When a piece of it last moved; `None` if none did.
+    #[must_use]
+    pub fn moved_at(&self) -> Option<Timestamp> {
+        self.0.as_ref().map(|shared| shared.lock().moved_at).filter(|at| *at > Timestamp::ZERO)
+    }
+}
+
+impl Shared {
+    /// The exact length of the whole body, where it is known before it is read.
+    fn total_bytes(&self) -> Option<u64> {
+        let left = match &self.source {
+            Source::Empty => Some(0),
+            Source::Full(bytes) => Some(bytes.len() as u64),
+            Source::Incoming(incoming) => incoming.size_hint().exact(),
+        };
+        left.map(|left| left + self.read_bytes)
+    }
+
+    /// The piece at `place` of the reader's own count: a kept one, or the next of the source.
+    pub(super) fn poll_piece(
+        &mut self,
+        reader: u32,
+        place: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Piece, BodyError>> {
+        if reader != self.reader {
+            return Poll::Ready(Err(BodyError::Superseded));
+        }
+        if let Some(kept) = self.kept.get(place) {
+            return Poll::Ready(Ok(Piece::Data(kept.clone())));
+        }
+        if let Some(failed) = self.failed {
+            return Poll::Ready(Err(failed));
+        }
+        if self.ended {
+            return Poll::Ready(Ok(self.trailers.clone().map_or(Piece::End, Piece::Trailers)));
+        }
+        let frame = ready!(self.poll_source(cx));
+        self.moved_at = Clock::now();
+        Poll::Ready(self.take_in(frame))
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Source::Incoming(incoming) => {
+                Pin::new(incoming).poll_frame(cx).map_err(|error| read_error(&error))
+            }
+        }
+    }
+
+    fn take_in(&mut self, frame: Option<Result<Frame<Bytes>, BodyError>>) -> Result<Piece, BodyError> {
+        match frame {
+            None => {
+                self.ended = true;
+                Ok(Piece::End)
+            }
+            Some(Err(error)) => Err(self.fail(error)),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => self.take_data(data),
+                Err(frame) => {
+                    self.trailers = frame.into_trailers().ok();
+                    self.ended = true;
+                    Ok(self.trailers.clone().map_or(Piece::End, Piece::Trailers))
+                }
+            },
+        }
+    }
+
+    fn take_data(&mut self, data: Bytes) -> Result<Piece, BodyError> {
+        self.read_bytes += data.len() as u64;
+        if self.limits.body_bytes.is_some_and(|limit| self.read_bytes > limit) {
+            return Err(self.fail(BodyError::TooLarge));
+        }
+        if self.repeatable {
+            let room = self.limits.kept_bytes.saturating_sub(self.share.taken());
+            if data.len() <= room && self.share.take(data.len()) {
+                self.kept.push(data.clone());
+            } else {
+                self.forget();
+            }
+        }
+        Ok(Piece::Data(data))
+    }
+
+    /// A body that broke at its source, or that is too large, ends the call: there is nothing to send again.
+    fn fail(&mut self, error: BodyError) -> BodyError {
+        self.forget();
+        self.failed = Some(error);
+        error
+    }
+
+    fn forget(&mut self) {
+        self.repeatable = false;
+        self.kept = Vec::new();
+        self.share.clear();
+    }
+}
+
+fn read_error(error: &hyper::Error) -> BodyError {
+    if error.is_parse() || error.is_user() { BodyError::Malformed } else { BodyError::ClientGone }
+}

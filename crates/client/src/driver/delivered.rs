@@ -1,0 +1,99 @@
+//! The body of an answer on its way to the application. It ends the call when it ends.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use mainstay_core::{Break, BreakKind, Certainty};
+use tokio::time::{Instant, Sleep};
+
+use super::running::Running;
+use crate::pool::{AnswerBody, AnswerError};
+
+/// The body of a delivered answer. Dropped before its end, the application is gone.
+#[derive(Debug)]
+pub struct DeliveredBody {
+    inner: AnswerBody,
+    /// The call, until its end has been told.
+    running: Option<Box<Running>>,
+    idle_timeout: Duration,
+    /// Armed by the first wait, and looked at when it ends: a body that comes as one piece needs no timer.
+    idle: Option<Pin<Box<Sleep>>>,
+    moved_at: Option<Instant>,
+}
+
+impl DeliveredBody {
+    pub(super) fn new(inner: AnswerBody, running: Box<Running>, idle_timeout: Duration) -> Self {
+        let mut body = Self { inner, running: Some(running), idle_timeout, idle: None, moved_at: None };
+        if body.inner.is_end_stream() {
+            body.end(None);
+        }
+        body
+    }
+
+    fn end(&mut self, broke: Option<BreakKind>) {
+        if let Some(mut running) = self.running.take() {
+            running.tell(|call, ctx| call.on_body_end(broke, ctx));
+        }
+    }
+
+    /// Ready when nothing has come for the idle timeout.
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timeout = self.idle_timeout;
+        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        loop {
+            std::task::ready!(idle.as_mut().poll(cx));
+            // The timer isn't set again for each piece, but where it ends, for the last one.
+            match self.moved_at.map(|at| at + timeout) {
+                Some(end) if end > Instant::now() => idle.as_mut().reset(end),
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+impl Body for DeliveredBody {
+    type Data = Bytes;
+    type Error = AnswerError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if self.idle.is_some() {
+                    self.moved_at = Some(Instant::now());
+                }
+                if self.inner.is_end_stream() {
+                    self.end(None);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.end(Some(error.what.kind));
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => {
+                self.end(None);
+                Poll::Ready(None)
+            }
+            Poll::Pending if self.running.is_some() && self.poll_stall(cx).is_ready() => {
+                self.end(Some(BreakKind::BodyStalled));
+                let what = Break::new(BreakKind::BodyStalled, Certainty::Processed);
+                Poll::Ready(Some(Err(AnswerError { what })))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,99 @@
+//! The request of one attempt: the application's, made out to the endpoint.
+
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Request, Uri, header};
+use mainstay_config::settings::HostRewrite;
+
+use super::Running;
+use crate::body::{Gate, Outgoing};
+use crate::pool::OnContinue;
+use crate::service::{Place, Plan};
+
+impl Running {
+    /// The request as `place` is to see it.
+    pub(super) fn request(&self, plan: &Plan, place: &Place) -> Request<Outgoing> {
+        let gate = self.head.headers.contains_key(header::EXPECT).then(Gate::default);
+        let mut request = Request::new(self.body.outgoing(gate.clone()));
+        *request.method_mut() = self.head.method.clone();
+        *request.uri_mut() = target(&self.head.uri, plan.strip_prefix.as_deref(), &place.base_path);
+        *request.headers_mut() = self.head.headers.clone();
+        set_host(request.headers_mut(), &plan.host, &place.host);
+        if let Some(upgrade) = gate {
+            request.extensions_mut().insert(OnContinue(Arc::new(move || upgrade.open())));
+        }
+        request
+    }
+}
+
+fn set_host(headers: &mut HeaderMap, rewrite: &HostRewrite, endpoint: &HeaderValue) {
+    match rewrite {
+        HostRewrite::Endpoint => {
+            headers.insert(header::HOST, endpoint.clone());
+        }
+        HostRewrite::Keep => {
+            if !headers.contains_key(header::HOST) {
+                headers.insert(header::HOST, endpoint.clone());
+            }
+        }
+        HostRewrite::Set(host) => {
+            // The settings were checked; a value that is none is left out for the endpoint's own.
+            headers.insert(header::HOST, HeaderValue::try_from(host).unwrap_or_else(|_| endpoint.clone()));
+        }
+    }
+}
+
+/// The request target in origin form: base path + what is left of the path + query.
+fn target(uri: &Uri, strip: Option<&str>, base: &str) -> Uri {
+    let whole = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    if strip.is_none() && base.is_empty() && uri.authority().is_none() {
+        return uri.clone();
+    }
+    let rest = strip.and_then(|prefix| strip_segments(whole, prefix)).unwrap_or(whole);
+    if strip.is_none() && base.is_empty() {
+        return uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
+    }
+    // `OPTIONS *` has no path to put anything before.
+    let joined = match rest {
+        "*" => rest.to_owned(),
+        _ if rest.starts_with('/') => format!("{base}{rest}"),
+        _ => format!("{base}/{rest}"),
+    };
+    Uri::try_from(joined).unwrap_or_else(|_| uri.clone())
+}
+
+/// `whole` without `prefix`, if that ends at a segment's end.
+fn strip_segments<'a>(whole: &'a str, prefix: &str) -> Option<&'a str> {
+    let rest = whole.strip_prefix(prefix.trim_end_matches('/'))?;
+    (rest.is_empty() || rest.starts_with(['/', '?'])).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(uri: &'static str, strip: Option<&str>, base: &str, wanted: &str) {
+        assert_eq!(target(&Uri::from_static(uri), strip, base).to_string(), wanted);
+    }
+
+    #[test]
+    fn the_target_is_left_as_it_is_where_nothing_is_configured() {
+        check("/a/b?c=d", None, "", "/a/b?c=d");
+        check("*", None, "/base", "*");
+    }
+
+    #[test]
+    fn an_absolute_target_becomes_one_of_origin_form() {
+        check("http://api.test/a?b", None, "", "/a?b");
+    }
+
+    #[test]
+    fn prefixes_are_taken_off_and_put_on_by_whole_segments() {
+        check("/api/v1?x=1", Some("/api"), "/base", "/base/v1?x=1");
+        check("/api", Some("/api"), "", "/");
+        check("/api?x", Some("/api/"), "", "/?x");
+        check("/apinot/v1", Some("/api"), "", "/apinot/v1");
+        check("/v1", None, "/base", "/base/v1");
+    }
+}

@@ -1,0 +1,142 @@
+//! A call in progress: the machine, its body, and its trace. Dropping it cancels the call.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use mainstay_core::call::GaveUp;
+use mainstay_core::event::StopReason;
+use mainstay_core::{BreakKind, Call, CallFacts, Certainty, Ctx, Event};
+use mainstay_record::{CallId, CallTag, CallTrace};
+use tokio::time::sleep_until;
+
+use super::{Answer, DeliveredBody, Held, Unanswered};
+use crate::Clock;
+use crate::body::{Replay, ReplayLimits, ReplayMemory, Source};
+use crate::chance::with_chance;
+use crate::service::{Plan, Service};
+
+/// Everything that belongs to one call.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) call: Call,
+    pub(super) head: Parts,
+    pub(super) body: Replay,
+    id: CallId,
+    route: Arc<str>,
+    service: Arc<Service>,
+    trace: CallTrace,
+    as_is: bool,
+}
+
+impl Running {
+    pub(super) fn new(
+        id: CallId,
+        plan: &Plan,
+        head: Parts,
+        body: Source,
+        memory: &Arc<ReplayMemory>,
+    ) -> Self {
+        let limits = ReplayLimits { kept_bytes: plan.replay_bytes, body_bytes: plan.body_bytes };
+        Self {
+            call: Call::new(Arc::clone(&plan.policy), facts(plan, &head), Clock::now()),
+            body: Replay::new(body, limits, memory),
+            head,
+            id,
+            route: Arc::clone(&plan.route),
+            service: Arc::clone(&plan.service),
+            trace: CallTrace::default(),
+            as_is: false,
+        }
+    }
+
+    /// Tells the machine a piece of news and records the events that it causes.
+    pub(super) fn tell(&mut self, news: impl FnOnce(&mut Call, &mut Ctx<'_>)) {
+        let now = Clock::now();
+        let upstream = self.service.upstream();
+        with_chance(|chance| news(&mut self.call, &mut Ctx { now, chance, upstream }));
+        while let Some(event) = self.call.next_event() {
+            if let Event::CallDelivered { as_is, .. } = event {
+                self.as_is = as_is;
+            }
+            self.service.recorder().on_call_event(&mut self.trace, now, event);
+        }
+    }
+
+    /// Runs `work` until it is done, or until the machine cancels the attempt (`None`).
+    pub(super) async fn until_cancelled<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        while let Some(deadline) = self.call.next_deadline() {
+            tokio::select! {
+                biased;
+                done = &mut work => return Some(done),
+                () = sleep_until(Clock::instant(deadline.at)) => {}
+            }
+            if let Some(moved_at) = self.body.moved_at() {
+                if !self.body.is_repeatable() {
+                    self.call.on_body_unrepeatable();
+                }
+                self.call.on_upload(moved_at);
+            }
+            self.tell(|call, ctx| call.on_time(ctx));
+        }
+        None
+    }
+
+    /// Hands the answer over; the call goes on with its body.
+    pub(super) fn deliver(self: Box<Self>, held: Held, idle_timeout: Duration) -> Answer {
+        let (id, attempts, as_is) = (self.id, self.call.attempts(), self.as_is);
+        let response = held.response.map(|body| DeliveredBody::new(body, self, idle_timeout));
+        Answer { response, id, attempts, endpoint: held.endpoint, as_is }
+    }
+
+    pub(super) fn unanswered(&self, gave_up: GaveUp) -> Unanswered {
+        Unanswered { id: self.id, gave_up, request_error: self.body.failed() }
+    }
+
+    /// The machine wants an answer delivered that isn't there: a broken invariant, answered without sending again.
+    pub(super) fn lost_answer(&self) -> Unanswered {
+        debug_assert!(false, "the machine delivers an answer that the driver doesn't hold");
+        self.unanswered(GaveUp {
+            kind: BreakKind::ResetBeforeHead,
+            certainty: Certainty::MaybeProcessed,
+            stop: StopReason::ReplyStarted,
+            attempts: self.call.attempts(),
+            retry_after: None,
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.call.is_over() {
+            self.tell(|call, ctx| call.on_cancel(ctx));
+        }
+        let trace = std::mem::take(&mut self.trace);
+        let tag = || CallTag {
+            id: self.id,
+            route: Arc::clone(&self.route),
+            method: self.head.method.clone(),
+            path: self.head.uri.path().to_owned(),
+        };
+        self.service.recorder().on_call_over(&tag(), trace);
+    }
+}
+
+/// What the request says about itself.
+fn facts(plan: &Plan, head: &Parts) -> CallFacts {
+    let has_key = || plan.idempotency_headers.iter().any(|name| head.headers.contains_key(name));
+    let method = head.method.as_str();
+    let plain = CallFacts::of(method, false, &plan.policy);
+    let facts = if plain.repetition.is_idempotent() { plain } else { CallFacts::of(method, has_key(), &plan.policy) };
+    match plan.hash_header.as_ref().and_then(|name| head.headers.get(name)) {
+        Some(value) => facts.with_hash(fnv1a(value.as_bytes())),
+        None => facts,
+    }
+}
+
+/// FNV-1a, 64 bits: the same on every machine, so that instances agree where a key belongs.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}

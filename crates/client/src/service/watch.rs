@@ -1,0 +1,52 @@
+//! Watching over a service while nobody calls: active checks, statistics, connections that have had their time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::{EndpointId, Timestamp};
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+
+use super::Service;
+use crate::chance::with_chance;
+use crate::{Clock, check};
+
+/// How often expired connections are looked for, and the longest that a look at the statistics may be late.
+const ROUND: Duration = Duration::from_secs(1);
+
+impl Service {
+    /// Watches over the service until dropped: active checks, statistics, expired connections. Run exactly one per
+    /// generation, on any runtime.
+    pub async fn watch(self: Arc<Self>) {
+        let mut checks = JoinSet::new();
+        let mut swept_at = Timestamp::ZERO;
+        loop {
+            let now = Clock::now();
+            if now.since(swept_at) >= ROUND {
+                swept_at = now;
+                self.targets().for_each(|target| target.sweep(now));
+            }
+            let (events, due) = with_chance(|chance| {
+                (self.upstream.on_time(now, chance), self.upstream.checks_due(now, chance))
+            });
+            for event in events {
+                self.recorder.on_upstream_event(now, event);
+            }
+            for endpoint in due {
+                checks.spawn(Arc::clone(&self).check(endpoint));
+            }
+            while checks.try_join_next().is_some() {}
+            let next = self.upstream.next_deadline().min(now + ROUND);
+            sleep_until(Clock::instant(next)).await;
+        }
+    }
+
+    async fn check(self: Arc<Self>, endpoint: EndpointId) {
+        let (Some(place), Some(probe)) = (self.place(endpoint), self.probe()) else { return };
+        let passed = check::run(&place.target, probe).await.is_ok();
+        let now = Clock::now();
+        for event in self.upstream.on_check(endpoint, passed, now) {
+            self.recorder.on_upstream_event(now, event);
+        }
+    }
+}
