@@ -1,0 +1,43 @@
+//! Installing what a fresh machine lacks.
+
+use std::process::{Command, Stdio};
+
+/// The test runner.
+pub(crate) fn nextest() -> Result<(), String> {
+    if answers("cargo", &["nextest", "--version"]) {
+        return Ok(());
+    }
+    eprintln!("=== installing cargo-nextest");
+    let status = Command::new("cargo").args(["install", "--locked", "cargo-nextest"]).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err("cargo-nextest can't be installed; see https://nexte.st for other ways".into()),
+    }
+}
+
+/// Whether a program is there and answers.
+pub(crate) fn answers(program: &str, words: &[&str]) -> bool {
+    Command::new(program)
+        .args(words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Installs Debian packages that are missing.
+pub(crate) fn packages(names: &[&str]) -> Result<(), String> {
+    let missing: Vec<&str> =
+        names.iter().copied().filter(|name| !answers("dpkg", &["--status", name])).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("=== installing {}", missing.join(", "));
+    let updated = answers("apt-get", &["update"]);
+    let install = [&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat();
+    if updated && answers("apt-get", &install) {
+        Ok(())
+    } else {
+        Err(format!("can't install {}: run `apt-get install {}` as root", missing.join(", "), missing.join(" ")))
+    }
+}
