@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::fault::{Fault, Rule};
+use crate::fault::{Fault, LONGEST, Rule};
 use crate::queue::Queue;
 
 /// A rule in force since some moment.
@@ -32,7 +32,7 @@ impl Active {
     /// What happens now; never a `flap`.
     pub(crate) fn fault(&self, now: Instant) -> &Fault {
         match &self.rule.fault {
-            Fault::Flap { up, down, fault } if self.in_period(now, *up + *down) >= *up => fault,
+            Fault::Flap { up, down, fault } if self.in_period(now, *up, *down) >= *up => fault,
             Fault::Flap { .. } => &Fault::Healthy,
             other => other,
         }
@@ -46,9 +46,10 @@ impl Active {
     /// When [`Active::fault`] changes by itself.
     pub(crate) fn next_turn_at(&self, now: Instant) -> Option<Instant> {
         let Fault::Flap { up, down, .. } = &self.rule.fault else { return None };
-        let at = self.in_period(now, *up + *down);
-        let left = if at < *up { *up - at } else { *up + *down - at };
-        Some(now + left)
+        let at = self.in_period(now, *up, *down);
+        let until = if at < *up { *up } else { up.saturating_add(*down) };
+        // At least a moment: a flap made in code may have no length, and must not keep a task busy.
+        Some(now + until.saturating_sub(at).clamp(SHORTEST_TURN, LONGEST))
     }
 
     /// What a server that has just come up adds to the time of an answer.
@@ -57,12 +58,15 @@ impl Active {
         extra.mul_f64(left.as_secs_f64() / lasting.as_secs_f64().max(1e-9))
     }
 
-    fn in_period(&self, now: Instant, period: Duration) -> Duration {
+    fn in_period(&self, now: Instant, up: Duration, down: Duration) -> Duration {
         let elapsed = now.saturating_duration_since(self.since).as_nanos();
-        // A period is at most two days, which fits.
-        Duration::from_nanos((elapsed % period.as_nanos().max(1)) as u64)
+        let period = up.saturating_add(down).as_nanos().max(1);
+        // A lab doesn't run for the centuries that would overflow here.
+        Duration::from_nanos(u64::try_from(elapsed % period).unwrap_or(u64::MAX))
     }
 }
+
+const SHORTEST_TURN: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {

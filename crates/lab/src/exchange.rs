@@ -29,7 +29,7 @@ pub(crate) enum Outcome {
     /// GOAWAY.
     GoAway,
     /// An answer, sent in this manner.
-    Answer(Reply, Manner),
+    Answer(Box<Reply>, Manner),
 }
 
 /// How an answer is sent.
@@ -113,10 +113,12 @@ fn execute(site: &Site, request: &Request) -> u64 {
 }
 
 fn executed(site: &Site, request: &Request, manner: Manner) -> Outcome {
-    match api::check(request) {
-        Ok(()) => Outcome::Answer(api::answer(site, request, execute(site, request)), manner),
-        Err(reply) => Outcome::Answer(reply, manner),
-    }
+    Outcome::Answer(Box::new(healthy(site, request)), manner)
+}
+
+/// Executes a request, if it is one that can be, and says what a healthy server answers.
+pub(crate) fn healthy(site: &Site, request: &Request) -> Reply {
+    api::refusal(request).unwrap_or_else(|| api::answer(site, request, execute(site, request)))
 }
 
 fn status(site: &Site, request: &Request, code: u16, is_executed: bool) -> Outcome {
@@ -159,7 +161,7 @@ fn refusal(request: &Request, code: u16, why: &str) -> Outcome {
     let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut reply = Reply::error(status, why);
     reply.is_to_head = request.method == http::Method::HEAD;
-    Outcome::Answer(reply, Manner::Whole)
+    Outcome::Answer(Box::new(reply), Manner::Whole)
 }
 
 /// Where a body of this length is cut: short of its end, or it wouldn't be broken. `None`: it can't be.

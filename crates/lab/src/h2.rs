@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -71,6 +72,7 @@ pub(crate) async fn serve(wire: Wire, site: Arc<Site>) {
 /// Accepts streams, and carries what they send, until something ends the connection.
 async fn drive(connection: &mut Connection<Lent, Bytes>, site: &Arc<Site>) -> End {
     let (tell, mut told) = mpsc::channel(1);
+    let waiting = Arc::new(AtomicUsize::new(0));
     let mut streams = JoinSet::new();
     let mut rules = site.rules.subscribe();
     let mut served = 0u64;
@@ -85,7 +87,7 @@ async fn drive(connection: &mut Connection<Lent, Bytes>, site: &Arc<Site>) -> En
             biased;
             end = told.recv() => match end {
                 Some(End::GoAway(stream)) => {
-                    let _ = timeout(EARLIER_STREAMS_FOR, finish_streams(connection, &mut streams)).await;
+                    let _ = timeout(EARLIER_STREAMS_FOR, finish_streams(connection, &mut streams, &waiting)).await;
                     return End::GoAway(stream);
                 }
                 Some(end) => return end,
@@ -101,7 +103,7 @@ async fn drive(connection: &mut Connection<Lent, Bytes>, site: &Arc<Site>) -> En
                     };
                 }
                 served += 1;
-                streams.spawn(exchange(site.clone(), request, respond, tell.clone()));
+                streams.spawn(exchange(site.clone(), request, respond, tell.clone(), waiting.clone()));
             }
             changed = rules.changed(), if is_idle => if changed.is_err() { return End::Gone },
             () = sleep_until(wake_at), if is_idle => if wake_at >= close_at {
@@ -113,12 +115,21 @@ async fn drive(connection: &mut Connection<Lent, Bytes>, site: &Arc<Site>) -> En
     }
 }
 
-/// Lets streams end that were accepted before, and their last bytes leave; new ones are dropped.
-async fn finish_streams(connection: &mut Connection<Lent, Bytes>, streams: &mut JoinSet<()>) {
-    while !streams.is_empty() {
+/// Lets streams end that were accepted before, and their last bytes leave; new ones get no answer.
+async fn finish_streams(
+    connection: &mut Connection<Lent, Bytes>,
+    streams: &mut JoinSet<()>,
+    waiting: &AtomicUsize,
+) {
+    // Kept, for a stream that is dropped is reset, and GOAWAY alone shall speak of it. The crate bounds them.
+    let mut late = Vec::new();
+    while streams.len() > waiting.load(Ordering::Relaxed) {
         tokio::select! {
             _ = streams.join_next() => {}
-            accepted = connection.accept() => if !matches!(accepted, Some(Ok(_))) { return },
+            accepted = connection.accept() => match accepted {
+                Some(Ok(stream)) => late.push(stream),
+                Some(Err(_)) | None => return,
+            },
         }
     }
     let _ = timeout(SETTLE_FOR, connection.accept()).await;
@@ -129,6 +140,7 @@ async fn exchange(
     request: http::Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
     tell: mpsc::Sender<End>,
+    waiting: Arc<AtomicUsize>,
 ) {
     let (head, body) = request.into_parts();
     let mut request = Request::new(head.method, &head.uri, head.headers);
@@ -147,7 +159,7 @@ async fn exchange(
         Outcome::Silence => return hold(&mut respond).await,
         Outcome::RefuseStream => return respond.send_reset(Reason::REFUSED_STREAM),
         Outcome::Answer(reply, manner) => {
-            let is_whole = send(&mut respond, reply, manner).await == Ok(true);
+            let is_whole = send(&mut respond, *reply, manner).await == Ok(true);
             if manner != Manner::HalfHead || is_whole {
                 let entry = site.entry(request.method.as_str(), &request.path, request.id());
                 site.oracle.answered(entry, is_whole);
@@ -159,10 +171,11 @@ async fn exchange(
         Outcome::Garbage(bytes) => End::Garbage(bytes),
         Outcome::GoAway => End::GoAway(respond.stream_id().as_u32()),
     };
+    // Dropping the stream would reset it in good order, and that isn't how a server dies.
+    waiting.fetch_add(1, Ordering::Relaxed);
     // A second stream that wants to end the connection is late: it ends anyway.
     let _ = tell.try_send(end);
-    // Dropping the stream would reset it in good order, and that isn't how a server dies.
-    sleep(EARLIER_STREAMS_FOR).await;
+    sleep(HOLD_FOR).await;
 }
 
 enum TooLarge {

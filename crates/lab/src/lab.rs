@@ -53,7 +53,7 @@ impl Lab {
     /// [`StartError`]: the spec is wrong, a port can't be had, or no certificate could be made. Nothing runs then.
     pub async fn start(spec: Spec) -> Result<Self, StartError> {
         spec.check().map_err(StartError::Invalid)?;
-        let oracle = Oracle::new();
+        let oracle = Oracle::of(spec.servers.iter().map(|server| server.name.as_str()));
         let needs_tls = spec.servers.iter().any(|server| server.tls);
         let tls = needs_tls.then(Tls::new).transpose().map_err(StartError::Tls)?;
         let mut listeners = Vec::with_capacity(spec.servers.len());

@@ -86,8 +86,12 @@ pub(crate) struct Entry<'a> {
 }
 
 impl Oracle {
-    pub(crate) fn new() -> Self {
-        Self { books: Arc::default(), changes: watch::Sender::new(0) }
+    /// Knows these servers from the beginning: one that did nothing is shown with zeros, not missing.
+    pub(crate) fn of<'a>(servers: impl IntoIterator<Item = &'a str>) -> Self {
+        let servers =
+            servers.into_iter().map(|name| (name.to_owned(), Totals::default())).collect();
+        let books = Snapshot { servers, ..Snapshot::default() };
+        Self { books: Arc::new(Mutex::new(books)), changes: watch::Sender::new(0) }
     }
 
     /// Everything it knows now.
@@ -124,9 +128,13 @@ impl Oracle {
         }
     }
 
-    /// Forgets everything.
+    /// Forgets everything but the servers' names.
     pub fn reset(&self) {
-        self.change(|books| *books = Snapshot::default());
+        self.change(|books| {
+            let mut servers = std::mem::take(&mut books.servers);
+            servers.values_mut().for_each(|totals| *totals = Totals::default());
+            *books = Snapshot { servers, ..Snapshot::default() };
+        });
     }
 
     pub(crate) fn connected(&self, server: &str) {
@@ -246,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_write_executed_twice_is_a_duplicate_and_a_read_is_not() {
-        let oracle = Oracle::new();
+        let oracle = Oracle::of(["a"]);
         for method in ["POST", "POST", "GET", "GET", "PUT", "PUT"] {
             oracle.executed(entry(Some("x"), method));
         }
@@ -257,7 +265,7 @@ mod tests {
 
     #[test]
     fn executions_are_booked_to_the_server_that_made_them() {
-        let oracle = Oracle::new();
+        let oracle = Oracle::of(["a"]);
         oracle.executed(entry(Some("x"), "POST"));
         oracle.executed(Entry { server: "b", ..entry(Some("x"), "POST") });
         let snapshot = oracle.snapshot();
@@ -267,7 +275,7 @@ mod tests {
 
     #[test]
     fn health_checks_are_counted_apart() {
-        let oracle = Oracle::new();
+        let oracle = Oracle::of(["a"]);
         let check = Entry { is_health_check: true, ..entry(None, "GET") };
         oracle.received(check);
         oracle.executed(check);
@@ -278,7 +286,7 @@ mod tests {
 
     #[test]
     fn ids_too_long_and_methods_unknown_do_not_grow_the_books() {
-        let oracle = Oracle::new();
+        let oracle = Oracle::of(["a"]);
         oracle.received(entry(Some(&"x".repeat(ID_LIMIT_BYTES + 1)), "POST"));
         oracle.received(entry(Some("y"), "BREW"));
         let snapshot = oracle.snapshot();
@@ -288,7 +296,7 @@ mod tests {
 
     #[test]
     fn it_can_be_written_as_json() {
-        let oracle = Oracle::new();
+        let oracle = Oracle::of(["a"]);
         oracle.executed(entry(Some("x"), "POST"));
         let json = serde_json::to_value(oracle.snapshot()).unwrap();
         assert_eq!(json["requests"]["x"]["POST"]["executed"], 1);

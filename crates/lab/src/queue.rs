@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use crate::fault::LONGEST;
+
 #[derive(Debug)]
 pub(crate) struct Queue {
     places: Semaphore,
@@ -24,6 +26,8 @@ pub(crate) struct Full;
 
 impl Queue {
     pub(crate) fn new(concurrency: u32, service: Duration, bound: u32, collapse: bool) -> Self {
+        // A fault made in code may hold anything; nothing may hang or overflow for it.
+        let (concurrency, service) = (concurrency.max(1), service.min(LONGEST));
         let places = Semaphore::new(concurrency as usize);
         Self { places, concurrency, waiting: AtomicU32::new(0), bound, service, collapse }
     }
@@ -38,7 +42,7 @@ impl Queue {
             }
         };
         let slower = if self.collapse { self.waiting.load(Ordering::Relaxed) } else { 0 };
-        let factor = 1.0 + f64::from(slower) / f64::from(self.concurrency.max(1));
+        let factor = 1.0 + f64::from(slower) / f64::from(self.concurrency);
         tokio::time::sleep(self.service.mul_f64(factor)).await;
         drop(place);
         Ok(())

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::active::Active;
-use crate::fault::{Delay, Ending, Fault, Rule};
+use crate::fault::{Delay, Ending, Fault, LONGEST, Rule};
 use crate::oracle::{Entry, Oracle};
 use crate::rng::Rng;
 
@@ -86,7 +86,7 @@ impl Site {
         let active = self.active();
         let now = Instant::now();
         let close_at = match active.fault(now) {
-            Fault::CloseIdle { after } => Some(idle_since + *after),
+            Fault::CloseIdle { after } => Some(idle_since + (*after).min(LONGEST)),
             _ => None,
         };
         IdleUntil { close_at, look_again_at: active.next_turn_at(now) }

@@ -152,13 +152,14 @@ impl Reply {
     }
 }
 
-/// Whether a request has an effect here: everything but health checks and what is answered with an error.
-pub(crate) fn check(request: &Request) -> Result<(), Reply> {
+/// The answer to a request of a method that has no meaning here, which isn't carried out.
+pub(crate) fn refusal(request: &Request) -> Option<Reply> {
     match request.method.as_str() {
-        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => Ok(()),
-        other => {
-            Err(Reply::error(StatusCode::METHOD_NOT_ALLOWED, &format!("{other} isn't spoken here")))
-        }
+        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => None,
+        other => Some(Reply::error(
+            StatusCode::METHOD_NOT_ALLOWED,
+            &format!("{other} isn't spoken here"),
+        )),
     }
 }
 

@@ -69,7 +69,9 @@ impl Delay {
     pub(crate) fn draw(self, rng: &mut Rng) -> Duration {
         let drawn = match self {
             Self::Fixed(delay) => delay,
-            Self::Uniform(from, to) => from + to.saturating_sub(from).mul_f64(rng.next_unit()),
+            Self::Uniform(from, to) => {
+                from.saturating_add(to.saturating_sub(from).mul_f64(rng.next_unit()))
+            }
             Self::LogNormal { median, p99 } => {
                 // p99 / median = exp(sigma * z99); a normal number comes from two uniform ones (Box and Muller).
                 let spread = (p99.as_secs_f64() / median.as_secs_f64().max(1e-9)).max(1.0);

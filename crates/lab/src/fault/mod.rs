@@ -15,8 +15,8 @@ mod show;
 
 use std::time::Duration;
 
-pub(crate) use amount::parse_duration;
 pub use amount::{Delay, Ratio};
+pub(crate) use amount::{LONGEST, parse_duration};
 
 /// One way to misbehave.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -25,7 +25,7 @@ pub(crate) use read::{Framing, HEAD_LIMIT_BYTES, Head};
 pub(crate) use send::SETTLE_FOR;
 
 use crate::api::{Reply, Request};
-use crate::exchange::{After, Manner, Outcome, carry_out};
+use crate::exchange::{After, Manner, Outcome, carry_out, healthy};
 use crate::fault::Ending;
 use crate::site::{IdleUntil, Site};
 use crate::wire::{HOLD_FOR, Wire};
@@ -195,8 +195,8 @@ impl Connection {
                 return Ok(Next::End(After::Close));
             }
             // Faults of HTTP/2 alone: here the server is healthy.
-            Outcome::RefuseStream | Outcome::GoAway => healthy(site, request),
-            Outcome::Answer(reply, manner) => (reply, manner),
+            Outcome::RefuseStream | Outcome::GoAway => (healthy(site, request), Manner::Whole),
+            Outcome::Answer(reply, manner) => (*reply, manner),
         };
         let is_upgrade = reply.is_upgrade;
         reply.chunked &= !is_upgrade;
@@ -245,13 +245,6 @@ impl Connection {
         }
         Ok(())
     }
-}
-
-/// A request that met a fault of another protocol.
-fn healthy(site: &Site, request: &Request) -> (Reply, Manner) {
-    let number =
-        site.oracle.executed(site.entry(request.method.as_str(), &request.path, request.id()));
-    (crate::api::answer(site, request, number), Manner::Whole)
 }
 
 /// Most requests come in one read; large bodies are read in pieces of this size.

@@ -1,0 +1,16 @@
+//! The lab seen from the other end of raw sockets: each fault does at byte level what it says.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is tests; clippy sees only the functions marked as such"
+)]
+
+mod api;
+mod breaks;
+mod connections;
+mod control;
+mod damage;
+mod http2;
+mod load;
+mod raw;
+mod tls;
