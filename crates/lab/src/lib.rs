@@ -24,7 +24,8 @@
 //!
 //! - `file`, `timeline`, `spec`, `problem`: what the user wrote, with everything wrong in it named at once
 //! - [`Fault`] (`fault`): the closed list of ways to misbehave, and [`Rule`], which says to whom
-//! - `lab`, `listener`, `wire`: the running servers, their doors, a connection's bytes and its two ways to end
+//! - `lab`, `listener`, `wire`, `delivery`: the running servers, their doors, a connection's bytes and its two ways
+//!   to end
 //! - `h1`, `h2`: the protocols; HTTP/1.1 by hand, because a well-behaved library won't break on purpose
 //! - `exchange`, `active`, `queue`: what becomes of a request; the only place where one is executed
 //! - `api`: what a healthy server answers
@@ -37,6 +38,7 @@
 mod active;
 mod api;
 mod control;
+mod delivery;
 mod exchange;
 mod fault;
 pub mod file;
@@ -44,6 +46,7 @@ mod h1;
 mod h2;
 mod lab;
 mod listener;
+pub mod load;
 mod oracle;
 mod problem;
 mod queue;
