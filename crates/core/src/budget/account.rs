@@ -4,9 +4,8 @@
 //! is reserved. The capacity stands in the same word as the tokens: a bucket can't be filled beyond a capacity
 //! that has just been lowered, whoever fills it.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use super::Padded;
+use super::atomic::{AtomicU64, Ordering};
 
 /// Tokens, and how many reservations wait.
 #[derive(Debug)]

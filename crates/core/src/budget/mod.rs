@@ -11,7 +11,12 @@ mod account;
 mod window;
 
 use alloc::sync::Arc;
+#[cfg(not(loom))]
+use core::sync::atomic;
 use core::time::Duration;
+
+#[cfg(loom)]
+use loom::sync::atomic;
 
 use account::Account;
 use window::{EXTRA_LIMIT, Window};

@@ -14,10 +14,10 @@
 //! that long shows its old counts for one window, which is what they allowed then.
 
 use core::array;
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use super::Padded;
+use super::atomic::{AtomicU64, Ordering};
 use crate::time::{Timestamp, nanos};
 
 /// Counts of a sliding window, shared by all generations of a budget with the same window length.
