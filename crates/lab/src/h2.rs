@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::api::{Body, Reply, Request};
 use crate::exchange::{After, Manner, Outcome, carry_out, cut_at};
 use crate::fault::Ending;
-use crate::h1::{BODY_LIMIT_BYTES, HEAD_LIMIT_BYTES, SETTLE_FOR};
+use crate::h1::{BODY_LIMIT_BYTES, HEAD_LIMIT_BYTES};
 use crate::site::{IdleUntil, Site};
 use crate::wire::{HOLD_FOR, Wire};
 
@@ -345,6 +345,9 @@ const STREAMS_LIMIT: u32 = 256;
 
 /// Nothing of a body is kept, so a large window costs nothing.
 const WINDOW_BYTES: u32 = 1 << 20;
+
+/// The task that writes has been woken long before; this only lets it run.
+const SETTLE_FOR: Duration = Duration::from_millis(5);
 
 const HANDSHAKE_FOR: Duration = Duration::from_secs(10);
 

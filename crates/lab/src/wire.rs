@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
+use crate::delivery::delivered;
+
 /// A connection's bytes.
 pub(crate) struct Wire {
     /// Read from the socket, to be read again: what tells HTTP/2 from HTTP/1.1.
@@ -67,6 +69,13 @@ impl Wire {
         };
         // The peer may keep its side open for as long as it likes; we don't.
         let _ = timeout(DRAIN_FOR, end).await;
+    }
+
+    /// Waits until the peer has what was written, as far as that can be known.
+    pub(crate) async fn delivered(&self) {
+        if let (Ok(local), Ok(peer)) = (self.tcp().local_addr(), self.tcp().peer_addr()) {
+            delivered(local, peer).await;
+        }
     }
 
     /// Stays silent until the peer gives up.

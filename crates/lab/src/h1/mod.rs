@@ -22,7 +22,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 pub(crate) use body::BODY_LIMIT_BYTES;
 pub(crate) use read::{Framing, HEAD_LIMIT_BYTES, Head};
-pub(crate) use send::SETTLE_FOR;
 
 use crate::api::{Reply, Request};
 use crate::exchange::{After, Manner, Outcome, carry_out, healthy};

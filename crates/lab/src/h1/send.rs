@@ -1,7 +1,6 @@
 //! Writes an answer, whole or broken at exactly the byte that was asked for.
 
 use std::io;
-use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, header};
@@ -36,8 +35,8 @@ impl Connection {
             Manner::Whole | Manner::Pieces(..) => None,
         };
         let after = self.send_body(&mut reply, &mut out, manner, is_framed, cut).await?;
-        if after == Some(After::Reset) {
-            tokio::time::sleep(SETTLE_FOR).await;
+        if after == Some(After::Reset) && cut.is_some_and(|(at, _)| at > SURELY_TAKEN_BYTES) {
+            self.wire.delivered().await;
         }
         Ok(after)
     }
@@ -126,8 +125,8 @@ fn put_field(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.put_slice(b"\r\n");
 }
 
-/// A reset makes the kernel forget what it hasn't delivered; on the loopback a reader that reads has it by then.
-pub(crate) const SETTLE_FOR: Duration = Duration::from_millis(5);
+/// The peer's kernel takes this much at once, whether or not its program reads.
+const SURELY_TAKEN_BYTES: u64 = 16 * 1024;
 
 /// One write for a small answer, few for a large one.
 const WRITE_BYTES: usize = 32 * 1024;
