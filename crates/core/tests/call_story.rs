@@ -1,0 +1,421 @@
+//! Calls as dialogues: news in, and what the machine wants done.
+//!
+//! Three endpoints in three tiers, so that each pick is known: a, then b, then c.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::breaks::safety::Repetition;
+use mainstay_core::budget::BudgetSettings;
+use mainstay_core::call::{Connection, GaveUp};
+use mainstay_core::event::{AttemptId, Saved, StopReason};
+use mainstay_core::retry::{BackoffSettings, Jitter, RetrySettings};
+use mainstay_core::upstream::EndpointSettings;
+use mainstay_core::{
+    Action, Break, BreakKind, Call, CallFacts, CallPolicy, Certainty, Chance, Checked, Ctx, Event,
+    Timestamp, Upstream, UpstreamSettings,
+};
+
+struct Story {
+    upstream: Arc<Upstream>,
+    call: Call,
+    chance: Chance,
+    now: Timestamp,
+    events: Vec<Event>,
+}
+
+impl Story {
+    fn of(
+        endpoints: &[&str],
+        facts: CallFacts,
+        policy: CallPolicy,
+        budget: BudgetSettings,
+    ) -> Self {
+        let settings = UpstreamSettings {
+            endpoints: endpoints
+                .iter()
+                .enumerate()
+                .map(|(tier, name)| EndpointSettings {
+                    name: (*name).into(),
+                    tier: tier as u8,
+                    weight: 1,
+                })
+                .collect(),
+            budget,
+            health: None,
+            ..UpstreamSettings::default()
+        };
+        let (mut chance, now) = (Chance::from_seed(1), Timestamp::from_millis(1_000));
+        let upstream = Upstream::new(Checked::new(settings).unwrap(), now, &mut chance);
+        let call = Call::new(Arc::new(Checked::new(policy).unwrap()), facts, now);
+        Self { upstream, call, chance, now, events: Vec::new() }
+    }
+
+    fn read() -> Self {
+        Self::of(
+            &["a", "b", "c"],
+            facts(Repetition::Idempotent),
+            policy(),
+            BudgetSettings::default(),
+        )
+    }
+
+    fn write() -> Self {
+        Self::of(&["a", "b", "c"], facts(Repetition::Unsafe), policy(), BudgetSettings::default())
+    }
+
+    fn tell(&mut self, news: impl FnOnce(&mut Call, &mut Ctx<'_>)) -> String {
+        let mut ctx = Ctx { now: self.now, chance: &mut self.chance, upstream: &self.upstream };
+        news(&mut self.call, &mut ctx);
+        while let Some(event) = self.call.next_event() {
+            self.events.push(event);
+        }
+        let mut said = Vec::new();
+        while let Some(action) = self.call.next_action() {
+            said.push(show(&action, &self.upstream));
+        }
+        said.join(", ")
+    }
+
+    fn start(&mut self) -> String {
+        self.tell(|call, ctx| call.on_start(ctx))
+    }
+
+    fn breaks(&mut self, attempt: u8, kind: BreakKind, certainty: Certainty) -> String {
+        self.tell(|call, ctx| call.on_break(AttemptId(attempt), Break::new(kind, certainty), ctx))
+    }
+
+    fn answers(&mut self, attempt: u8, status: u16) -> String {
+        self.tell(|call, ctx| call.on_head(AttemptId(attempt), status, None, ctx))
+    }
+
+    fn answers_with_hint(&mut self, attempt: u8, status: u16, seconds: u64) -> String {
+        let hint = Some(Duration::from_secs(seconds));
+        self.tell(|call, ctx| call.on_head(AttemptId(attempt), status, hint, ctx))
+    }
+
+    /// Goes to the machine's own deadline.
+    fn wait(&mut self) -> String {
+        self.now = self.call.next_deadline().expect("a deadline").at;
+        self.tell(|call, ctx| call.on_time(ctx))
+    }
+
+    fn waited_for(&self) -> Duration {
+        self.call.next_deadline().expect("a deadline").at.since(self.now)
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.upstream.view(self.now).iter().map(|endpoint| endpoint.in_flight).sum()
+    }
+
+    fn stopped_by(&self) -> Option<StopReason> {
+        self.events.iter().find_map(|event| match event {
+            Event::RetryRefused { reason } => Some(*reason),
+            _ => None,
+        })
+    }
+}
+
+fn facts(repetition: Repetition) -> CallFacts {
+    CallFacts { repetition, hash: None }
+}
+
+/// The defaults, with waits of exactly 100, 200, ... ms.
+fn policy() -> CallPolicy {
+    let backoff = BackoffSettings {
+        base: Duration::from_millis(100),
+        jitter: Jitter::None,
+        ..BackoffSettings::default()
+    };
+    CallPolicy {
+        retry: RetrySettings { backoff, ..RetrySettings::default() },
+        ..CallPolicy::default()
+    }
+}
+
+fn show(action: &Action, upstream: &Upstream) -> String {
+    match action {
+        Action::Attempt { attempt, endpoint, connection } => {
+            let fresh =
+                if *connection == Connection::Fresh { " over a fresh connection" } else { "" };
+            format!("attempt {} at {}{fresh}", attempt.0, upstream.endpoint_name(*endpoint))
+        }
+        Action::Cancel { attempt } => format!("cancel {}", attempt.0),
+        Action::Keep { attempt } => format!("keep {}", attempt.0),
+        Action::Deliver { attempt } => format!("deliver {}", attempt.0),
+        Action::Fail(GaveUp { kind, certainty, stop, .. }) => {
+            format!("fail {} {} {}", kind.code(), certainty.code(), stop.code())
+        }
+    }
+}
+
+#[test]
+fn a_good_answer_is_delivered_at_once() {
+    let mut story = Story::read();
+    assert_eq!(story.start(), "attempt 1 at a");
+    assert_eq!(story.answers(1, 200), "deliver 1");
+    assert_eq!(story.in_flight(), 1, "the body is under way");
+    assert_eq!(story.tell(|call, ctx| call.on_body_end(None, ctx)), "");
+    assert!(story.call.is_over());
+    assert_eq!(story.in_flight(), 0);
+}
+
+#[test]
+fn a_broken_read_is_tried_elsewhere_after_a_wait() {
+    let mut story = Story::read();
+    story.start();
+    assert_eq!(story.breaks(1, BreakKind::ResetBeforeHead, Certainty::MaybeProcessed), "");
+    assert_eq!(story.waited_for(), Duration::from_millis(100));
+    assert_eq!(story.wait(), "attempt 2 at b");
+    assert_eq!(story.answers(2, 200), "deliver 2");
+    let saved = story.events.iter().any(|event| {
+        matches!(
+            event,
+            Event::CallDelivered { saved: Saved::ByFailover, attempts: 2, as_is: false, .. }
+        )
+    });
+    assert!(saved, "{:?}", story.events);
+}
+
+#[test]
+fn what_was_never_sent_goes_elsewhere_at_once_and_costs_nothing() {
+    let mut story = Story::write();
+    let tokens = |story: &Story| story.upstream.budget().level(story.now).tokens;
+    story.start();
+    let before = tokens(&story);
+    assert_eq!(story.breaks(1, BreakKind::ConnectRefused, Certainty::NotSent), "attempt 2 at b");
+    assert_eq!(story.breaks(2, BreakKind::ConnectTimeout, Certainty::NotSent), "attempt 3 at c");
+    assert_eq!(tokens(&story), before);
+    assert_eq!(
+        story.breaks(3, BreakKind::NameNotFound, Certainty::NotSent),
+        "",
+        "no untried endpoint is left"
+    );
+    assert_eq!(story.waited_for(), Duration::from_millis(100));
+    assert!(tokens(&story) < before, "and now it is a retry like any other");
+}
+
+#[test]
+fn a_dead_kept_connection_is_replaced_by_a_fresh_one() {
+    let mut story = Story::write();
+    story.start();
+    assert_eq!(
+        story.breaks(1, BreakKind::ClosedWhileIdle, Certainty::NotSent),
+        "attempt 2 at a over a fresh connection"
+    );
+}
+
+#[test]
+fn a_write_that_may_have_been_done_is_not_repeated_and_the_answer_says_so() {
+    let mut story = Story::write();
+    story.start();
+    assert_eq!(
+        story.breaks(1, BreakKind::ResetBeforeHead, Certainty::MaybeProcessed),
+        "fail reset-before-head maybe-processed outcome-unknown"
+    );
+}
+
+#[test]
+fn a_declared_write_is_repeated() {
+    let mut story =
+        Story::of(&["a", "b"], facts(Repetition::Declared), policy(), BudgetSettings::default());
+    story.start();
+    assert_eq!(story.breaks(1, BreakKind::ResponseTimeout, Certainty::MaybeProcessed), "");
+    assert_eq!(story.wait(), "attempt 2 at b");
+}
+
+#[test]
+fn a_failed_write_gets_the_upstreams_own_answer() {
+    let mut story = Story::write();
+    story.start();
+    assert_eq!(story.answers(1, 500), "deliver 1");
+    assert_eq!(story.stopped_by(), Some(StopReason::OutcomeUnknown));
+}
+
+#[test]
+fn the_last_real_answer_is_delivered_when_nothing_better_comes() {
+    let mut story = Story::read();
+    story.start();
+    assert_eq!(story.answers(1, 502), "keep 1");
+    assert_eq!(story.wait(), "attempt 2 at b");
+    assert_eq!(story.breaks(2, BreakKind::ResetBeforeHead, Certainty::MaybeProcessed), "");
+    assert_eq!(story.wait(), "attempt 3 at c");
+    assert_eq!(story.breaks(3, BreakKind::ResetBeforeHead, Certainty::MaybeProcessed), "deliver 1");
+    assert_eq!(story.stopped_by(), Some(StopReason::AttemptsUsed));
+}
+
+#[test]
+fn a_later_answer_replaces_the_kept_one() {
+    let mut story = Story::read();
+    story.start();
+    assert_eq!(story.answers(1, 502), "keep 1");
+    story.wait();
+    assert_eq!(story.answers(2, 503), "keep 2");
+    story.wait();
+    assert_eq!(story.answers(3, 500), "deliver 3");
+}
+
+#[test]
+fn an_attempt_that_takes_too_long_is_cancelled_and_tried_elsewhere() {
+    let mut story = Story::read();
+    story.start();
+    assert_eq!(story.waited_for(), Duration::from_secs(10));
+    assert_eq!(story.wait(), "cancel 1");
+    assert!(story.call.next_deadline().is_none(), "it waits for the news of the cancelled attempt");
+    assert_eq!(story.breaks(1, BreakKind::ResponseTimeout, Certainty::MaybeProcessed), "");
+    assert_eq!(story.wait(), "attempt 2 at b");
+}
+
+#[test]
+fn no_attempt_starts_after_the_calls_deadline() {
+    let policy = CallPolicy {
+        total_timeout: Duration::from_millis(1_050),
+        attempt_timeout: Duration::from_secs(1),
+        ..policy()
+    };
+    let mut story =
+        Story::of(&["a", "b"], facts(Repetition::Idempotent), policy, BudgetSettings::default());
+    story.start();
+    assert_eq!(story.wait(), "cancel 1");
+    assert_eq!(
+        story.breaks(1, BreakKind::ResponseTimeout, Certainty::MaybeProcessed),
+        "fail response-timeout maybe-processed deadline-too-close"
+    );
+}
+
+#[test]
+fn the_calls_deadline_ends_an_attempt_too() {
+    let policy = CallPolicy { total_timeout: Duration::from_secs(12), ..policy() };
+    let mut story =
+        Story::of(&["a", "b"], facts(Repetition::Idempotent), policy, BudgetSettings::default());
+    story.start();
+    story.wait();
+    story.breaks(1, BreakKind::ResponseTimeout, Certainty::MaybeProcessed);
+    assert_eq!(story.wait(), "attempt 2 at b");
+    assert_eq!(story.wait(), "cancel 2");
+    assert_eq!(story.now, Timestamp::from_millis(13_000));
+    assert_eq!(
+        story.breaks(2, BreakKind::ResponseTimeout, Certainty::MaybeProcessed),
+        "fail deadline-exceeded maybe-processed deadline-passed"
+    );
+}
+
+#[test]
+fn a_hint_is_waited_for_and_not_shortened() {
+    let mut story =
+        Story::of(&["a"], facts(Repetition::Idempotent), policy(), BudgetSettings::default());
+    story.start();
+    assert_eq!(story.answers_with_hint(1, 429, 3), "keep 1");
+    let waited = story.waited_for();
+    assert!(waited >= Duration::from_secs(3) && waited <= Duration::from_secs(4), "{waited:?}");
+    assert_eq!(story.wait(), "attempt 2 at a");
+}
+
+#[test]
+fn a_hint_beyond_the_deadline_is_passed_on_at_once() {
+    let mut story =
+        Story::of(&["a"], facts(Repetition::Idempotent), policy(), BudgetSettings::default());
+    story.start();
+    assert_eq!(story.answers_with_hint(1, 429, 3_600), "deliver 1");
+    assert_eq!(story.stopped_by(), Some(StopReason::DeadlineTooClose));
+}
+
+#[test]
+fn a_server_that_asks_for_a_pause_is_left_for_another() {
+    let mut story = Story::read();
+    story.start();
+    assert_eq!(story.answers_with_hint(1, 503, 20), "keep 1");
+    assert!(story.waited_for() <= Duration::from_secs(1), "{:?}", story.waited_for());
+    assert_eq!(story.wait(), "attempt 2 at b");
+}
+
+#[test]
+fn a_write_that_was_turned_away_gets_that_answer() {
+    let mut story = Story::write();
+    story.start();
+    assert_eq!(story.answers_with_hint(1, 429, 1), "deliver 1");
+    assert_eq!(story.stopped_by(), Some(StopReason::NotDeclared));
+}
+
+#[test]
+fn a_body_that_cannot_be_sent_again_ends_the_attempts() {
+    let mut story = Story::read();
+    story.start();
+    story.tell(|call, _| call.on_body_unrepeatable());
+    assert_eq!(
+        story.breaks(1, BreakKind::WriteFailed, Certainty::MaybeProcessed),
+        "fail write-failed maybe-processed body-unrepeatable"
+    );
+}
+
+#[test]
+fn an_empty_budget_ends_the_attempts() {
+    let budget = BudgetSettings { initial: 0, ..BudgetSettings::default() };
+    let mut story = Story::of(&["a", "b"], facts(Repetition::Idempotent), policy(), budget);
+    story.start();
+    assert_eq!(
+        story.breaks(1, BreakKind::ResetBeforeHead, Certainty::MaybeProcessed),
+        "fail reset-before-head maybe-processed budget-empty"
+    );
+}
+
+#[test]
+fn late_news_counts_for_nothing() {
+    let mut story = Story::read();
+    story.start();
+    story.breaks(1, BreakKind::ResetBeforeHead, Certainty::MaybeProcessed);
+    assert_eq!(story.answers(1, 200), "");
+    assert_eq!(story.wait(), "attempt 2 at b");
+    assert_eq!(story.breaks(1, BreakKind::ResetBeforeHead, Certainty::MaybeProcessed), "");
+    assert_eq!(story.answers(2, 200), "deliver 2");
+}
+
+#[test]
+fn an_application_that_leaves_frees_everything() {
+    let mut story = Story::read();
+    story.start();
+    assert_eq!(story.tell(|call, ctx| call.on_cancel(ctx)), "cancel 1");
+    assert!(story.call.is_over());
+    assert_eq!(story.in_flight(), 0);
+    assert_eq!(
+        story.upstream.view(story.now)[0].counts.failures,
+        0,
+        "that says nothing about the endpoint"
+    );
+}
+
+#[test]
+fn a_dropped_call_gives_its_reservation_back() {
+    let mut story = Story::read();
+    let before = story.upstream.budget().level(story.now).tokens;
+    story.start();
+    story.breaks(1, BreakKind::ResetBeforeHead, Certainty::MaybeProcessed);
+    let Story { upstream, call, now, .. } = story;
+    assert!(upstream.budget().level(now).tokens < before);
+    drop(call);
+    assert_eq!(upstream.budget().level(now).tokens, before);
+}
+
+#[test]
+fn a_body_that_breaks_is_booked_after_its_answer() {
+    let mut story = Story::read();
+    story.start();
+    story.answers(1, 200);
+    story.tell(|call, ctx| call.on_body_end(Some(BreakKind::BodyReset), ctx));
+    assert!(
+        story
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::BodyFailed { kind: BreakKind::BodyReset, .. }))
+    );
+    assert_eq!(story.upstream.view(story.now)[0].counts.failures, 1);
+}
+
+#[test]
+fn an_open_breaker_is_told_with_the_time_to_come_back() {
+    let mut story =
+        Story::of(&["a"], facts(Repetition::Idempotent), policy(), BudgetSettings::default());
+    let a = story.upstream.endpoint_ids().next().unwrap();
+    let _ = story.upstream.force(a, mainstay_core::breaker::Forced::Open, story.now);
+    assert_eq!(story.start(), "fail breaker-open not-sent breaker-open");
+}

@@ -1,0 +1,38 @@
+//! The scenarios: plain text files in `scenarios/`, each run against the real binary in front of the lab.
+//!
+//! A file says why it matters (its first comment), which servers there are, what the config adds, and then, line by line, what
+//! happens and what is expected. `script.rs` reads it, `stage.rs` sets it up, `play.rs` runs it. One test a file, named
+//! after it: `cargo nextest run -E 'test(reset_before_head)'`.
+
+mod play;
+mod script;
+mod stage;
+
+use std::path::Path;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> std::process::ExitCode {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .expect("the folder scenarios/ is there")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "scenario"))
+        .collect();
+    files.sort();
+    let trials = files
+        .into_iter()
+        .map(|path| {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().replace('-', "_");
+            Trial::test(name, move || run(&path))
+        })
+        .collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn run(path: &Path) -> Result<(), Failed> {
+    let text = std::fs::read_to_string(path)?;
+    let script = script::parse(&text).map_err(|why| format!("{}: {why}", path.display()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(play::play(&script)).map_err(|why| Failed::from(format!("{}: {why}", path.display())))
+}

@@ -1,0 +1,227 @@
+//! Runs a scenario, line by line.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use mainstay_lab::Rule;
+use mainstay_lab::load::{Load, Summary};
+use serde_json::Value as Json;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::script::{Operator, Script, Step, Value};
+use crate::stage::{PATIENCE, Stage, text};
+
+struct Play {
+    stage: Stage,
+    running: BTreeMap<String, Running>,
+    done: BTreeMap<String, Done>,
+}
+
+struct Running {
+    results: watch::Receiver<usize>,
+    task: JoinHandle<Done>,
+}
+
+#[derive(Default)]
+struct Done {
+    summary: Summary,
+    attempts: u64,
+}
+
+pub(crate) async fn play(script: &Script) -> Result<(), String> {
+    let stage = Stage::set(script).await?;
+    let mut play = Play { stage, running: BTreeMap::new(), done: BTreeMap::new() };
+    for (line, step) in &script.steps {
+        play.step(step).await.map_err(|why| format!("line {line}: {why}"))?;
+    }
+    play.stage.lab.shutdown().await;
+    Ok(())
+}
+
+impl Play {
+    async fn step(&mut self, step: &Step) -> Result<(), String> {
+        match step {
+            Step::Load { name, methods, path, options } => self.load(name, methods, path, options),
+            Step::After { name, results } => self.after(name, *results).await,
+            Step::Join { name } => self.join(name).await,
+            Step::Fault { server, text: words } => {
+                let rule: Rule = words.parse().map_err(text)?;
+                match server.as_str() {
+                    "*" => {
+                        self.stage.lab.set_all(rule).await;
+                        Ok(())
+                    }
+                    _ => self.stage.lab.set(server, rule).await.map_err(text),
+                }
+            }
+            Step::Until { endpoint, field, value } => self.until(endpoint, field, value).await,
+            Step::Expect { of, operator, value } => self.expect(of, *operator, *value).await,
+        }
+    }
+
+    fn load(
+        &mut self,
+        name: &str,
+        methods: &[http::Method],
+        path: &str,
+        options: &[(String, String)],
+    ) -> Result<(), String> {
+        let mut load = Load::gets(self.stage.proxy, 1, 100.0);
+        load.methods = methods.to_vec();
+        load.path = path.to_owned();
+        load.id_prefix = name.to_owned();
+        load.body = bytes::Bytes::from_static(b"{\"amount\": 1}");
+        load.timeout = Duration::from_secs(15);
+        for (key, value) in options {
+            match key.as_str() {
+                "count" => load.count = value.parse().map_err(text)?,
+                "rate" => load.rate = value.parse().map_err(text)?,
+                "body" => load.body = vec![b'x'; value.parse().map_err(text)?].into(),
+                "header" => {
+                    let (name, value) = value.split_once(':').ok_or("header=NAME:VALUE")?;
+                    let name: HeaderName = name.parse().map_err(text)?;
+                    load.headers.push((name, HeaderValue::try_from(value).map_err(text)?));
+                }
+                _ => return Err(format!("unknown option {key}")),
+            }
+        }
+        let (count, results) = watch::channel(0);
+        let task = tokio::spawn(async move {
+            let (mut attempts, mut ended) = (0, 0);
+            let summary = load
+                .run(|result| {
+                    attempts += u64::from(result.attempts.unwrap_or(0));
+                    ended += 1;
+                    count.send_replace(ended);
+                })
+                .await;
+            Done { summary, attempts }
+        });
+        self.running.insert(name.to_owned(), Running { results, task });
+        Ok(())
+    }
+
+    async fn after(&mut self, name: &str, results: usize) -> Result<(), String> {
+        let running = self.running.get_mut(name).ok_or("no such load")?;
+        let enough = running.results.wait_for(|count| *count >= results);
+        tokio::time::timeout(PATIENCE, enough).await.map_err(|_| "not so many results")?.map_err(text)?;
+        Ok(())
+    }
+
+    async fn join(&mut self, name: &str) -> Result<(), String> {
+        let running = self.running.remove(name).ok_or("no such load")?;
+        let done = tokio::time::timeout(3 * PATIENCE, running.task).await.map_err(text)?.map_err(text)?;
+        self.done.insert(name.to_owned(), done);
+        Ok(())
+    }
+
+    /// Asks the admin address until it says so; bounded.
+    async fn until(&self, endpoint: &str, field: &str, value: &str) -> Result<(), String> {
+        let waiting = async {
+            loop {
+                let status = self.stage.admin("/status").await?;
+                let found = endpoint_field(&status, endpoint, field);
+                if found.as_deref() == Some(value) {
+                    return Ok::<(), String>(());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.map_err(|_| format!("{field} never became {value}"))?
+    }
+
+    async fn expect(&self, of: &[String], operator: Operator, value: Value) -> Result<(), String> {
+        let words: Vec<&str> = of.iter().map(String::as_str).collect();
+        let found = self.measure(&words, value).await?;
+        let wanted = match value {
+            Value::Percent(share) => share,
+            Value::Count(count) => count,
+            Value::Time(time) => time.as_secs_f64(),
+        };
+        if operator.holds(found, wanted) {
+            return Ok(());
+        }
+        let calls = self.stage.admin("/calls").await.map(|calls| calls.to_string()).unwrap_or_default();
+        let calls: String = calls.chars().take(2_000).collect();
+        let summaries: Vec<String> =
+            self.done.iter().map(|(name, done)| format!("{name}: {:?}", shown(&done.summary))).collect();
+        Err(format!(
+            "{} is {found}, wanted {operator:?} {value:?}\n{}\nrecent broken calls: {calls}",
+            words.join(" "),
+            summaries.join("\n")
+        ))
+    }
+
+    async fn measure(&self, words: &[&str], value: Value) -> Result<f64, String> {
+        if let [name, what @ ..] = words
+            && let Some(done) = self.done.get(*name)
+        {
+            return of_load(done, what, value);
+        }
+        let oracle = self.stage.lab.oracle();
+        match words {
+            ["duplicates"] => Ok(oracle.duplicates().len() as f64),
+            ["executed", id] => Ok(oracle.executions(id) as f64),
+            ["amplification"] => {
+                let calls: u64 = self.done.values().map(|done| done.summary.calls).sum();
+                let received: u64 =
+                    self.stage.lab.servers().iter().map(|server| oracle.totals(server.name()).received).sum();
+                Ok(received as f64 / calls as f64)
+            }
+            ["calls", field] => number(&self.stage.admin("/status").await?, &["counts", field]),
+            ["records"] => {
+                let status = self.stage.admin("/status").await?;
+                let calls: u64 = self.done.values().map(|done| done.summary.calls).sum();
+                let ended = number(&status, &["counts", "delivered"])? + number(&status, &["counts", "failed"])?;
+                let started = number(&status, &["counts", "started"])?;
+                Ok(if started == ended { ended - calls as f64 } else { f64::NAN })
+            }
+            ["break", code] => Ok(number(&self.stage.admin("/status").await?, &["counts", "breaks", code]).unwrap_or(0.0)),
+            ["event", code] => Ok(number(&self.stage.admin("/status").await?, &["counts", "events", code]).unwrap_or(0.0)),
+            _ => Err(format!("don't know how to measure `{}`", words.join(" "))),
+        }
+    }
+}
+
+fn of_load(done: &Done, what: &[&str], value: Value) -> Result<f64, String> {
+    let summary = &done.summary;
+    let count = match what {
+        ["good"] => summary.good,
+        ["bad"] => summary.bad(),
+        ["calls"] => summary.calls,
+        ["attempts"] => done.attempts,
+        ["without-answer"] => summary.without_answer.values().sum(),
+        ["status", status] => *summary.by_status.get(&status.parse().map_err(text)?).unwrap_or(&0),
+        ["problem", code] => {
+            summary.problems.iter().filter(|(key, _)| key.starts_with(code)).map(|(_, count)| count).sum()
+        }
+        ["p50"] => return Ok(summary.percentiles().p50.as_secs_f64()),
+        ["p99"] => return Ok(summary.percentiles().p99.as_secs_f64()),
+        ["max"] => return Ok(summary.percentiles().max.as_secs_f64()),
+        _ => return Err(format!("don't know `{}` of a load", what.join(" "))),
+    };
+    match value {
+        Value::Percent(_) => Ok(100.0 * count as f64 / summary.calls as f64),
+        Value::Count(_) | Value::Time(_) => Ok(count as f64),
+    }
+}
+
+fn shown(summary: &Summary) -> String {
+    serde_json::to_string(summary).unwrap_or_default()
+}
+
+fn number(json: &Json, path: &[&str]) -> Result<f64, String> {
+    let found = path.iter().try_fold(json, |at, key| at.get(key));
+    found.and_then(Json::as_f64).ok_or_else(|| format!("no number at {}", path.join(".")))
+}
+
+/// A field of an endpoint in `/status`, as text.
+fn endpoint_field(status: &Json, endpoint: &str, field: &str) -> Option<String> {
+    let upstreams = status.get("upstreams")?.as_array()?;
+    let endpoints = upstreams.iter().filter_map(|upstream| upstream.get("endpoints")?.as_array()).flatten();
+    let found = endpoints.into_iter().find(|one| one.get("name").and_then(Json::as_str) == Some(endpoint))?;
+    let value = field.split('.').try_fold(found, |at, key| at.get(key))?;
+    Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+}

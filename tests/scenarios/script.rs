@@ -1,0 +1,134 @@
+//! What a scenario file says.
+//!
+//! ```text
+//! # Why it matters.
+//! servers a b c
+//! | total_timeout = "5s"                         added to the config, below [upstream.api]
+//! load reads GET /x count=100 rate=200           starts a load and goes on
+//! after reads 20                                 waits for so many of its results
+//! fault b reset-before                           the lab's own words
+//! until endpoint b breaker=open                  waits for the admin address to say so
+//! join reads                                     waits for the load's end
+//! expect reads good = 100%                       good, status 503, without-answer, p50, p99, max, attempts
+//! expect duplicates = 0                          duplicates, amplification, executed ID, records, break CODE, event CODE
+//! ```
+
+use std::time::Duration;
+
+/// A whole scenario.
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    pub(crate) servers: Vec<String>,
+    pub(crate) config: String,
+    pub(crate) steps: Vec<(usize, Step)>,
+}
+
+/// One line.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Load { name: String, methods: Vec<http::Method>, path: String, options: Vec<(String, String)> },
+    After { name: String, results: usize },
+    Join { name: String },
+    Fault { server: String, text: String },
+    Until { endpoint: String, field: String, value: String },
+    Expect { of: Vec<String>, operator: Operator, value: Value },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Operator {
+    Equal,
+    AtMost,
+    AtLeast,
+}
+
+/// A number with its unit: a share in percent, a time, or a count.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub(crate) enum Value {
+    Percent(f64),
+    Time(Duration),
+    Count(f64),
+}
+
+impl Operator {
+    pub(crate) fn holds(self, found: f64, wanted: f64) -> bool {
+        match self {
+            Self::Equal => (found - wanted).abs() < 1e-9,
+            Self::AtMost => found <= wanted,
+            Self::AtLeast => found >= wanted,
+        }
+    }
+}
+
+pub(crate) fn parse(text: &str) -> Result<Script, String> {
+    let mut script = Script::default();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some(config) = line.strip_prefix('|') {
+            script.config.push_str(config.trim_start());
+            script.config.push('\n');
+            continue;
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let ["servers", names @ ..] = words.as_slice() {
+            script.servers = names.iter().map(|name| (*name).to_owned()).collect();
+            continue;
+        }
+        let step = step(&words).ok_or_else(|| format!("line {number}: not understood: {line}"))?;
+        script.steps.push((number, step));
+    }
+    if script.servers.is_empty() || script.steps.is_empty() {
+        return Err("a scenario needs servers and steps".into());
+    }
+    Ok(script)
+}
+
+fn step(words: &[&str]) -> Option<Step> {
+    let owned = |word: &&str| (*word).to_owned();
+    Some(match words {
+        ["load", name, methods, path, options @ ..] => Step::Load {
+            name: owned(name),
+            methods: methods.split(',').map(|method| method.parse().ok()).collect::<Option<_>>()?,
+            path: owned(path),
+            options: options
+                .iter()
+                .map(|option| option.split_once('=').map(|(key, value)| (key.into(), value.into())))
+                .collect::<Option<_>>()?,
+        },
+        ["after", name, results] => Step::After { name: owned(name), results: results.parse().ok()? },
+        ["join", name] => Step::Join { name: owned(name) },
+        ["fault", server, text @ ..] if !text.is_empty() => {
+            Step::Fault { server: owned(server), text: text.join(" ") }
+        }
+        ["until", "endpoint", endpoint, what] => {
+            let (field, value) = what.split_once('=')?;
+            Step::Until { endpoint: owned(endpoint), field: field.into(), value: value.into() }
+        }
+        ["expect", of @ .., operator, value] if !of.is_empty() => Step::Expect {
+            of: of.iter().map(owned).collect(),
+            operator: match *operator {
+                "=" => Operator::Equal,
+                "<=" => Operator::AtMost,
+                ">=" => Operator::AtLeast,
+                _ => return None,
+            },
+            value: value_of(value)?,
+        },
+        _ => return None,
+    })
+}
+
+fn value_of(word: &str) -> Option<Value> {
+    if let Some(share) = word.strip_suffix('%') {
+        return share.parse().ok().map(Value::Percent);
+    }
+    if let Some(millis) = word.strip_suffix("ms") {
+        return millis.parse().ok().map(|millis| Value::Time(Duration::from_millis(millis)));
+    }
+    if let Some(seconds) = word.strip_suffix('s') {
+        return seconds.parse().ok().map(|seconds| Value::Time(Duration::from_secs(seconds)));
+    }
+    word.parse().ok().map(Value::Count)
+}
