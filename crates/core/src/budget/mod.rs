@@ -1,11 +1,24 @@
 //! The budget: the one account that pays for every extra attempt to an upstream.
 //!
 //! Retries, hedges, resumes and redeliveries all draw on it, so that their sum stays bounded. Two rules hold at
-//! once: a bucket of tokens (AWS retry guidance 2.1: 500, a transient retry costs 14, one after throttling 5, a
-//! success at the first try adds 1, a success after an extra attempt returns its cost), which heals nearly
-//! everything up to a failure rate of about 20 % and amplifies nothing in an outage; and a hard ceiling of extra attempts in percent
-//! of the calls of a sliding window. Attempts that wait in backoff are counted as spent, or they would all
-//! pass at once. The bucket starts nearly empty, so that a short-lived process is bounded too.
+//! once:
+//!
+//! - A bucket of tokens (AWS retry guidance 2.1, standard mode: 500 tokens, a transient retry costs 14, one
+//!   after throttling 5, a success at the first try adds 1, a success after an extra attempt returns its cost). It
+//!   heals nearly everything up to a failure rate of about 20 % and amplifies nothing in an outage. It starts nearly
+//!   empty, other than AWS's, so that a short-lived process is bounded too.
+//! - A hard ceiling of extra attempts, in percent of the calls of a sliding window. Attempts that wait in backoff are
+//!   counted as made, or they would all pass at once.
+//!
+//! ```text
+//!   reserve ──▶ Reservation ── charge ──▶ Charge ── refund ──▶ tokens back: it succeeded
+//!                   │ dropped                │ dropped
+//!                   ▼                        ▼
+//!              tokens back             tokens spent
+//! ```
+//!
+//! `Account` holds the tokens and those who wait, `Window` the counts. A budget is no queue: who gets nothing is
+//! told so at once. It doesn't know calls or endpoints, and it doesn't limit first attempts; the breaker does that.
 
 mod account;
 mod window;

@@ -1,4 +1,12 @@
 //! Backoff: how long to wait before the next attempt.
+//!
+//! Growth gives a peer in trouble more room at each try, and jitter keeps clients that failed together from coming
+//! back together. The four jitters are those of Brooker's "Exponential Backoff And Jitter" (AWS architecture blog,
+//! 2015), which finds that full jitter costs the fewest calls. As in the AWS retry guidance 2.1 the cap comes
+//! before the jitter: drawn from a capped range, waits still spread; capped after the draw, they would meet at the
+//! cap. After a hint of the peer (`Retry-After`) the jitter goes on top, since a hint is given to many at once.
+//!
+//! Chance is an argument and nothing is remembered: the caller keeps the last wait.
 
 use core::time::Duration;
 
@@ -29,7 +37,8 @@ pub enum Jitter {
     Full,
     /// Half of the wait, and uniform from 0 to the other half.
     Equal,
-    /// Uniform from base to three times the last wait, capped; the growth is then left out of account.
+    /// Uniform from base to three times the last wait (of base if there was none); the cap cuts the range before the
+    /// draw. The growth is then left out of account.
     Decorrelated,
 }
 
@@ -40,7 +49,8 @@ pub struct BackoffSettings {
     pub growth: Growth,
     /// First wait before jitter. 1 ms to 60 s, default 50 ms.
     pub base: Duration,
-    /// Longest wait; applied before jitter, so that capped waits still spread. At least base, at most 1 h, default 20 s.
+    /// Longest wait; applied before jitter, so that capped waits still spread. At least base, at most 1 h, default
+    /// 20 s.
     pub cap: Duration,
     /// Default full.
     pub jitter: Jitter,
@@ -97,8 +107,8 @@ pub fn wait(
     }
 }
 
-/// The wait after a hint of the peer: never shorter than `hint` or `own`, with up to a tenth of it (at most 5 s, at least 10 ms) of jitter
-/// on top, so that those who were told the same don't come back together.
+/// The wait after a hint of the peer: never shorter than `hint` or `own`, with up to a tenth of it (at least 10 ms,
+/// at most 5 s) of jitter on top, so that those who were told the same don't come back together.
 #[must_use]
 pub fn wait_after_hint(hint: Duration, own: Duration, chance: &mut Chance) -> Duration {
     let least = hint.max(own);
