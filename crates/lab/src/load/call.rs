@@ -87,7 +87,12 @@ impl Connections {
 }
 
 /// Makes call `number`, which was due at `due`.
-pub(super) async fn make(load: &Load, number: usize, due: Instant, connections: &Connections) -> CallResult {
+pub(super) async fn make(
+    load: &Load,
+    number: usize,
+    due: Instant,
+    connections: &Connections,
+) -> CallResult {
     let method = load.methods[number % load.methods.len().max(1)].clone();
     let id = format!("{}-{number}", load.id_prefix);
     let mut result = CallResult {
@@ -105,7 +110,12 @@ pub(super) async fn make(load: &Load, number: usize, due: Instant, connections: 
     CallResult { ended, took: due.elapsed(), ..result }
 }
 
-async fn exchange(load: &Load, place: usize, connections: &Connections, result: &mut CallResult) -> Ended {
+async fn exchange(
+    load: &Load,
+    place: usize,
+    connections: &Connections,
+    result: &mut CallResult,
+) -> Ended {
     let mut connection = match connections.take(place) {
         Some(kept) => kept,
         None => match connect(load.to[place]).await {
@@ -113,7 +123,9 @@ async fn exchange(load: &Load, place: usize, connections: &Connections, result: 
             Err(_) => return Ended::NotConnected,
         },
     };
-    let Ok(answer) = connection.send_request(request(load, place, result)).await else { return Ended::Broken };
+    let Ok(answer) = connection.send_request(request(load, place, result)).await else {
+        return Ended::Broken;
+    };
     let status = answer.status();
     let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
     result.attempts = text("mainstay-attempts").and_then(|count| count.parse().ok());
@@ -129,7 +141,9 @@ async fn exchange(load: &Load, place: usize, connections: &Connections, result: 
     Ended::Answered { status, body_bytes: body.len() }
 }
 
-async fn connect(to: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
+async fn connect(
+    to: SocketAddr,
+) -> Result<SendRequest<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
     let (connection, driver) = http1::handshake(TokioIo::new(stream)).await?;

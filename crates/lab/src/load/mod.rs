@@ -97,7 +97,8 @@ async fn start_calls(
     for number in 0..count {
         let due = begun + gap.saturating_mul(u32::try_from(number).unwrap_or(u32::MAX));
         sleep_until(due).await;
-        let (load, connections, results) = (Arc::clone(&load), Arc::clone(&connections), results.clone());
+        let (load, connections, results) =
+            (Arc::clone(&load), Arc::clone(&connections), results.clone());
         tokio::spawn(async move {
             let result = call::make(&load, number, due, &connections).await;
             // Nobody listens any more: the load was given up.

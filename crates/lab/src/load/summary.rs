@@ -42,7 +42,9 @@ impl Summary {
         self.good += u64::from(result.ended.is_good());
         self.took.push(result.took);
         match &result.ended {
-            Ended::Answered { status, .. } => *self.by_status.entry(status.as_u16()).or_default() += 1,
+            Ended::Answered { status, .. } => {
+                *self.by_status.entry(status.as_u16()).or_default() += 1
+            }
             Ended::NotConnected => *self.without_answer.entry("not-connected").or_default() += 1,
             Ended::Broken => *self.without_answer.entry("broken").or_default() += 1,
             Ended::Incomplete => *self.without_answer.entry("incomplete").or_default() += 1,
