@@ -259,6 +259,9 @@ impl Breaker {
             if word.forced() == order {
                 return None;
             }
+            if word::is_closed(bits) {
+                self.window.begin(word.generation);
+            }
             let next = match order {
                 Forced::No => word.closed(),
                 Forced::Open => word.next(State::ForcedOpen),

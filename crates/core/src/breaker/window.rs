@@ -1,7 +1,7 @@
 //! The window: calls, failures and slow calls of the last ten buckets of time, exact, one atomic add a call.
 //!
 //! ```text
-//!   head     end of the current bucket, in ms  40 | period 12 | stamp 12
+//!   head     end of the current bucket, in ms  39 | full 1 | period 12 | stamp 12
 //!   bucket   stamp 12 | calls 20 | failures 16 | slow 16                      × 16, of which the last 10 count
 //! ```
 //!
@@ -15,17 +15,22 @@
 //! Exact buckets rather than a moving average: an average of few or bursty calls says more about their spacing than
 //! about their outcomes, which is why linkerd's breaker went from one to the other (linkerd/linkerd2-proxy#4561).
 //!
-//! **Threads that stall.** One that read the head, or the bucket, and was then put to sleep adds its count to whatever
-//! bucket is in that slot when it wakes up: its call is booked at a later time than it ended at. It can't be
-//! booked twice, and it erases nothing, since a bucket is only ever replaced by compare-and-swap from the very
-//! value that was seen to be out of date. What is lost is lost on purpose: a count whose window is over.
+//! A count is added without looking first, because with two threads on one bucket a look would move its cache line
+//! twice. The add gives back what was there: if that was out of date, so is what was added to it, and the call is
+//! counted again in the bucket's replacement.
+//!
+//! **Threads that stall.** One that read the head and was then put to sleep adds its count to whatever bucket is in
+//! that slot when it wakes up: its call is booked at a later time than it ended at. It can't be booked twice, and
+//! it erases nothing, since a bucket is only ever replaced by compare-and-swap from the very value that was seen
+//! to be out of date. What is lost is lost on purpose: a count whose window is over.
 //!
 //! **Periods.** A breaker that closes starts from nothing. The head says for which closed period (its generation) it
 //! counts, and the first call of a new one moves the stamp by ten. Calls of an earlier period are dropped from then on.
 //!
 //! **Full buckets.** A bucket in which one of the fields is nearly full counts no more, and its ratios stand for the
-//! rest of its time. That happens at about a million calls or 61,000 failures in a tenth of the window. The last
-//! 4,096 counts of each field are left free for threads that looked before and add after.
+//! rest of its time. That happens at about a million calls or 61,000 failures in a tenth of the window. Whoever adds
+//! to such a bucket marks the head before it goes on, so each thread adds to it once at most, and there is room for
+//! 4,096 of them before a field could spill into its neighbour.
 
 use core::time::Duration;
 
@@ -65,6 +70,8 @@ impl Count {
 struct Head {
     /// When the current bucket is over.
     ends_at_ms: u64,
+    /// Whether it counts no more.
+    full: bool,
     /// For which closed period it counts: the lower bits of its generation.
     period: u16,
     /// The stamp of the current bucket.
@@ -87,13 +94,12 @@ impl Window {
         now: Timestamp,
     ) {
         let head = Head::unpack(self.head.load(ALONE));
-        let current = head.is_current(period, now.as_millis());
+        let current = head.is_current(period, millis(now)) && !head.full;
         let stamp = if current { Some(head.stamp) } else { self.advance(period, length, now) };
         let Some(stamp) = stamp else { return };
-        let slot = &self.slots.0[usize::from(stamp) % SLOTS];
-        let bits = self.renewed(slot, stamp);
-        if !is_full(bits) {
-            slot.fetch_add(count.0, ALONE);
+        let before = self.slot(stamp).fetch_add(count.0, ALONE);
+        if stamp_of(before) != stamp || is_full(before) {
+            self.look_after(count, before, stamp);
         }
     }
 
@@ -105,7 +111,7 @@ impl Window {
         now: Timestamp,
     ) -> WindowCounts {
         let head = Head::unpack(self.head.load(ALONE));
-        let (stamp, _) = head.at(period, length, now.as_millis());
+        let (stamp, _) = head.at(period, length, millis(now));
         self.sum(stamp)
     }
 
@@ -114,20 +120,60 @@ impl Window {
         let mut seen = self.head.load(ALONE);
         loop {
             let head = Head::unpack(seen);
-            let stamp = head.stamp.wrapping_add(BUCKETS) & RING;
-            // The next call finds a bucket that is long over, whenever it comes.
-            let cleared = Head { ends_at_ms: 0, stamp, ..head };
-            match self.head.compare_exchange_weak(seen, cleared.pack(), ALONE, ALONE) {
+            match self.swap_head(seen, head.cleared(head.period)) {
                 Ok(_) => return,
                 Err(other) => seen = other,
             }
         }
     }
 
-    /// Moves the head to `now`, and gives its stamp; `None` when the period is over.
+    /// Begins a closed period, unless a call has. For one that ends without having seen any: or what was counted before
+    /// it would be seen again.
+    pub(super) fn begin(&self, period: u16) {
+        let mut seen = self.head.load(ALONE);
+        loop {
+            let head = Head::unpack(seen);
+            if !is_older(head.period, period & RING) {
+                return;
+            }
+            match self.swap_head(seen, head.cleared(period)) {
+                Ok(_) => return,
+                Err(other) => seen = other,
+            }
+        }
+    }
+
+    /// Sees to it that what was added to a bucket counts, and that a full one gets no more.
+    #[cold]
+    fn look_after(&self, count: Count, before: u64, stamp: u16) {
+        if is_older(stamp_of(before), stamp) {
+            self.renew(stamp);
+            self.slot(stamp).fetch_add(count.0, ALONE);
+        } else if is_full(before) {
+            self.mark_full(stamp_of(before));
+        }
+    }
+
+    /// Marks the head as long as it stands for the bucket with this stamp.
+    fn mark_full(&self, stamp: u16) {
+        let mut seen = self.head.load(ALONE);
+        loop {
+            let head = Head::unpack(seen);
+            if head.stamp != stamp || head.full {
+                return;
+            }
+            let next = Head { full: true, ..head };
+            match self.swap_head(seen, next) {
+                Ok(_) => return,
+                Err(other) => seen = other,
+            }
+        }
+    }
+
+    /// Moves the head to `now`, and gives its stamp; `None` when the period is over or the bucket full.
     #[cold]
     fn advance(&self, period: Option<u16>, length: Duration, now: Timestamp) -> Option<u16> {
-        let now_ms = now.as_millis();
+        let now_ms = millis(now);
         let mut seen = self.head.load(ALONE);
         loop {
             let head = Head::unpack(seen);
@@ -135,12 +181,12 @@ impl Window {
                 return None;
             }
             if head.is_current(period, now_ms) {
-                return Some(head.stamp);
+                return (!head.full).then_some(head.stamp);
             }
             let (stamp, ends_at_ms) = head.at(period, length, now_ms);
             let period = period.unwrap_or(head.period);
-            let next = Head { ends_at_ms, period, stamp };
-            match self.head.compare_exchange_weak(seen, next.pack(), ALONE, ALONE) {
+            let next = Head { ends_at_ms, full: false, period, stamp };
+            match self.swap_head(seen, next) {
                 Ok(_) => {
                     self.renew_between(head.stamp, stamp);
                     return Some(stamp);
@@ -153,23 +199,30 @@ impl Window {
     /// Empties the slots from after `before` up to `stamp`, so that none keeps an old stamp for long.
     fn renew_between(&self, before: u16, stamp: u16) {
         for step in 0..steps(before, stamp) {
-            let stamp = stamp.wrapping_sub(step) & RING;
-            self.renewed(&self.slots.0[usize::from(stamp) % SLOTS], stamp);
+            self.renew(stamp.wrapping_sub(step) & RING);
         }
     }
 
-    /// Makes sure that a slot's stamp isn't older than this, and gives what is in it.
-    #[inline]
-    fn renewed(&self, slot: &AtomicU64, stamp: u16) -> u64 {
+    /// Makes sure that the bucket in this stamp's slot isn't older.
+    fn renew(&self, stamp: u16) {
+        let slot = self.slot(stamp);
         let mut seen = slot.load(ALONE);
         while is_older(stamp_of(seen), stamp) {
             let empty = u64::from(stamp) << STAMP_AT;
             match slot.compare_exchange_weak(seen, empty, ALONE, ALONE) {
-                Ok(_) => return empty,
+                Ok(_) => return,
                 Err(other) => seen = other,
             }
         }
-        seen
+    }
+
+    fn swap_head(&self, seen: u64, next: Head) -> Result<u64, u64> {
+        self.head.compare_exchange_weak(seen, next.pack(), ALONE, ALONE)
+    }
+
+    #[inline]
+    fn slot(&self, stamp: u16) -> &AtomicU64 {
+        &self.slots.0[usize::from(stamp) % SLOTS]
     }
 
     /// The sum of the ten buckets up to `stamp`.
@@ -208,19 +261,29 @@ impl Head {
         (self.stamp.wrapping_add(steps) & RING, ends_at_ms)
     }
 
+    /// With everything out of date: the next call finds a bucket that is long over, whenever it comes.
+    fn cleared(self, period: u16) -> Self {
+        let stamp = self.stamp.wrapping_add(BUCKETS) & RING;
+        Self { ends_at_ms: 0, full: false, period, stamp }
+    }
+
     /// Whether it counts for a period after this one.
     fn is_later_than(self, period: u16) -> bool {
         is_older(period & RING, self.period)
     }
 
     fn pack(self) -> u64 {
-        self.ends_at_ms << ENDS_AT | u64::from(self.period & RING) << 12 | u64::from(self.stamp)
+        self.ends_at_ms << ENDS_AT
+            | u64::from(self.full) << FULL_AT
+            | u64::from(self.period & RING) << 12
+            | u64::from(self.stamp)
     }
 
     #[inline]
     fn unpack(bits: u64) -> Self {
         Self {
             ends_at_ms: bits >> ENDS_AT,
+            full: bits >> FULL_AT & 1 == 1,
             period: (bits >> 12) as u16 & RING,
             stamp: bits as u16 & RING,
         }
@@ -236,6 +299,12 @@ fn steps(from: u16, to: u16) -> u16 {
 #[inline]
 fn is_older(one: u16, other: u16) -> bool {
     (1..=RING / 2).contains(&steps(one, other))
+}
+
+/// The time in the window's own unit, up to the end of its last bucket.
+#[inline]
+fn millis(now: Timestamp) -> u64 {
+    now.as_millis().min(ENDS_AT_MAX - 1)
 }
 
 #[inline]
@@ -259,8 +328,11 @@ const SLOTS: usize = 16;
 
 /// Stamps and periods have 12 bits, and begin anew after the last one.
 const RING: u16 = (1 << 12) - 1;
-const ENDS_AT: u32 = 24;
-const ENDS_AT_MAX: u64 = (1 << 40) - 1;
+const FULL_AT: u32 = 24;
+const ENDS_AT: u32 = 25;
+
+/// 17 years; the last bucket doesn't end.
+const ENDS_AT_MAX: u64 = (1 << 39) - 1;
 
 const STAMP_AT: u32 = 52;
 const CALLS_AT: u32 = 32;
@@ -356,10 +428,19 @@ mod tests {
             window.record(Count::FAILURE, Some(0), LENGTH, at(0));
         }
         let counts = window.counts(Some(0), LENGTH, at(0));
-        assert_eq!([counts.calls, counts.failures, counts.slow], [0xf000, 0xf000, 0]);
+        assert_eq!([counts.calls, counts.failures, counts.slow], [0xf001, 0xf001, 0]);
         window.record(Count::SLOW, Some(0), LENGTH, at(100));
         let counts = window.counts(Some(0), LENGTH, at(100));
-        assert_eq!([counts.calls, counts.failures, counts.slow], [0xf001, 0xf000, 1]);
+        assert_eq!([counts.calls, counts.failures, counts.slow], [0xf002, 0xf001, 1]);
+    }
+
+    #[test]
+    fn it_counts_on_at_the_end_of_time() {
+        let window = Window::new();
+        for _ in 0..3 {
+            window.record(Count::FAST, Some(0), LENGTH, Timestamp::MAX);
+        }
+        assert_eq!(window.counts(Some(0), LENGTH, Timestamp::MAX).calls, 3);
     }
 
     #[test]
