@@ -2,186 +2,84 @@
 //!
 //! [`Upstream::pick`] chooses an endpoint and hands out a [`Permit`], which ties the outcome to its admission: it
 //! counts as in flight until it is dropped, and an attempt that was dropped without news releases its breaker
-//! slot. The hot path (pick, settle) is `&self`, lock-free, and allocates nothing. Its cost doesn't grow with the number of endpoints.
+//! slot. The hot path (pick, report, drop) is `&self`, lock-free, and allocates nothing. Its cost doesn't grow with
+//! the number of endpoints.
 //!
 //! Settings change by making a new generation ([`Upstream::renewed`]) that shares the state of the endpoints that
 //! remain; permits of the old generation still report to that shared state.
+//!
+//! ```text
+//!   generation (settings, tables) ──▶ endpoint state, by name (breaker, latency, in flight, health, ejection)
+//!        ▲                                 ▲
+//!        └── permit, of this generation ───┘
+//! ```
+//!
+//! In the order in which a call meets them: the [settings](UpstreamSettings); [pick], which draws a [tier] and from
+//! its table ([balance]) an [endpoint] that isn't out ([health], [ejection]) or still warming up ([slow_start]),
+//! by its [latency]; the [permit]. Beside that path: [generation], which builds it all, and [view], which shows it.
+//!
+//! What it deliberately doesn't do: make checks, keep a timer, or know what a request is.
 
-use alloc::string::String;
+mod balance;
+mod ejection;
+mod endpoint;
+mod generation;
+mod health;
+mod latency;
+mod moment;
+mod permit;
+mod pick;
+mod settings;
+mod slow_start;
+mod tier;
+mod view;
+
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
-use crate::breaker::{BreakerSettings, BreakerState, Forced, WindowCounts};
+pub use permit::Permit;
+pub use settings::{Balance, EjectionSettings, EndpointSettings, HealthSettings, UpstreamSettings};
+pub use view::EndpointView;
+
+use self::endpoint::Slot;
+use self::latency::Decay;
+use self::moment::Moment;
+use self::pick::Ask;
+use self::tier::Tiers;
+use crate::breaker::{Forced, Transition};
 use crate::breaks::BreakKind;
-use crate::budget::{Budget, BudgetSettings};
+use crate::budget::Budget;
 use crate::chance::Chance;
-use crate::check::{Check, Checked, Problems};
+use crate::check::Checked;
 use crate::event::Event;
-use crate::ratio::Ratio;
 use crate::time::Timestamp;
+
+/// A service and its endpoints, as one generation of settings describes them.
+///
+/// Aligned, so that the count of its permits, which all threads write, is not on a cache line that they read.
+#[repr(align(64))]
+pub struct Upstream {
+    settings: Checked<UpstreamSettings>,
+    budget: Arc<Budget>,
+    /// In the order of the settings.
+    slots: Box<[Slot]>,
+    tiers: Tiers,
+    decay: Decay,
+    /// When the statistics are looked at next; none without ejection.
+    judge_at: Moment,
+}
 
 /// Which endpoint of an upstream: its place in this generation's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EndpointId(pub u16);
 
-/// Whose breaker judges an attempt: the endpoint's own (0), or that of a route which has one at each endpoint.
+/// Whose breaker judges an attempt: the endpoint's own (0), or that of a route which has one at each endpoint. A
+/// scope that the generation doesn't know has none of its own, so the endpoint's judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct ScopeId(pub u8);
-
-/// One address of an upstream, as configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndpointSettings {
-    /// What it is called in records, and by what its state is found again after a reload. Unique in its upstream.
-    pub name: String,
-    /// Failover rank: tier 0 is used first. 0 to 7.
-    pub tier: u8,
-    /// Share of the tier's calls. 1 to 1000, default 1.
-    pub weight: u16,
-}
-
-/// How an endpoint is chosen among those of a tier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Balance {
-    /// The cheaper of two random ones, by peak-EWMA latency × attempts in flight (Finagle's PeakEWMA, P2C). Default.
-    PeakEwma,
-    /// One after the other, by weight.
-    RoundRobin,
-    /// The one of two random ones with fewer attempts in flight.
-    LeastRequest,
-    /// The same hash goes to the same endpoint; the next one on the ring while that one is out.
-    ConsistentHash,
-}
-
-/// When an endpoint is ejected by what was observed, compared with its peers.
-///
-/// The rules are those of Envoy's outlier detection and gRFC A50.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EjectionSettings {
-    /// How often the statistics are looked at. Default 10 s.
-    pub interval: Duration,
-    /// First ejection time; grows with each ejection, shrinks with each clean interval. Default 30 s.
-    pub eject_for: Duration,
-    /// Longest ejection. Default 300 s.
-    pub eject_cap: Duration,
-    /// Most endpoints ejected at a time, but always at least one. Default 10 %.
-    pub max_ejected: Ratio,
-    /// Ejected below mean − this many hundredths of a standard deviation. Default 190; 0 switches the rule off.
-    pub stdev_factor_percent: u16,
-    /// Ejected at this share of failures. Default 85 %; `None` switches the rule off.
-    pub failure_share: Option<Ratio>,
-    /// Endpoints with enough calls below which neither rule is applied. Default 5.
-    pub minimum_endpoints: u16,
-    /// Calls in the interval below which an endpoint isn't judged. Default 100.
-    pub minimum_calls: u32,
-}
-
-impl Default for EjectionSettings {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(10),
-            eject_for: Duration::from_secs(30),
-            eject_cap: Duration::from_secs(300),
-            max_ejected: Ratio::percent(10),
-            stdev_factor_percent: 190,
-            failure_share: Some(Ratio::percent(85)),
-            minimum_endpoints: 5,
-            minimum_calls: 100,
-        }
-    }
-}
-
-impl Check for EjectionSettings {
-    fn check(&self, problems: &mut Problems) {
-        let _ = problems;
-    }
-}
-
-/// When active checks change their mind about an endpoint, and how often they are made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthSettings {
-    /// Time between checks of a healthy endpoint, ± 10 % jitter. Default 5 s.
-    pub interval: Duration,
-    /// Time between checks of one that is unhealthy or whose breaker isn't closed. Default 1 s.
-    pub interval_down: Duration,
-    /// Passed checks in a row that make it healthy. Default 1.
-    pub rise: u8,
-    /// Failed checks in a row that make it unhealthy. Default 3.
-    pub fall: u8,
-}
-
-impl Default for HealthSettings {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(5),
-            interval_down: Duration::from_secs(1),
-            rise: 1,
-            fall: 3,
-        }
-    }
-}
-
-impl Check for HealthSettings {
-    fn check(&self, problems: &mut Problems) {
-        let _ = problems;
-    }
-}
-
-/// Everything that is decided for all calls to an upstream alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamSettings {
-    /// 1 to 1000 endpoints, names unique.
-    pub endpoints: Vec<EndpointSettings>,
-    /// How one is chosen. Default peak EWMA.
-    pub balance: Balance,
-    /// Decay time of the latency average. Default 10 s.
-    pub ewma_decay: Duration,
-    /// Latency that is booked for a failure, so that failing fast attracts nothing. Default 5 s.
-    pub failure_penalty: Duration,
-    /// A tier is used alone while its usable share × this (in percent) is at least 100 %; below it, the rest
-    /// spills to the next tier. Default 140. 100 to 1000.
-    pub overprovision_percent: u16,
-    /// How long an endpoint that came back takes to its full share. Default 1 s; zero switches it off.
-    pub slow_start: Duration,
-    /// Whether an endpoint is asked although none is usable (all unhealthy or ejected). Never past an open breaker. Default true.
-    pub fail_open: bool,
-    /// Breakers.
-    pub breaker: BreakerSettings,
-    /// Names of the routes that have breakers of their own at each endpoint; route n has [`ScopeId`] n + 1. At most 64.
-    pub scopes: Vec<String>,
-    /// Statistical ejection; `None` switches it off.
-    pub ejection: Option<EjectionSettings>,
-    /// Active checks; `None` when there are none.
-    pub health: Option<HealthSettings>,
-    /// The account for extra attempts.
-    pub budget: BudgetSettings,
-}
-
-impl Default for UpstreamSettings {
-    fn default() -> Self {
-        Self {
-            endpoints: Vec::new(),
-            balance: Balance::PeakEwma,
-            ewma_decay: Duration::from_secs(10),
-            failure_penalty: Duration::from_secs(5),
-            overprovision_percent: 140,
-            slow_start: Duration::from_secs(1),
-            fail_open: true,
-            breaker: BreakerSettings::default(),
-            scopes: Vec::new(),
-            ejection: Some(EjectionSettings::default()),
-            health: Some(HealthSettings::default()),
-            budget: BudgetSettings::default(),
-        }
-    }
-}
-
-impl Check for UpstreamSettings {
-    fn check(&self, problems: &mut Problems) {
-        problems.within("breaker", &self.breaker);
-        problems.within("budget", &self.budget);
-    }
-}
 
 /// What a pick has to heed.
 #[derive(Clone, Copy, Debug)]
@@ -229,37 +127,7 @@ pub enum Report {
     NoNews,
 }
 
-/// A service and its endpoints.
-#[derive(Debug)]
-pub struct Upstream {
-    settings: Checked<UpstreamSettings>,
-    budget: Arc<Budget>,
-}
-
 impl Upstream {
-    /// A new upstream: all endpoints usable, all breakers closed.
-    #[must_use]
-    pub fn new(
-        settings: Checked<UpstreamSettings>,
-        now: Timestamp,
-        chance: &mut Chance,
-    ) -> Arc<Self> {
-        let _ = (settings, now, chance);
-        todo!()
-    }
-
-    /// The next generation, by new settings: endpoints that are still there by name keep their state.
-    #[must_use]
-    pub fn renewed(
-        &self,
-        settings: Checked<UpstreamSettings>,
-        now: Timestamp,
-        chance: &mut Chance,
-    ) -> Arc<Self> {
-        let _ = (settings, now, chance);
-        todo!()
-    }
-
     /// The settings of this generation.
     #[must_use]
     pub fn settings(&self) -> &Checked<UpstreamSettings> {
@@ -272,11 +140,21 @@ impl Upstream {
         &self.budget
     }
 
+    /// All endpoints, in the order of the settings.
+    pub fn endpoint_ids(&self) -> impl Iterator<Item = EndpointId> {
+        self.slots().map(|(endpoint, _)| endpoint)
+    }
+
     /// The name of an endpoint; empty for an id of another upstream.
     #[must_use]
     pub fn endpoint_name(&self, endpoint: EndpointId) -> &str {
-        let _ = endpoint;
-        todo!()
+        self.settings.endpoints.get(usize::from(endpoint.0)).map_or("", |it| it.name.as_str())
+    }
+
+    /// The endpoint of that name. Looks at each in turn: for operators, not for calls.
+    #[must_use]
+    pub fn endpoint_by_name(&self, name: &str) -> Option<EndpointId> {
+        self.endpoint_ids().find(|&endpoint| self.endpoint_name(endpoint) == name)
     }
 
     /// Chooses an endpoint and lets one attempt pass to it.
@@ -285,69 +163,74 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// [`NoPick`] when every breaker refuses, or nothing is usable and `fail_open` is off.
+    /// [`NoPick`] with [`BreakKind::BreakerOpen`] when every breaker refuses; with [`BreakKind::NoEndpoint`] when
+    /// nothing is usable and `fail_open` is off, or when all that is usable asked to be left alone.
     pub fn pick(
         self: &Arc<Self>,
         want: Want<'_>,
         now: Timestamp,
         chance: &mut Chance,
     ) -> Result<Pick, NoPick> {
-        let _ = (want, now, chance);
-        todo!()
+        self.choose(Ask { want, now }, chance)
     }
 
     /// Picks this very endpoint, for a request that was never sent and goes again over a fresh connection.
     ///
+    /// It isn't an extra attempt, and heeds neither health nor throttling: the endpoint was picked a moment ago.
+    ///
     /// # Errors
     ///
-    /// [`NoPick`] when its breaker refuses.
+    /// [`NoPick`] when its breaker refuses, or the endpoint isn't of this upstream.
     pub fn pick_again(
         self: &Arc<Self>,
         endpoint: EndpointId,
         scope: ScopeId,
         now: Timestamp,
     ) -> Result<Pick, NoPick> {
-        let _ = (endpoint, scope, now);
-        todo!()
+        let want = Want { tried: &[], scope, extra: false, hash: None };
+        self.admit_to(endpoint, Ask { want, now })
     }
 
     /// Looks at the statistics when their time has come, ends ejections, refreshes the tiers' shares. Call it at
     /// [`Upstream::next_deadline`], or each second.
     #[must_use]
     pub fn on_time(&self, now: Timestamp, chance: &mut Chance) -> Vec<Event> {
-        let _ = (now, chance);
-        todo!()
+        let mut events = Vec::new();
+        self.end_ejections(now, &mut events);
+        self.judge(now, chance, &mut events);
+        for slot in &self.slots {
+            slot.state.warming.tidy(self.settings.slow_start, now);
+        }
+        self.count_shares(now);
+        events
     }
 
-    /// When [`Upstream::on_time`] or a health check is due next.
+    /// When [`Upstream::on_time`] or a health check is due next; [`Timestamp::MAX`] when neither ever is.
     #[must_use]
     pub fn next_deadline(&self) -> Timestamp {
-        todo!()
-    }
-
-    /// The endpoints whose active check is due at `now`; each is then not due again for its interval. Empty when
-    /// there are no checks.
-    #[must_use]
-    pub fn checks_due(&self, now: Timestamp, chance: &mut Chance) -> Vec<EndpointId> {
-        let _ = (now, chance);
-        todo!()
-    }
-
-    /// Takes in the outcome of an active check. A passed one ends an ejection and lets an open breaker probe.
-    #[must_use]
-    pub fn on_check(&self, endpoint: EndpointId, passed: bool, now: Timestamp) -> Vec<Event> {
-        let _ = (endpoint, passed, now);
-        todo!()
+        let checks = self.slots.iter().filter_map(|slot| slot.state.next_check.get());
+        let checks = checks.filter(|_| self.settings.health.is_some());
+        let returns = self.slots.iter().filter_map(|slot| slot.state.ejected_until.get());
+        checks.chain(returns).chain(self.judge_at.get()).min().unwrap_or(Timestamp::MAX)
     }
 
     /// An operator's order for every breaker of an endpoint.
     #[must_use]
     pub fn force(&self, endpoint: EndpointId, order: Forced, now: Timestamp) -> Vec<Event> {
-        let _ = (endpoint, order, now);
-        todo!()
+        let Some(slot) = self.slot(endpoint) else { return Vec::new() };
+        let scopes = (0..=u8::MAX).map(ScopeId);
+        slot.breakers()
+            .zip(scopes)
+            .filter_map(|(breaker, scope)| {
+                let transition = breaker.force(order, now)?;
+                Some(self.note_transition(endpoint, scope, transition, now))
+            })
+            .collect()
     }
 
     /// The body of an answer broke after its head had been booked as a success.
+    ///
+    /// The failure's penalty is booked too: an endpoint that breaks off early looks fast.
     pub fn note_body_failure(
         &self,
         endpoint: EndpointId,
@@ -355,76 +238,60 @@ impl Upstream {
         now: Timestamp,
         chance: &mut Chance,
     ) -> Option<Event> {
-        let _ = (endpoint, scope, now, chance);
-        todo!()
+        let slot = self.slot(endpoint)?;
+        slot.state.latency.observe(self.settings.failure_penalty, self.decay, now);
+        if self.settings.ejection.is_some() {
+            slot.state.tally.late_failure();
+        }
+        let settings = &self.settings.breaker;
+        let transition = slot.breaker(scope).note_failure(settings, now, chance)?;
+        Some(self.note_transition(endpoint, scope, transition, now))
     }
 
-    /// Everything there is to show about each endpoint, in the order of the settings.
-    #[must_use]
-    pub fn view(&self, now: Timestamp) -> Vec<EndpointView> {
-        let _ = now;
-        todo!()
+    /// A breaker changed its state: what follows for its endpoint, and the event that tells it. A route's breaker
+    /// speaks for the route alone.
+    fn note_transition(
+        &self,
+        endpoint: EndpointId,
+        scope: ScopeId,
+        transition: Transition,
+        now: Timestamp,
+    ) -> Event {
+        if let (ScopeId(0), Some(slot)) = (scope, self.slot(endpoint)) {
+            match transition {
+                Transition::Opened { .. } => self.check_soon(slot, now),
+                Transition::HalfOpened => {}
+                Transition::Closed => slot.state.come_back(now),
+            }
+            self.tiers.touch();
+        }
+        match transition {
+            Transition::Opened { cause, open_for } => {
+                Event::BreakerOpened { endpoint, cause, open_for }
+            }
+            Transition::HalfOpened => Event::BreakerHalfOpened { endpoint },
+            Transition::Closed => Event::BreakerClosed { endpoint },
+        }
+    }
+
+    #[inline]
+    fn slot(&self, endpoint: EndpointId) -> Option<&Slot> {
+        self.slots.get(usize::from(endpoint.0))
+    }
+
+    fn slots(&self) -> impl Iterator<Item = (EndpointId, &Slot)> {
+        generation::ids(&self.slots)
+    }
+
+    fn weight(&self, id: u16) -> u64 {
+        self.settings.endpoints.get(usize::from(id)).map_or(0, |it| u64::from(it.weight))
     }
 }
 
-/// An endpoint, to be shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndpointView {
-    /// Its name.
-    pub name: String,
-    /// Its tier.
-    pub tier: u8,
-    /// Its weight.
-    pub weight: u16,
-    /// Whether active checks find it healthy; true when there are none.
-    pub healthy: bool,
-    /// Until when it is ejected, if it is.
-    pub ejected_until: Option<Timestamp>,
-    /// Until when it asked to be left alone, if it did.
-    pub throttled_until: Option<Timestamp>,
-    /// State of its own breaker.
-    pub breaker: BreakerState,
-    /// What an operator ordered.
-    pub forced: Forced,
-    /// Breakers of routes that have their own: name and state.
-    pub route_breakers: Vec<(String, BreakerState)>,
-    /// Calls and failures in its breaker's window.
-    pub counts: WindowCounts,
-    /// Peak-EWMA latency.
-    pub latency: Duration,
-    /// Attempts out now, bodies being delivered included.
-    pub in_flight: u32,
-    /// Share of its weight in use, less than all while it starts slowly.
-    pub warm: Ratio,
-}
-
-/// One attempt's pass to one endpoint. In flight until dropped; dropped without a report, it is no news.
-#[must_use = "dropping a permit at once takes the admission back"]
-#[derive(Debug)]
-pub struct Permit {}
-
-impl Permit {
-    /// Where it leads.
-    #[must_use]
-    pub fn endpoint(&self) -> EndpointId {
-        todo!()
-    }
-
-    /// The generation that gave it.
-    #[must_use]
-    pub fn upstream(&self) -> &Arc<Upstream> {
-        todo!()
-    }
-
-    /// Whether the attempt is a probe of a half-open breaker.
-    #[must_use]
-    pub fn is_probe(&self) -> bool {
-        todo!()
-    }
-
-    /// Reports what came of the attempt, once; later reports count for nothing. It stays in flight until dropped.
-    pub fn report(&mut self, report: Report, now: Timestamp, chance: &mut Chance) -> Option<Event> {
-        let _ = (report, now, chance);
-        todo!()
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.settings.endpoints.iter().map(|endpoint| &endpoint.name);
+        f.write_str("Upstream ")?;
+        f.debug_list().entries(names).finish()
     }
 }

@@ -1,0 +1,409 @@
+//! Picking an endpoint: draw from the tier's table, look whether what was drawn is usable, and draw again if not.
+//!
+//! ```text
+//!   tier by its share ─▶ draw, up to DRAWS times ─▶ cheaper of two that fit ─▶ its breaker ─▶ permit
+//!                              │ nothing fits
+//!                              ▼
+//!                        one look at all, from a random start, this tier first:
+//!                        untried ─▶ tried ─▶ (none usable, fail open) unhealthy or ejected ─▶ no pick
+//! ```
+//!
+//! A breaker is asked last, because asking it takes one of its probes. One that wants a probe costs nothing in the
+//! comparison: its endpoint has a bad record, and would otherwise wait for traffic that never comes.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::balance::{Alias, Drawn, Order, Ring, Table, mixed};
+use super::endpoint::Slot;
+use super::permit::Permit;
+use super::settings::Balance;
+use super::{EndpointId, NoPick, Pick, Upstream, Want};
+use crate::breaker::{Admission, BreakerMode, BreakerState, Forced, Refusal, Transition};
+use crate::breaks::BreakKind;
+use crate::chance::Chance;
+use crate::time::Timestamp;
+
+/// What is asked for, and when.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub(super) want: Want<'a>,
+    pub(super) now: Timestamp,
+}
+
+/// An endpoint whose breaker let the attempt pass.
+pub(super) struct Admitted {
+    id: u16,
+    admission: Admission,
+    transition: Option<Transition>,
+}
+
+/// How an endpoint stands when all are looked at.
+enum Standing {
+    Usable,
+    /// Usable, but this call was there already.
+    Tried,
+    Throttled(Timestamp),
+    /// Unhealthy, or ejected until then.
+    Out(Option<Timestamp>),
+}
+
+/// What a look at all endpoints left over.
+#[derive(Default)]
+struct Leftover {
+    tried: bool,
+    out: bool,
+    /// When the first of those that are out comes back by itself.
+    back_at: Option<Timestamp>,
+    /// When the first throttled one may be asked again.
+    throttled_until: Option<Timestamp>,
+    /// When the first breaker is worth asking again.
+    refused_until: Option<Timestamp>,
+}
+
+impl Upstream {
+    pub(super) fn choose(
+        self: &Arc<Self>,
+        ask: Ask<'_>,
+        chance: &mut Chance,
+    ) -> Result<Pick, NoPick> {
+        if self.tiers.is_due(ask.now) {
+            self.count_shares(ask.now);
+        }
+        match self.settings.balance {
+            Balance::ConsistentHash => {
+                let hash = ask.want.hash.unwrap_or_else(|| chance.next_u64());
+                let tier = self.tiers.draw(|| mixed(hash ^ TIER_SALT));
+                self.choose_in(tier, ask, hash, chance)
+            }
+            Balance::PeakEwma | Balance::RoundRobin | Balance::LeastRequest => {
+                let tier = self.tiers.draw(|| chance.next_u64());
+                self.choose_in(tier, ask, 0, chance)
+            }
+        }
+    }
+
+    /// Lets an attempt pass to this very endpoint, if its breaker does.
+    pub(super) fn admit_to(
+        self: &Arc<Self>,
+        endpoint: EndpointId,
+        ask: Ask<'_>,
+    ) -> Result<Pick, NoPick> {
+        let nowhere = NoPick { kind: BreakKind::NoEndpoint, until: None };
+        let slot = self.slot(endpoint).ok_or(nowhere)?;
+        let admitted = self.admit(endpoint.0, slot, ask).map_err(|refusal| NoPick {
+            kind: BreakKind::BreakerOpen,
+            until: Some(refusal.until),
+        })?;
+        Ok(self.permit(admitted, ask, false))
+    }
+
+    /// Whether the endpoint counts for its tier: in, and its own breaker doesn't stop first attempts.
+    pub(super) fn is_usable(&self, slot: &Slot, now: Timestamp) -> bool {
+        let breaker = &slot.state.breaker;
+        let is_stopped = match breaker.state(now) {
+            BreakerState::Open { .. } => {
+                self.settings.breaker.mode == BreakerMode::StopAll
+                    || breaker.forced() == Forced::Open
+            }
+            BreakerState::Closed | BreakerState::HalfOpen { .. } => false,
+        };
+        slot.state.is_in(now) && !is_stopped
+    }
+
+    /// Counts the shares of the tiers anew.
+    pub(super) fn count_shares(&self, now: Timestamp) {
+        self.tiers.refresh(self.settings.overprovision_percent, |tier| {
+            let usable = |id: &&u16| {
+                self.slot(EndpointId(**id)).is_some_and(|slot| self.is_usable(slot, now))
+            };
+            tier.members.iter().filter(usable).map(|&id| self.weight(id)).sum()
+        });
+    }
+
+    fn choose_in(
+        self: &Arc<Self>,
+        tier: usize,
+        ask: Ask<'_>,
+        hash: u64,
+        chance: &mut Chance,
+    ) -> Result<Pick, NoPick> {
+        let drawn = match self.tiers.list.get(tier).map(|tier| &tier.table) {
+            Some(Table::Two(alias)) => self.cheaper_of_two(alias, ask, chance),
+            Some(Table::Turns(order)) => self.next_turn(order, ask, chance),
+            Some(Table::Ring(ring)) => self.first_on_ring(ring, hash, ask),
+            None => None,
+        };
+        match drawn {
+            Some(admitted) => Ok(self.permit(admitted, ask, false)),
+            None => {
+                // With a hash the look at all starts by it too, so that the same key still meets the same endpoint.
+                let by_hash = self.settings.balance == Balance::ConsistentHash;
+                let start = if by_hash { mixed(hash) } else { chance.next_u64() };
+                self.look_at_all(tier, start, ask)
+            }
+        }
+    }
+
+    // ---- drawing ----------------------------------------------------------------------------------------------
+
+    #[inline]
+    fn cheaper_of_two(&self, alias: &Alias, ask: Ask<'_>, chance: &mut Chance) -> Option<Admitted> {
+        if alias.len() == 1 {
+            let id = alias.draw(0)?.id;
+            let slot = self.slot(EndpointId(id))?;
+            let fits = self.fits(id, slot, ask, || chance.next_u64());
+            return if fits { self.admit(id, slot, ask).ok() } else { None };
+        }
+        let mut first: Option<(Drawn, &Slot)> = None;
+        for _ in 0..DRAWS {
+            let bits = chance.next_u64();
+            let drawn = match first {
+                None => alias.draw(bits)?,
+                Some((first, _)) => alias.draw_second(first, bits)?,
+            };
+            let slot = self.slot(EndpointId(drawn.id))?;
+            if first.is_some_and(|(first, _)| first.id == drawn.id)
+                || !self.fits(drawn.id, slot, ask, || chance.next_u64())
+            {
+                continue;
+            }
+            let Some((other, other_slot)) = first else {
+                first = Some((drawn, slot));
+                continue;
+            };
+            let second_is_cheaper = self.cost(slot, ask) < self.cost(other_slot, ask);
+            let (cheap, dear) = if second_is_cheaper {
+                ((drawn.id, slot), (other.id, other_slot))
+            } else {
+                ((other.id, other_slot), (drawn.id, slot))
+            };
+            for (id, slot) in [cheap, dear] {
+                if let Ok(admitted) = self.admit(id, slot, ask) {
+                    return Some(admitted);
+                }
+            }
+            first = None;
+        }
+        first.and_then(|(drawn, slot)| self.admit(drawn.id, slot, ask).ok())
+    }
+
+    fn next_turn(&self, order: &Order, ask: Ask<'_>, chance: &mut Chance) -> Option<Admitted> {
+        (0..DRAWS.min(order.len())).find_map(|_| {
+            let id = order.take()?;
+            let slot = self.slot(EndpointId(id))?;
+            let fits = self.fits(id, slot, ask, || chance.next_u64());
+            if fits { self.admit(id, slot, ask).ok() } else { None }
+        })
+    }
+
+    fn first_on_ring(&self, ring: &Ring, hash: u64, ask: Ask<'_>) -> Option<Admitted> {
+        ring.from(hash).take(RING_STEPS).find_map(|id| {
+            let slot = self.slot(EndpointId(id))?;
+            // The dice are the key's own, so the keys that an endpoint gets while it warms up stay with it.
+            let fits = self.fits(id, slot, ask, || mixed(hash.wrapping_add(u64::from(id) + 1)));
+            if fits { self.admit(id, slot, ask).ok() } else { None }
+        })
+    }
+
+    /// Whether nothing but perhaps its breaker speaks against it.
+    #[inline]
+    fn fits(&self, id: u16, slot: &Slot, ask: Ask<'_>, dice: impl FnOnce() -> u64) -> bool {
+        let state = &slot.state;
+        state.is_in(ask.now)
+            && state.throttled_until.ahead_of(ask.now).is_none()
+            && !ask.want.tried.contains(&EndpointId(id))
+            && state.warming.passes(self.settings.slow_start, ask.now, dice)
+    }
+
+    /// What one more attempt costs there, to be compared with others.
+    ///
+    /// The load counts by weight, the latency doesn't: draws are by weight already, so among idle endpoints that
+    /// answer alike each gets its share.
+    #[inline]
+    fn cost(&self, slot: &Slot, ask: Ask<'_>) -> u64 {
+        if let BreakerState::HalfOpen { .. } = slot.breaker(ask.want.scope).state(ask.now) {
+            return 0;
+        }
+        let state = &slot.state;
+        let load = u64::from(state.in_flight.load(Relaxed)) * u64::from(slot.load_cost);
+        if self.settings.balance == Balance::LeastRequest {
+            return load;
+        }
+        match state.latency.units(self.decay, ask.now) {
+            Some(units) => u64::from(units).saturating_mul(ONE_CALL + load),
+            // An untested endpoint is tried, by one attempt at a time while others are tested.
+            None if load == 0 => 0,
+            None => UNTESTED_UNITS.saturating_mul(ONE_CALL + load),
+        }
+    }
+
+    #[inline]
+    fn admit(&self, id: u16, slot: &Slot, ask: Ask<'_>) -> Result<Admitted, Refusal> {
+        let breaker = slot.breaker(ask.want.scope);
+        let settings = &self.settings.breaker;
+        let (admission, transition) = if ask.want.extra {
+            breaker.admit(settings, ask.now)?
+        } else {
+            breaker.admit_first(settings, ask.now)?
+        };
+        Ok(Admitted { id, admission, transition })
+    }
+
+    #[inline]
+    fn permit(self: &Arc<Self>, admitted: Admitted, ask: Ask<'_>, failed_open: bool) -> Pick {
+        let Admitted { id, admission, transition } = admitted;
+        let (endpoint, scope) = (EndpointId(id), ask.want.scope);
+        let event = transition.map(|it| self.note_transition(endpoint, scope, it, ask.now));
+        let permit = Permit::new(Arc::clone(self), endpoint, scope, admission);
+        Pick { permit, failed_open, event }
+    }
+
+    // ---- looking at all ---------------------------------------------------------------------------------------
+
+    #[cold]
+    fn look_at_all(
+        self: &Arc<Self>,
+        tier: usize,
+        start: u64,
+        ask: Ask<'_>,
+    ) -> Result<Pick, NoPick> {
+        let mut left = Leftover::default();
+        for (id, slot) in self.all_from(tier, start) {
+            match self.standing(id, slot, ask) {
+                Standing::Usable => match self.admit(id, slot, ask) {
+                    Ok(admitted) => return Ok(self.permit(admitted, ask, false)),
+                    Err(refusal) => earliest(&mut left.refused_until, refusal.until),
+                },
+                Standing::Tried => left.tried = true,
+                Standing::Throttled(until) => self.note_throttled(slot, until, ask, &mut left),
+                Standing::Out(until) => {
+                    left.out = true;
+                    until.into_iter().for_each(|until| earliest(&mut left.back_at, until));
+                }
+            }
+        }
+        if left.tried
+            && let Some(admitted) = self.first_that(tier, start, ask, &mut left, Standing::is_tried)
+        {
+            return Ok(self.permit(admitted, ask, false));
+        }
+        // A throttled endpoint is well and says when it can be asked: better to wait for it than to ask a broken one.
+        if left.throttled_until.is_none()
+            && left.out
+            && self.settings.fail_open
+            && let Some(admitted) = self.first_that(tier, start, ask, &mut left, Standing::is_out)
+        {
+            return Ok(self.permit(admitted, ask, true));
+        }
+        Err(left.into_no_pick(self.settings.fail_open))
+    }
+
+    /// The first that stands like this and whose breaker lets it pass.
+    fn first_that(
+        &self,
+        tier: usize,
+        start: u64,
+        ask: Ask<'_>,
+        left: &mut Leftover,
+        stands: fn(&Standing) -> bool,
+    ) -> Option<Admitted> {
+        for (id, slot) in self.all_from(tier, start) {
+            if !stands(&self.standing(id, slot, ask)) {
+                continue;
+            }
+            if let Some(until) = slot.state.throttled_until.ahead_of(ask.now) {
+                earliest(&mut left.throttled_until, until);
+                continue;
+            }
+            match self.admit(id, slot, ask) {
+                Ok(admitted) => return Some(admitted),
+                Err(refusal) => earliest(&mut left.refused_until, refusal.until),
+            }
+        }
+        None
+    }
+
+    /// All endpoints: those of `tier` first, then the other tiers by rank, each from a place that `start` decides.
+    fn all_from(&self, tier: usize, start: u64) -> impl Iterator<Item = (u16, &Slot)> {
+        let others = (0..self.tiers.list.len()).filter(move |&other| other != tier);
+        core::iter::once(tier)
+            .chain(others)
+            .filter_map(|tier| self.tiers.list.get(tier))
+            .flat_map(move |tier| {
+                let count = tier.members.len() as u64;
+                let (before, after) =
+                    tier.members.split_at(start.checked_rem(count).unwrap_or(0) as usize);
+                after.iter().chain(before)
+            })
+            .filter_map(|&id| Some((id, self.slot(EndpointId(id))?)))
+    }
+
+    fn standing(&self, id: u16, slot: &Slot, ask: Ask<'_>) -> Standing {
+        let state = &slot.state;
+        if !state.is_in(ask.now) {
+            let unhealthy = state.unhealthy.load(Relaxed);
+            return Standing::Out(state.ejected_until.ahead_of(ask.now).filter(|_| !unhealthy));
+        }
+        if let Some(until) = state.throttled_until.ahead_of(ask.now) {
+            return Standing::Throttled(until);
+        }
+        if ask.want.tried.contains(&EndpointId(id)) { Standing::Tried } else { Standing::Usable }
+    }
+
+    fn note_throttled(&self, slot: &Slot, until: Timestamp, ask: Ask<'_>, left: &mut Leftover) {
+        let breaker = slot.breaker(ask.want.scope);
+        let settings = &self.settings.breaker;
+        let answer = if ask.want.extra {
+            breaker.would_admit(settings, ask.now)
+        } else {
+            breaker.would_admit_first(settings, ask.now)
+        };
+        match answer {
+            Ok(()) => earliest(&mut left.throttled_until, until),
+            Err(refusal) => earliest(&mut left.refused_until, refusal.until.max(until)),
+        }
+    }
+}
+
+impl Standing {
+    fn is_tried(&self) -> bool {
+        matches!(self, Self::Tried)
+    }
+
+    fn is_out(&self) -> bool {
+        matches!(self, Self::Out(_))
+    }
+}
+
+impl Leftover {
+    fn into_no_pick(self, failed_open: bool) -> NoPick {
+        let Self { out, back_at, throttled_until, refused_until, .. } = self;
+        let times = [throttled_until, refused_until, back_at];
+        let until = times.into_iter().flatten().min().filter(|&until| until < Timestamp::MAX);
+        let only_breakers_refused =
+            throttled_until.is_none() && refused_until.is_some() && (failed_open || !out);
+        let kind =
+            if only_breakers_refused { BreakKind::BreakerOpen } else { BreakKind::NoEndpoint };
+        NoPick { kind, until }
+    }
+}
+
+fn earliest(so_far: &mut Option<Timestamp>, until: Timestamp) {
+    *so_far = Some(so_far.map_or(until, |so_far| so_far.min(until)));
+}
+
+/// Draws before all are looked at: with half of the endpoints out, one pick in 256 gets that far.
+const DRAWS: usize = 8;
+
+/// Points of the ring that are passed over before all endpoints are looked at.
+const RING_STEPS: usize = 128;
+
+/// One attempt, in the unit of `Slot::load_cost`.
+const ONE_CALL: u64 = 1 << 8;
+
+/// The latency that an untested endpoint is given while its first attempt is out: one second (as Finagle does).
+const UNTESTED_UNITS: u64 = 1_000_000_000 >> 7;
+
+/// Keeps the draw of the tier apart from the place on its ring.
+const TIER_SALT: u64 = 0x5bd1_e995_7b7d_159d;
