@@ -1,2 +1,32 @@
-//! Placeholder.
-fn main() {}
+//! The binary `mainstay`: arguments, terminal output, exit codes, and nothing else.
+//!
+//! Exit codes: 0 done, 1 it didn't work, 2 what was given is wrong.
+
+mod args;
+mod check;
+mod demo;
+mod exit;
+mod lab;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Lab(args) => lab::run(&args),
+    };
+    done.unwrap_or_else(|failure| {
+        eprintln!("mainstay: {}", failure.message.trim_end());
+        ExitCode::from(failure.code)
+    })
+}

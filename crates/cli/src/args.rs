@@ -1,0 +1,84 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Makes broken API connections stop mattering.
+#[derive(Debug, Parser)]
+#[command(name = "mainstay", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the local egress proxy
+    Run(Run),
+    /// Break things on a timeline and watch them not matter
+    Demo(Demo),
+    /// Validate and lint a config
+    Check(Check),
+    /// Run the misbehaving upstream by itself
+    Lab(Lab),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The config; without it, --to says where calls go
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "listen", "admin", "profile"])]
+    pub(crate) config: Option<PathBuf>,
+    /// An endpoint of the one upstream; give it several times for failover
+    #[arg(long, value_name = "URL", required_unless_present = "config")]
+    pub(crate) to: Vec<String>,
+    /// Where applications connect
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// The admin address
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
+    pub(crate) admin: SocketAddr,
+    /// read-api, payments, llm-stream, webhook-out or download
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// How long it lasts
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=3600))]
+    pub(crate) seconds: u64,
+    /// Write the results there as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Calls a second
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=2000))]
+    pub(crate) rate: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The config
+    #[arg(value_name = "FILE", required_unless_present_any = ["schema", "profile"])]
+    pub(crate) file: Option<PathBuf>,
+    /// Print the effective settings
+    #[arg(long)]
+    pub(crate) print: bool,
+    /// Print the JSON Schema of the config
+    #[arg(long)]
+    pub(crate) schema: bool,
+    /// Print a profile
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Fail on lints too
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lab {
+    /// The lab file: servers and a timeline
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}

@@ -1,0 +1,36 @@
+//! `mainstay check`: whether a config is right, and whether it is wise.
+
+use std::process::ExitCode;
+
+use crate::args::Check;
+use crate::exit::{Failure, text};
+
+pub(crate) fn run(args: &Check) -> Result<ExitCode, Failure> {
+    if args.schema {
+        println!("{}", serde_json::to_string_pretty(&mainstay_config::schema()).map_err(text)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(name) = &args.profile {
+        print!("{}", mainstay_config::profile_text(name).map_err(Failure::usage)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(file) = &args.file else { return Err(Failure::usage("which file?")) };
+    let loaded = mainstay_config::load(file).map_err(Failure::usage)?;
+    if args.print {
+        print!("{}", mainstay_config::print(&loaded.settings));
+    }
+    let lints = loaded.lint();
+    for lint in &lints {
+        eprintln!("{lint}\n");
+    }
+    eprintln!("{}: right, {}", file.display(), told(lints.len()));
+    Ok(if args.strict && !lints.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn told(lints: usize) -> String {
+    match lints {
+        0 => "nothing to remark".into(),
+        1 => "1 remark".into(),
+        _ => format!("{lints} remarks"),
+    }
+}

@@ -1,0 +1,33 @@
+//! How a command fails.
+
+use std::fmt;
+
+/// A command's error: a message, and the exit code that goes with it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) code: u8,
+}
+
+impl Failure {
+    /// Something didn't work: exit code 1.
+    pub(crate) fn of(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), code: 1 }
+    }
+
+    /// What the user gave is wrong: exit code 2.
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), code: 2 }
+    }
+}
+
+/// For `map_err`: the error and its causes, in a line.
+pub(crate) fn text(error: impl std::error::Error) -> Failure {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        message = format!("{message}: {inner}");
+        cause = inner.source();
+    }
+    Failure::of(message)
+}
