@@ -2,11 +2,38 @@
 //!
 //! Everything that can be asked why reads one stream of [`mainstay_core::Event`]s. The client and the proxy hand
 //! them in here: each call's own through a [`CallTrace`], an upstream's through its [`UpstreamRecorder`].
+//!
+//! ```text
+//!   events ──> UpstreamRecorder ──> counters ──> metrics, Counts, Census     every call; nothing else for a healthy one
+//!                    │
+//!                    ├── news ────> Feed, log line of a change               only while somebody reads
+//!                    └── call over ─> recent calls, log line                 only if something broke
+//! ```
+//!
+//! It decides nothing, and nothing here makes a call wait: counters are relaxed additions, a slow reader of the feed
+//! loses items, a slow log loses lines, and what is lost is counted.
 
+mod call;
+mod census;
+mod counters;
+mod counts;
+mod feed;
 mod id;
-mod trace;
+mod label;
+mod log;
+mod metrics;
+mod names;
 mod recorder;
+mod trace;
+mod upstream;
 
-pub use id::CallId;
-pub use recorder::{Recorder, UpstreamRecorder};
+pub use call::{AttemptRecord, CallRecord, NoteRecord};
+pub use census::{Census, CensusPart};
+pub use counts::{ByCode, CallCounts, Counts, EndpointCounts, UpstreamCounts};
+pub use feed::{Feed, FeedItem, FeedNews};
+pub use id::{CallId, NoCallId};
+pub use log::{LogCalls, LogFormat, LogOptions, LogSink, WriterSink};
+pub use metrics::{EndpointSnapshot, UpstreamSnapshot, manual, metrics_content_type};
+pub use recorder::{Recorder, RecorderOptions};
 pub use trace::{CallTag, CallTrace};
+pub use upstream::UpstreamRecorder;

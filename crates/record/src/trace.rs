@@ -4,6 +4,19 @@ use mainstay_core::{Event, Timestamp};
 
 use crate::CallId;
 
+/// Events that are kept without an allocation: the four of a healthy call, and one more for a breaker's change.
+const INLINE: usize = 5;
+
+/// Events that are kept for a record. A call of ten attempts has about thirty; what has more isn't read by anybody.
+const KEPT: usize = 64;
+
+/// Events that end something and are kept all the same: how the call ended, and its body.
+const ENDS: usize = 4;
+
+/// Texts on breaks that are kept, and how long each may be in bytes.
+const DETAILS: usize = 16;
+const DETAIL_BYTES: usize = 256;
+
 /// What is known about a call apart from its events.
 #[derive(Clone, Debug)]
 pub struct CallTag {
@@ -18,15 +31,171 @@ pub struct CallTag {
 }
 
 /// The events of one call. Metrics are counted as events come; the events themselves are kept for the record that
-/// is written when the call met a break.
-#[derive(Debug, Default)]
+/// is written when the call met a break. A healthy call's fit in without an allocation.
+#[derive(Debug)]
 pub struct CallTrace {
-    events: Vec<(Timestamp, Event)>,
+    id: Option<CallId>,
+    first: [Kept; INLINE],
+    first_len: u8,
+    more: Vec<Kept>,
+    details: Vec<(usize, Box<str>)>,
+    dropped: u32,
+    broken: bool,
+    /// Wall-clock time of the first break, in milliseconds since 1970, and the time on the call's own clock then.
+    broke_at: Option<(u64, Timestamp)>,
+}
+
+type Kept = (Timestamp, Event);
+
+impl Default for CallTrace {
+    fn default() -> Self {
+        Self {
+            id: None,
+            first: [(Timestamp::ZERO, Event::CallStarted); INLINE],
+            first_len: 0,
+            more: Vec::new(),
+            details: Vec::new(),
+            dropped: 0,
+            broken: false,
+            broke_at: None,
+        }
+    }
 }
 
 impl CallTrace {
-    /// Adds an event.
+    /// The empty trace of a call with this id. Without an id, items of the feed can't say which call they are about.
+    #[must_use]
+    pub fn of(id: CallId) -> Self {
+        Self { id: Some(id), ..Self::default() }
+    }
+
+    /// Adds an event. Past 64 it is only counted, unless it is the call's end.
     pub fn push(&mut self, at: Timestamp, event: Event) {
-        self.events.push((at, event));
+        self.broken |= is_break(&event);
+        let room = if is_end(&event) { KEPT + ENDS } else { KEPT };
+        let len = usize::from(self.first_len);
+        if let Some(place) = self.first.get_mut(len) {
+            *place = (at, event);
+            self.first_len += 1;
+        } else if len + self.more.len() < room {
+            self.more.push((at, event));
+        } else {
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+
+    /// Keeps what an error said, for the record of the break that is pushed next. Never used for decisions.
+    pub fn add_detail(&mut self, text: &str) {
+        if self.details.len() < DETAILS {
+            self.details.push((self.len(), shortened(text, DETAIL_BYTES).into()));
+        }
+    }
+
+    /// Whether something broke, so that a record will be written.
+    #[must_use]
+    pub const fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    pub(crate) const fn id(&self) -> Option<CallId> {
+        self.id
+    }
+
+    pub(crate) const fn dropped(&self) -> u32 {
+        self.dropped
+    }
+
+    /// Events in the order in which they came.
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Kept> {
+        self.first[..usize::from(self.first_len)].iter().chain(&self.more)
+    }
+
+    /// What was said about the break that is the event at `place`.
+    pub(crate) fn detail(&self, place: usize) -> Option<&str> {
+        let mut known = self.details.iter();
+        known.find(|(at, _)| *at == place).map(|(_, text)| &**text)
+    }
+
+    /// Notes the wall-clock time at a break, once: this ties the call's clock to the world's.
+    pub(crate) fn note_wall_time(&mut self, at: Timestamp, unix_millis: impl FnOnce() -> u64) {
+        if self.broke_at.is_none() {
+            self.broke_at = Some((unix_millis(), at));
+        }
+    }
+
+    /// When the call began, in milliseconds since 1970. `now` is for calls in which nothing broke.
+    pub(crate) fn started_unix_ms(&self, now: impl FnOnce() -> u64) -> u64 {
+        let mut times = self.events().map(|(at, _)| *at);
+        let began = times.next().unwrap_or_default();
+        let (wall, at) = self.broke_at.unwrap_or_else(|| (now(), times.last().unwrap_or(began)));
+        let before = at.since(began).as_millis();
+        wall.saturating_sub(u64::try_from(before).unwrap_or(u64::MAX))
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first_len) + self.more.len()
+    }
+}
+
+/// The text, cut at a character's end if it is longer than so many bytes.
+pub(crate) fn shortened(text: &str, bytes: usize) -> &str {
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Whether a call with this event in it is a broken one.
+pub(crate) const fn is_break(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::AttemptFailed { .. } | Event::CallFailed { .. } | Event::BodyFailed { .. }
+    )
+}
+
+const fn is_end(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::CallDelivered { .. } | Event::CallFailed { .. } | Event::BodyFailed { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mainstay_core::{BreakKind, EndpointId};
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn events_past_the_bound_are_counted_and_the_end_is_still_kept() {
+        let mut trace = CallTrace::default();
+        (0..100).for_each(|millis| trace.push(at(millis), Event::BodyUnrepeatable));
+        let end = Event::BodyFailed { endpoint: EndpointId(0), kind: BreakKind::BodyReset };
+        (0..10).for_each(|_| trace.push(at(100), end));
+        assert_eq!(trace.events().count(), 68);
+        assert_eq!(trace.dropped(), 36 + 6);
+        assert_eq!(trace.events().last(), Some(&(at(100), end)));
+    }
+
+    #[test]
+    fn the_start_is_as_long_before_the_break_on_either_clock() {
+        let mut trace = CallTrace::default();
+        trace.push(at(1_000), Event::CallStarted);
+        trace.note_wall_time(at(1_700), || 50_000);
+        trace.note_wall_time(at(9_999), || 99_999);
+        assert_eq!(trace.started_unix_ms(|| unreachable!()), 49_300);
+    }
+
+    #[test]
+    fn details_are_cut_between_characters() {
+        let mut trace = CallTrace::default();
+        trace.add_detail(&"é".repeat(200));
+        trace.add_detail(&format!("x{}", "é".repeat(200)));
+        assert_eq!(trace.detail(0).map(str::len), Some(256));
+        assert_eq!(trace.details[1].1.len(), 255);
     }
 }

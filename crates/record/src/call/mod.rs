@@ -1,0 +1,10 @@
+//! Single calls: the records of those that broke.
+//!
+//! While a call runs its events are kept as they come ([`crate::CallTrace`]). A broken call's are kept on when it is
+//! over ([`kept`]), the last thousand of them ([`recent`]), and made into a readable [`CallRecord`] when somebody asks.
+
+pub(crate) mod kept;
+pub(crate) mod recent;
+mod record;
+
+pub use record::{AttemptRecord, CallRecord, NoteRecord};

@@ -1,0 +1,97 @@
+//! What happened to one call, in full: its attempts, what broke, what was decided, how it ended.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::CallId;
+
+/// The story of a call. Durations are in milliseconds, to the microsecond.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// The version of this form: 1.
+    pub v: u8,
+    /// Its id.
+    pub id: CallId,
+    /// The name of its route.
+    pub route: Arc<str>,
+    /// The name of its upstream.
+    pub upstream: Arc<str>,
+    /// The request's method.
+    pub method: String,
+    /// The request's path, without the query; control characters percent-encoded, cut at 512 bytes.
+    pub path: String,
+    /// When it began, in milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// From its start to the head of the answer or to the end without one; `None` when neither was recorded.
+    pub took_ms: Option<f64>,
+    /// How it ended: `delivered`, `as_is`, `failed`, or `unfinished`.
+    pub outcome: Cow<'static, str>,
+    /// The status of the answer that was delivered.
+    pub status: Option<u16>,
+    /// What saved it: `retry` or `failover`; `None` when nothing had to or nothing did.
+    pub saved: Option<Cow<'static, str>>,
+    /// What broke last, if it failed.
+    pub code: Option<Cow<'static, str>>,
+    /// How far the request may have got, if it failed.
+    pub certainty: Option<Cow<'static, str>>,
+    /// Why nothing more was tried, if the last attempt broke.
+    pub stopped: Option<Cow<'static, str>>,
+    /// What broke in the body of the delivered answer.
+    pub body_broke: Option<Cow<'static, str>>,
+    /// Whether the request's body couldn't be sent again.
+    pub body_unrepeatable: bool,
+    /// Its attempts, in order.
+    pub attempts: Vec<AttemptRecord>,
+    /// What else happened on its way, at endpoints: breakers that it opened or closed, failing open.
+    pub notes: Vec<NoteRecord>,
+    /// Events for which there was no room.
+    pub events_dropped: u32,
+}
+
+/// One attempt of a call.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Which, counted from 1.
+    pub attempt: u8,
+    /// The name of the endpoint.
+    pub endpoint: Arc<str>,
+    /// Why it was made: `first`, `retry`, `failover`.
+    pub reason: Cow<'static, str>,
+    /// When it began, after the call's start.
+    pub started_ms: f64,
+    /// From its start to the head of the answer, or to the break.
+    pub took_ms: Option<f64>,
+    /// What became of it: `answered`, `broke`, or `unfinished`.
+    pub result: Cow<'static, str>,
+    /// The status of its answer.
+    pub status: Option<u16>,
+    /// What broke.
+    pub code: Option<Cow<'static, str>>,
+    /// The phase that it broke in.
+    pub phase: Option<Cow<'static, str>>,
+    /// How far the request got.
+    pub certainty: Option<Cow<'static, str>>,
+    /// How long the peer asked to be left alone.
+    pub retry_after_ms: Option<f64>,
+    /// What the error said. For reading, not for deciding.
+    pub detail: Option<String>,
+    /// What was decided then: `retry`, `failover`, or the reason to stop.
+    pub decision: Option<Cow<'static, str>>,
+    /// How long the next attempt was put off.
+    pub delay_ms: Option<f64>,
+    /// What decided on the delay: `backoff` or `hint`.
+    pub delayed_by: Option<Cow<'static, str>>,
+}
+
+/// Something that happened at an endpoint on the way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoteRecord {
+    /// The event's code.
+    pub event: Cow<'static, str>,
+    /// The name of the endpoint.
+    pub endpoint: Arc<str>,
+    /// When, after the call's start.
+    pub at_ms: f64,
+}

@@ -1,0 +1,117 @@
+//! Which events, breaks and reasons were ever reached: what a test run has to show that it left nothing out.
+//!
+//! Read off the counters, so it costs a call nothing.
+
+use std::borrow::Cow;
+
+use mainstay_core::breaks::BreakKind;
+use mainstay_core::event::{AttemptReason, EjectCause, OpenCause, Saved, StopReason};
+use serde::{Deserialize, Serialize};
+
+use crate::counters::{EndpointSums, UpstreamSums};
+use crate::label::{Change, Label};
+
+/// What was reached since the process began, and what never.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Census {
+    /// Events of calls and endpoints.
+    pub events: CensusPart,
+    /// Kinds of breaks: of attempts, of calls that failed, of bodies.
+    pub breaks: CensusPart,
+    /// Reasons for attempts.
+    pub attempts: CensusPart,
+    /// What saved calls.
+    pub saved: CensusPart,
+    /// Reasons to try nothing more.
+    pub stops: CensusPart,
+    /// Causes for breakers to open.
+    pub opens: CensusPart,
+    /// Causes for ejections.
+    pub ejections: CensusPart,
+}
+
+/// The codes of a closed set, divided.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CensusPart {
+    /// Those that were reached.
+    pub seen: Vec<Cow<'static, str>>,
+    /// Those that weren't.
+    pub never: Vec<Cow<'static, str>>,
+}
+
+impl Census {
+    pub(crate) fn new(all: &[UpstreamSums]) -> Self {
+        let upstream = |seen: &dyn Fn(&UpstreamSums) -> bool| all.iter().any(seen);
+        let endpoint = |seen: &dyn Fn(&EndpointSums) -> bool| {
+            all.iter().flat_map(|sums| &sums.endpoints).any(|(_, sums)| seen(sums))
+        };
+        Self {
+            events: events(&upstream, &endpoint),
+            breaks: part(|kind: BreakKind| {
+                endpoint(&|sums| sums.breaks.of(kind) + sums.bodies.of(kind) > 0)
+                    || upstream(&|sums| sums.failures.iter().any(|kinds| kinds.of(kind) > 0))
+            }),
+            attempts: part(|reason: AttemptReason| endpoint(&|sums| sums.started.of(reason) > 0)),
+            saved: part(|saved: Saved| {
+                upstream(&|sums| match saved {
+                    Saved::NotNeeded => sums.delivered.count() > sums.saved.total(),
+                    Saved::ByRetry | Saved::ByFailover => sums.saved.of(saved) > 0,
+                })
+            }),
+            stops: part(|reason: StopReason| upstream(&|sums| sums.stops.of(reason) > 0)),
+            opens: part(|cause: OpenCause| endpoint(&|sums| sums.opens.of(cause) > 0)),
+            ejections: part(|cause: EjectCause| endpoint(&|sums| sums.ejects.of(cause) > 0)),
+        }
+    }
+
+    /// Each part with its name.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &CensusPart)> {
+        [
+            ("events", &self.events),
+            ("breaks", &self.breaks),
+            ("attempts", &self.attempts),
+            ("saved", &self.saved),
+            ("stops", &self.stops),
+            ("opens", &self.opens),
+            ("ejections", &self.ejections),
+        ]
+        .into_iter()
+    }
+}
+
+/// Events have no list of their own in the engine: each is known by the counter that it adds to.
+fn events(
+    upstream: &dyn Fn(&dyn Fn(&UpstreamSums) -> bool) -> bool,
+    endpoint: &dyn Fn(&dyn Fn(&EndpointSums) -> bool) -> bool,
+) -> CensusPart {
+    let mut part = CensusPart::default();
+    part.add("call-started", upstream(&|sums| sums.started > 0));
+    part.add("attempt-started", endpoint(&|sums| sums.started.total() > 0));
+    part.add("attempt-succeeded", endpoint(&|sums| sums.answered.count() > 0));
+    part.add("attempt-failed", endpoint(&|sums| sums.breaks.total() > 0));
+    part.add("retry-scheduled", upstream(&|sums| sums.delays.total() > 0));
+    part.add("retry-refused", upstream(&|sums| sums.stops.total() > 0));
+    part.add("body-unrepeatable", upstream(&|sums| sums.unrepeatable > 0));
+    part.add("call-delivered", upstream(&|sums| sums.delivered.count() + sums.as_is.count() > 0));
+    part.add("call-failed", upstream(&|sums| sums.failed.count() > 0));
+    part.add("body-failed", endpoint(&|sums| sums.bodies.total() > 0));
+    part.add("breaker-opened", endpoint(&|sums| sums.opens.total() > 0));
+    part.add("endpoint-ejected", endpoint(&|sums| sums.ejects.total() > 0));
+    for change in Change::ALL {
+        part.add(change.code(), endpoint(&|sums| sums.changes.of(*change) > 0));
+    }
+    part
+}
+
+impl CensusPart {
+    fn add(&mut self, code: &'static str, seen: bool) {
+        let codes = if seen { &mut self.seen } else { &mut self.never };
+        codes.push(code.into());
+    }
+}
+
+fn part<L: Label>(seen: impl Fn(L) -> bool) -> CensusPart {
+    let mut part = CensusPart::default();
+    L::ALL.iter().for_each(|label| part.add(label.code(), seen(*label)));
+    part
+}

@@ -1,0 +1,150 @@
+//! What is counted for an endpoint.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::breaks::BreakKind;
+use mainstay_core::event::{AttemptReason, EjectCause, OpenCause};
+
+use super::histogram::{Histogram, HistogramSums};
+use super::shard::Sharded;
+use super::tally::{Sums, Tally};
+use crate::label::{Change, Label};
+
+const KINDS: usize = BreakKind::ALL.len();
+const REASONS: usize = <AttemptReason as Label>::ALL.len();
+const OPENS: usize = <OpenCause as Label>::ALL.len();
+const EJECTS: usize = <EjectCause as Label>::ALL.len();
+const CHANGES: usize = <Change as Label>::ALL.len();
+
+/// The counters of one endpoint.
+#[derive(Debug)]
+pub(crate) struct EndpointCounters {
+    name: Arc<str>,
+    hot: Sharded<Attempts>,
+    breaks: Tally<BreakKind, KINDS>,
+    bodies: Tally<BreakKind, KINDS>,
+    opens: Tally<OpenCause, OPENS>,
+    ejects: Tally<EjectCause, EJECTS>,
+    changes: Tally<Change, CHANGES>,
+}
+
+/// What each attempt counts.
+#[derive(Debug, Default)]
+struct Attempts {
+    started: Tally<AttemptReason, REASONS>,
+    answered: Histogram,
+}
+
+/// What [`EndpointCounters`] held when they were read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EndpointSums {
+    /// Attempts, by why they were made.
+    pub(crate) started: Sums<AttemptReason, REASONS>,
+    /// Attempts with an answer worth delivering, by their time to the head.
+    pub(crate) answered: HistogramSums,
+    /// Attempts that broke.
+    pub(crate) breaks: Sums<BreakKind, KINDS>,
+    /// Bodies of delivered answers that broke.
+    pub(crate) bodies: Sums<BreakKind, KINDS>,
+    /// How often its breaker opened.
+    pub(crate) opens: Sums<OpenCause, OPENS>,
+    /// How often it was ejected.
+    pub(crate) ejects: Sums<EjectCause, EJECTS>,
+    /// What else became of it.
+    pub(crate) changes: Sums<Change, CHANGES>,
+}
+
+impl EndpointCounters {
+    pub(crate) fn new(name: &str) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            hot: Sharded::default(),
+            breaks: Tally::default(),
+            bodies: Tally::default(),
+            opens: Tally::default(),
+            ejects: Tally::default(),
+            changes: Tally::default(),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(crate) fn on_started(&self, reason: AttemptReason) {
+        self.hot.mine().started.count(reason);
+    }
+
+    pub(crate) fn on_answered(&self, took: Duration) {
+        self.hot.mine().answered.observe(took);
+    }
+
+    pub(crate) fn on_broke(&self, kind: BreakKind) {
+        self.breaks.count(kind);
+    }
+
+    pub(crate) fn on_body_broke(&self, kind: BreakKind) {
+        self.bodies.count(kind);
+    }
+
+    pub(crate) fn on_opened(&self, cause: OpenCause) {
+        self.opens.count(cause);
+    }
+
+    pub(crate) fn on_ejected(&self, cause: EjectCause) {
+        self.ejects.count(cause);
+    }
+
+    pub(crate) fn on_change(&self, change: Change) {
+        self.changes.count(change);
+    }
+
+    /// Everything that was counted until now.
+    pub(crate) fn sums(&self) -> EndpointSums {
+        let mut sums = EndpointSums {
+            breaks: self.breaks.sums(),
+            bodies: self.bodies.sums(),
+            opens: self.opens.sums(),
+            ejects: self.ejects.sums(),
+            changes: self.changes.sums(),
+            ..EndpointSums::default()
+        };
+        for shard in self.hot.iter() {
+            shard.answered.add_to(&mut sums.answered);
+        }
+        // Starts are read after ends, so that no more are seen to end than to start.
+        for shard in self.hot.iter() {
+            shard.started.add_to(&mut sums.started);
+        }
+        sums
+    }
+
+    /// Adds the counts of an endpoint that is forgotten.
+    pub(crate) fn absorb(&self, gone: &EndpointSums) {
+        let hot = self.hot.mine();
+        hot.started.absorb(&gone.started);
+        hot.answered.absorb(&gone.answered);
+        self.breaks.absorb(&gone.breaks);
+        self.bodies.absorb(&gone.bodies);
+        self.opens.absorb(&gone.opens);
+        self.ejects.absorb(&gone.ejects);
+        self.changes.absorb(&gone.changes);
+    }
+}
+
+impl EndpointSums {
+    /// Whether anything was ever counted.
+    pub(crate) fn is_empty(&self) -> bool {
+        let counted = [
+            self.started.total(),
+            self.answered.count(),
+            self.breaks.total(),
+            self.bodies.total(),
+            self.opens.total(),
+            self.ejects.total(),
+            self.changes.total(),
+        ];
+        counted.iter().all(|count| *count == 0)
+    }
+}

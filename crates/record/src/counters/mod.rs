@@ -1,0 +1,18 @@
+//! What is counted, and how it is read.
+//!
+//! Each event adds to a few counters and nothing else: no lock, no allocation, no formatting. What every healthy call
+//! counts is kept per thread ([`shard`]); the rest is rare and shared. Everything that tells numbers (metrics, counts,
+//! the census) reads the same counters, so they can't disagree.
+
+mod amplification;
+mod endpoint;
+mod histogram;
+mod shard;
+mod tally;
+mod upstream;
+
+pub(crate) use amplification::ratio;
+pub(crate) use endpoint::{EndpointCounters, EndpointSums};
+pub(crate) use histogram::{BOUNDS, HistogramSums};
+pub(crate) use tally::Sums;
+pub(crate) use upstream::{OTHER, UpstreamCounters, UpstreamSums};

@@ -1,0 +1,265 @@
+//! What is counted for an upstream: its calls, and the list of its endpoints.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mainstay_core::breaks::BreakKind;
+use mainstay_core::event::{Saved, StopReason};
+use mainstay_core::{Certainty, Timestamp};
+use parking_lot::Mutex;
+
+use super::amplification::{Amplification, Sample};
+use super::endpoint::{EndpointCounters, EndpointSums};
+use super::histogram::{Histogram, HistogramSums};
+use super::shard::Sharded;
+use super::tally::{Sums, Tally};
+use crate::label::{Delay, Label};
+
+const KINDS: usize = BreakKind::ALL.len();
+const CERTAINTIES: usize = <Certainty as Label>::ALL.len();
+const STOPS: usize = <StopReason as Label>::ALL.len();
+const SAVES: usize = <Saved as Label>::ALL.len();
+const DELAYS: usize = <Delay as Label>::ALL.len();
+
+/// Endpoints that are remembered: twice as many as an upstream may have, so that a reload may replace them all.
+const ENDPOINTS_KEPT: usize = 2000;
+
+/// What counts for endpoints that aren't in the list, or aren't any more.
+pub(crate) const OTHER: &str = "other";
+
+/// The counters of one upstream.
+#[derive(Debug)]
+pub(crate) struct UpstreamCounters {
+    name: Arc<str>,
+    hot: Sharded<Calls>,
+    as_is: Histogram,
+    failed: Histogram,
+    saved: Tally<Saved, SAVES>,
+    failures: [Tally<BreakKind, KINDS>; CERTAINTIES],
+    stops: Tally<StopReason, STOPS>,
+    delays: Tally<Delay, DELAYS>,
+    rare: Rare,
+    amplification: Amplification,
+    endpoints: Mutex<Vec<Arc<EndpointCounters>>>,
+    other: Arc<EndpointCounters>,
+}
+
+/// What each call counts.
+#[derive(Debug, Default)]
+struct Calls {
+    started: AtomicU64,
+    attempts: AtomicU64,
+    over: AtomicU64,
+    delivered: Histogram,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    unrepeatable: AtomicU64,
+    broken: AtomicU64,
+    trace_dropped: AtomicU64,
+}
+
+/// What [`UpstreamCounters`] held when they were read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UpstreamSums {
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    /// Calls that began.
+    pub(crate) started: u64,
+    /// Attempts of all endpoints.
+    pub(crate) attempts: u64,
+    /// Calls that are over, their bodies too.
+    pub(crate) over: u64,
+    /// Calls with a good answer, by the time to its head.
+    pub(crate) delivered: HistogramSums,
+    /// Calls with a broken attempt's own answer.
+    pub(crate) as_is: HistogramSums,
+    /// Calls without an answer.
+    pub(crate) failed: HistogramSums,
+    /// Good answers that were not the first attempt's.
+    pub(crate) saved: Sums<Saved, SAVES>,
+    /// Why calls had no answer, by the certainty's place.
+    pub(crate) failures: [Sums<BreakKind, KINDS>; CERTAINTIES],
+    /// Why nothing more was tried.
+    pub(crate) stops: Sums<StopReason, STOPS>,
+    /// What retries waited for.
+    pub(crate) delays: Sums<Delay, DELAYS>,
+    /// Bodies of requests that couldn't be sent again.
+    pub(crate) unrepeatable: u64,
+    /// Calls with a record, since something broke.
+    pub(crate) broken: u64,
+    /// Events for which a trace had no room.
+    pub(crate) trace_dropped: u64,
+    /// Its endpoints.
+    pub(crate) endpoints: Vec<(Arc<str>, EndpointSums)>,
+}
+
+impl UpstreamCounters {
+    pub(crate) fn new(name: &str) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            hot: Sharded::default(),
+            as_is: Histogram::default(),
+            failed: Histogram::default(),
+            saved: Tally::default(),
+            failures: std::array::from_fn(|_| Tally::default()),
+            stops: Tally::default(),
+            delays: Tally::default(),
+            rare: Rare::default(),
+            amplification: Amplification::default(),
+            endpoints: Mutex::default(),
+            other: EndpointCounters::new(OTHER),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(crate) fn other(&self) -> &Arc<EndpointCounters> {
+        &self.other
+    }
+
+    /// The counters of these endpoints: those that exist by name, and new ones.
+    pub(crate) fn endpoints(&self, names: &[&str]) -> Box<[Arc<EndpointCounters>]> {
+        let mut known = self.endpoints.lock();
+        let found = names
+            .iter()
+            .map(|name| match known.iter().find(|endpoint| &**endpoint.name() == *name) {
+                Some(endpoint) => Arc::clone(endpoint),
+                None => {
+                    let endpoint = EndpointCounters::new(name);
+                    known.push(Arc::clone(&endpoint));
+                    endpoint
+                }
+            })
+            .collect();
+        self.forget_endpoints(&mut known);
+        found
+    }
+
+    /// Drops endpoints that nobody counts for any more once there are too many; their counts move to "other".
+    fn forget_endpoints(&self, known: &mut Vec<Arc<EndpointCounters>>) {
+        let mut surplus = known.len().saturating_sub(ENDPOINTS_KEPT);
+        known.retain(|endpoint| {
+            let forgotten = surplus > 0 && Arc::strong_count(endpoint) == 1;
+            if forgotten {
+                surplus -= 1;
+                self.other.absorb(&endpoint.sums());
+            }
+            !forgotten
+        });
+    }
+
+    pub(crate) fn on_started(&self, at: Timestamp) {
+        if self.amplification.is_due(at) {
+            self.amplification.take(at, || self.sample());
+        }
+        self.hot.mine().started.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn on_attempt(&self) {
+        self.hot.mine().attempts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn on_delivered(&self, saved: Saved, as_is: bool, took: Duration) {
+        if as_is {
+            self.as_is.observe(took);
+            return;
+        }
+        self.hot.mine().delivered.observe(took);
+        if saved != Saved::NotNeeded {
+            self.saved.count(saved);
+        }
+    }
+
+    pub(crate) fn on_failed(&self, kind: BreakKind, certainty: Certainty, took: Duration) {
+        if let Some(failures) = self.failures.get(certainty.place()) {
+            failures.count(kind);
+        }
+        self.failed.observe(took);
+    }
+
+    pub(crate) fn on_stop(&self, reason: StopReason) {
+        self.stops.count(reason);
+    }
+
+    pub(crate) fn on_delay(&self, delay: Delay) {
+        self.delays.count(delay);
+    }
+
+    pub(crate) fn on_unrepeatable(&self) {
+        self.rare.unrepeatable.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn on_over(&self) {
+        self.hot.mine().over.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn on_broken(&self, trace_dropped: u32) {
+        self.rare.broken.fetch_add(1, Ordering::Relaxed);
+        if trace_dropped > 0 {
+            self.rare.trace_dropped.fetch_add(trace_dropped.into(), Ordering::Relaxed);
+        }
+    }
+
+    /// Attempts and calls now.
+    pub(crate) fn sample(&self) -> Sample {
+        let mut sample = Sample::default();
+        for shard in self.hot.iter() {
+            sample.calls += shard.started.load(Ordering::Relaxed);
+            sample.attempts += shard.attempts.load(Ordering::Relaxed);
+        }
+        sample
+    }
+
+    /// Attempts per call in the last minute before `now`, if there were calls.
+    pub(crate) fn recent_amplification(&self, now: Timestamp) -> Option<f64> {
+        self.amplification.recent(now, self.sample())
+    }
+
+    /// Everything that was counted until now.
+    pub(crate) fn sums(&self) -> UpstreamSums {
+        let mut sums = UpstreamSums {
+            name: Arc::clone(&self.name),
+            saved: self.saved.sums(),
+            failures: std::array::from_fn(|place| self.failures[place].sums()),
+            stops: self.stops.sums(),
+            delays: self.delays.sums(),
+            unrepeatable: self.rare.unrepeatable.load(Ordering::Relaxed),
+            broken: self.rare.broken.load(Ordering::Relaxed),
+            trace_dropped: self.rare.trace_dropped.load(Ordering::Relaxed),
+            endpoints: self.endpoint_sums(),
+            ..UpstreamSums::default()
+        };
+        self.as_is.add_to(&mut sums.as_is);
+        self.failed.add_to(&mut sums.failed);
+        for shard in self.hot.iter() {
+            sums.over += shard.over.load(Ordering::Relaxed);
+            shard.delivered.add_to(&mut sums.delivered);
+        }
+        // Starts are read after ends, so that no more are seen to end than to start.
+        let Sample { calls, attempts, .. } = self.sample();
+        sums.started = calls;
+        sums.attempts = attempts;
+        sums
+    }
+
+    fn endpoint_sums(&self) -> Vec<(Arc<str>, EndpointSums)> {
+        let known = self.endpoints.lock();
+        let sums =
+            |endpoint: &Arc<EndpointCounters>| (Arc::clone(endpoint.name()), endpoint.sums());
+        let other = Some(sums(&self.other)).filter(|(_, sums)| !sums.is_empty());
+        known.iter().map(sums).chain(other).collect()
+    }
+}
+
+impl UpstreamSums {
+    /// Calls that began and haven't got their answer yet.
+    pub(crate) fn in_progress(&self) -> u64 {
+        let ended = self.delivered.count() + self.as_is.count() + self.failed.count();
+        self.started.saturating_sub(ended)
+    }
+}

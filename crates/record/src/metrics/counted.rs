@@ -1,0 +1,201 @@
+//! The metrics that are counted, written from the counters.
+
+use std::sync::Arc;
+
+use mainstay_core::event::Saved;
+
+use super::page::{Family, Page};
+use super::table::{self, Metric};
+use crate::counters::{EndpointSums, HistogramSums, UpstreamSums, ratio};
+use crate::label::{Change, Label, Outcome};
+
+/// An upstream's sums, and what only a scrape with a clock knows.
+pub(crate) struct Counted {
+    pub(crate) sums: UpstreamSums,
+    /// Attempts per call in the last minute.
+    pub(crate) recent_amplification: Option<f64>,
+}
+
+/// Writes everything that is counted for calls.
+pub(super) fn write_calls(page: &mut Page, all: &[Counted]) {
+    per_upstream(page, &table::CALLS_STARTED, all, |sums| sums.started);
+    let mut family = page.family(&table::CALLS);
+    for (upstream, outcome, sums) in outcomes(all) {
+        family.count(&[("upstream", upstream), ("outcome", outcome.code())], sums.count());
+    }
+    let mut family = page.family(&table::CALLS_IN_PROGRESS);
+    for sums in all.iter().map(|counted| &counted.sums) {
+        family.gauge(&[("upstream", &sums.name)], sums.in_progress() as f64);
+    }
+    by_label(page, &table::CALLS_SAVED, "saved", all, |sums| {
+        sums.saved.iter().filter(|(saved, _)| *saved != Saved::NotNeeded).collect()
+    });
+    write_failures(page, all);
+    let mut family = page.family(&table::CALL_DURATION);
+    for (upstream, outcome, sums) in outcomes(all) {
+        family.histogram(&[("upstream", upstream), ("outcome", outcome.code())], sums);
+    }
+    per_upstream(page, &table::RECORDS, all, |sums| sums.over);
+    per_upstream(page, &table::BROKEN_CALLS, all, |sums| sums.broken);
+    per_upstream(page, &table::TRACE_DROPPED, all, |sums| sums.trace_dropped);
+    per_upstream(page, &table::BODIES_UNREPEATABLE, all, |sums| sums.unrepeatable);
+    by_label(page, &table::RETRIES_SCHEDULED, "delay", all, |sums| sums.delays.iter().collect());
+    by_label(page, &table::RETRIES_REFUSED, "reason", all, |sums| sums.stops.iter().collect());
+    write_amplification(page, all);
+}
+
+/// Writes everything that is counted for endpoints.
+pub(super) fn write_endpoints(page: &mut Page, all: &[Counted]) {
+    each(page, &table::ATTEMPTS, all, |family, upstream, endpoint, sums| {
+        for (reason, count) in sums.started.iter() {
+            family.count(&labels3(upstream, endpoint, ("reason", reason.code())), count);
+        }
+    });
+    each(page, &table::ATTEMPT_RESULTS, all, |family, upstream, endpoint, sums| {
+        for (result, count) in [("answered", sums.answered.count()), ("broke", sums.breaks.total())]
+        {
+            family.count(&labels3(upstream, endpoint, ("result", result)), count);
+        }
+    });
+    each(page, &table::ATTEMPT_DURATION, all, |family, upstream, endpoint, sums| {
+        family.histogram(&[("upstream", upstream), ("endpoint", endpoint)], &sums.answered);
+    });
+    each(page, &table::BREAKS, all, |family, upstream, endpoint, sums| {
+        for (kind, count) in sums.breaks.seen() {
+            let [upstream, endpoint, kind_label] =
+                labels3(upstream, endpoint, ("kind", kind.code()));
+            let phase = ("phase", kind.phase().code());
+            family.count(&[upstream, endpoint, kind_label, phase], count);
+        }
+    });
+    each(page, &table::BODY_FAILURES, all, |family, upstream, endpoint, sums| {
+        for (kind, count) in sums.bodies.seen() {
+            family.count(&labels3(upstream, endpoint, ("kind", kind.code())), count);
+        }
+    });
+    write_changes(page, all);
+}
+
+/// Writes what became of endpoints.
+fn write_changes(page: &mut Page, all: &[Counted]) {
+    each(page, &table::BREAKER_TRANSITIONS, all, |family, upstream, endpoint, sums| {
+        let half_open = sums.changes.of(Change::HalfOpened);
+        let closed = sums.changes.of(Change::Closed);
+        for (to, count) in
+            [("open", sums.opens.total()), ("half_open", half_open), ("closed", closed)]
+        {
+            family.count(&labels3(upstream, endpoint, ("to", to)), count);
+        }
+    });
+    each(page, &table::BREAKER_OPENS, all, |family, upstream, endpoint, sums| {
+        for (cause, count) in sums.opens.seen() {
+            family.count(&labels3(upstream, endpoint, ("cause", cause.code())), count);
+        }
+    });
+    each(page, &table::EJECTIONS, all, |family, upstream, endpoint, sums| {
+        for (cause, count) in sums.ejects.seen() {
+            family.count(&labels3(upstream, endpoint, ("cause", cause.code())), count);
+        }
+    });
+    per_endpoint(page, &table::EJECTIONS_ENDED, all, Change::Returned);
+    each(page, &table::HEALTH_CHANGES, all, |family, upstream, endpoint, sums| {
+        for (to, change) in [("healthy", Change::Healthy), ("unhealthy", Change::Unhealthy)] {
+            family.count(&labels3(upstream, endpoint, ("to", to)), sums.changes.of(change));
+        }
+    });
+    per_endpoint(page, &table::THROTTLES, all, Change::Throttled);
+    per_endpoint(page, &table::FAILED_OPEN, all, Change::FailedOpen);
+}
+
+fn write_failures(page: &mut Page, all: &[Counted]) {
+    let mut family = page.family(&table::CALL_FAILURES);
+    for sums in all.iter().map(|counted| &counted.sums) {
+        for (certainty, kinds) in mainstay_core::Certainty::ALL.iter().zip(&sums.failures) {
+            for (kind, count) in kinds.seen() {
+                let kind = ("kind", kind.code());
+                let certainty = ("certainty", Label::code(*certainty));
+                family.count(&[("upstream", &sums.name), kind, certainty], count);
+            }
+        }
+    }
+}
+
+fn write_amplification(page: &mut Page, all: &[Counted]) {
+    let mut family = page.family(&table::AMPLIFICATION);
+    for Counted { sums, recent_amplification } in all {
+        let total = ratio(sums.attempts, sums.started);
+        for (window, ratio) in [("60s", *recent_amplification), ("total", total)] {
+            if let Some(ratio) = ratio {
+                family.gauge(&[("upstream", &sums.name), ("window", window)], ratio);
+            }
+        }
+    }
+}
+
+fn outcomes(all: &[Counted]) -> impl Iterator<Item = (&str, Outcome, &HistogramSums)> {
+    all.iter().flat_map(|Counted { sums, .. }| {
+        Outcome::ALL.iter().map(|outcome| {
+            let durations = match outcome {
+                Outcome::Delivered => &sums.delivered,
+                Outcome::AsIs => &sums.as_is,
+                Outcome::Failed => &sums.failed,
+            };
+            (&*sums.name, *outcome, durations)
+        })
+    })
+}
+
+fn per_upstream(
+    page: &mut Page,
+    metric: &'static Metric,
+    all: &[Counted],
+    count: impl Fn(&UpstreamSums) -> u64,
+) {
+    let mut family = page.family(metric);
+    for Counted { sums, .. } in all {
+        family.count(&[("upstream", &sums.name)], count(sums));
+    }
+}
+
+fn by_label<L: Label>(
+    page: &mut Page,
+    metric: &'static Metric,
+    label: &'static str,
+    all: &[Counted],
+    counts: impl Fn(&UpstreamSums) -> Vec<(L, u64)>,
+) {
+    let mut family = page.family(metric);
+    for Counted { sums, .. } in all {
+        for (value, count) in counts(sums) {
+            family.count(&[("upstream", &sums.name), (label, value.code())], count);
+        }
+    }
+}
+
+fn per_endpoint(page: &mut Page, metric: &'static Metric, all: &[Counted], change: Change) {
+    each(page, metric, all, |family, upstream, endpoint, sums| {
+        family.count(&[("upstream", upstream), ("endpoint", endpoint)], sums.changes.of(change));
+    });
+}
+
+fn each(
+    page: &mut Page,
+    metric: &'static Metric,
+    all: &[Counted],
+    mut write: impl FnMut(&mut Family<'_>, &str, &str, &EndpointSums),
+) {
+    let mut family = page.family(metric);
+    for Counted { sums, .. } in all {
+        for (endpoint, endpoint_sums) in &sums.endpoints {
+            write(&mut family, &sums.name, Arc::as_ref(endpoint), endpoint_sums);
+        }
+    }
+}
+
+const fn labels3<'a>(
+    upstream: &'a str,
+    endpoint: &'a str,
+    third: (&'static str, &'a str),
+) -> [(&'static str, &'a str); 3] {
+    [("upstream", upstream), ("endpoint", endpoint), third]
+}

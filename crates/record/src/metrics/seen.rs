@@ -1,0 +1,132 @@
+//! The metrics that are looked at when somebody scrapes: states and levels, which the engine and the pool know.
+
+use mainstay_core::Timestamp;
+use mainstay_core::breaker::BreakerState;
+use mainstay_core::budget::BudgetLevel;
+use mainstay_core::upstream::EndpointView;
+
+use super::page::{Family, Page};
+use super::table::{self, Metric};
+
+/// An upstream at the time of a scrape. The proxy fills it from the engine's views and its pool.
+#[derive(Clone, Debug)]
+pub struct UpstreamSnapshot {
+    /// The upstream's name, the one that its recorder has.
+    pub name: String,
+    /// When it was taken.
+    pub at: Timestamp,
+    /// Its endpoints, in the order of their ids.
+    pub endpoints: Vec<EndpointSnapshot>,
+    /// The account for extra attempts.
+    pub budget: BudgetLevel,
+}
+
+/// An endpoint at the time of a scrape.
+#[derive(Clone, Debug)]
+pub struct EndpointSnapshot {
+    /// What the engine shows.
+    pub view: EndpointView,
+    /// Connections that are kept for later.
+    pub idle_connections: u32,
+    /// Connections in use.
+    pub busy_connections: u32,
+}
+
+/// Writes everything that a snapshot holds.
+pub(super) fn write(page: &mut Page, all: &[UpstreamSnapshot]) {
+    write_breakers(page, all);
+    let flag = |is: bool| if is { 1.0 } else { 0.0 };
+    each(page, &table::ENDPOINT_HEALTHY, all, |_, endpoint| flag(endpoint.view.healthy));
+    each(page, &table::ENDPOINT_EJECTED, all, |at, endpoint| {
+        flag(endpoint.view.ejected_until.is_some_and(|until| until > at))
+    });
+    each(page, &table::ENDPOINT_THROTTLED, all, |at, endpoint| {
+        flag(endpoint.view.throttled_until.is_some_and(|until| until > at))
+    });
+    each(page, &table::ENDPOINT_LATENCY, all, |_, endpoint| endpoint.view.latency.as_secs_f64());
+    each(page, &table::IN_FLIGHT, all, |_, endpoint| endpoint.view.in_flight.into());
+    let mut family = page.family(&table::CONNECTIONS);
+    for (upstream, endpoint) in endpoints(all) {
+        for (state, count) in
+            [("idle", endpoint.idle_connections), ("busy", endpoint.busy_connections)]
+        {
+            let labels =
+                [("upstream", upstream), ("endpoint", &endpoint.view.name), ("state", state)];
+            family.gauge(&labels, count.into());
+        }
+    }
+    write_budgets(page, all);
+}
+
+fn write_breakers(page: &mut Page, all: &[UpstreamSnapshot]) {
+    let mut family = page.family(&table::BREAKER_STATE);
+    for (upstream, endpoint) in endpoints(all) {
+        for state in ["closed", "open", "half_open"] {
+            let is = if code(endpoint.view.breaker) == state { 1.0 } else { 0.0 };
+            let labels =
+                [("upstream", upstream), ("endpoint", &endpoint.view.name), ("state", state)];
+            family.gauge(&labels, is);
+        }
+    }
+    let mut family = page.family(&table::ROUTE_BREAKER_STATE);
+    for (upstream, endpoint) in endpoints(all) {
+        for (route, state) in &endpoint.view.route_breakers {
+            write_route_breaker(&mut family, upstream, &endpoint.view.name, route, *state);
+        }
+    }
+}
+
+/// Up to 64 routes at 1000 endpoints would be too much to write while all are closed, as they nearly always are.
+fn write_route_breaker(
+    family: &mut Family<'_>,
+    upstream: &str,
+    endpoint: &str,
+    route: &str,
+    state: BreakerState,
+) {
+    if state != BreakerState::Closed {
+        let place = [("upstream", upstream), ("endpoint", endpoint), ("route", route)];
+        family.gauge(&[place[0], place[1], place[2], ("state", code(state))], 1.0);
+    }
+}
+
+fn write_budgets(page: &mut Page, all: &[UpstreamSnapshot]) {
+    let mut level = |metric: &'static Metric, of: fn(&BudgetLevel) -> u32| {
+        let mut family = page.family(metric);
+        for upstream in all {
+            family.gauge(&[("upstream", &upstream.name)], of(&upstream.budget).into());
+        }
+    };
+    level(&table::BUDGET_TOKENS, |budget| budget.tokens);
+    level(&table::BUDGET_CAPACITY, |budget| budget.capacity);
+    level(&table::BUDGET_CALLS, |budget| budget.calls);
+    level(&table::BUDGET_EXTRA, |budget| budget.extra);
+}
+
+fn each(
+    page: &mut Page,
+    metric: &'static Metric,
+    all: &[UpstreamSnapshot],
+    value: impl Fn(Timestamp, &EndpointSnapshot) -> f64,
+) {
+    let mut family = page.family(metric);
+    for upstream in all {
+        for endpoint in &upstream.endpoints {
+            let labels = [("upstream", &*upstream.name), ("endpoint", &*endpoint.view.name)];
+            family.gauge(&labels, value(upstream.at, endpoint));
+        }
+    }
+}
+
+fn endpoints(all: &[UpstreamSnapshot]) -> impl Iterator<Item = (&str, &EndpointSnapshot)> {
+    all.iter()
+        .flat_map(|upstream| upstream.endpoints.iter().map(|endpoint| (&*upstream.name, endpoint)))
+}
+
+const fn code(state: BreakerState) -> &'static str {
+    match state {
+        BreakerState::Closed => "closed",
+        BreakerState::Open { .. } => "open",
+        BreakerState::HalfOpen { .. } => "half_open",
+    }
+}

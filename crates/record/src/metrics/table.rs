@@ -1,0 +1,265 @@
+//! The table of all metrics: what the exposition writes and the manual prints.
+//!
+//! Names, labels and meanings are promises to whoever built an alert on them. The number of series is bounded: values
+//! of labels come from closed sets in the code, or are names of upstreams, endpoints and routes from the config. Never
+//! a path, a host, an address, an id.
+
+/// A metric.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Metric {
+    /// Its name; a counter's without the `_total` at its end.
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) labels: &'static [&'static str],
+    /// One line, without a full stop.
+    pub(crate) help: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Kind {
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+const fn counter(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind: Kind::Counter, labels, help }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, labels, help }
+}
+
+const fn histogram(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind: Kind::Histogram, labels, help }
+}
+
+const UPSTREAM: &[&str] = &["upstream"];
+const ENDPOINT: &[&str] = &["upstream", "endpoint"];
+
+pub(crate) static CALLS_STARTED: Metric =
+    counter("mainstay_calls_started", UPSTREAM, "Calls that began");
+pub(crate) static CALLS: Metric = counter(
+    "mainstay_calls",
+    &["upstream", "outcome"],
+    "Calls that ended: a good answer delivered, a broken attempt's own answer delivered as it is, or none",
+);
+pub(crate) static CALLS_IN_PROGRESS: Metric =
+    gauge("mainstay_calls_in_progress", UPSTREAM, "Calls that began and haven't ended");
+pub(crate) static CALLS_SAVED: Metric = counter(
+    "mainstay_calls_saved",
+    &["upstream", "saved"],
+    "Calls with a good answer that the first attempt didn't bring, by what brought it",
+);
+pub(crate) static CALL_FAILURES: Metric = counter(
+    "mainstay_call_failures",
+    &["upstream", "kind", "certainty"],
+    "Calls without an answer, by what broke last and how far the request may have got",
+);
+pub(crate) static CALL_DURATION: Metric = histogram(
+    "mainstay_call_duration_seconds",
+    &["upstream", "outcome"],
+    "From a call's start to the head of its answer, or to its end without one",
+);
+pub(crate) static ATTEMPTS: Metric = counter(
+    "mainstay_attempts",
+    &["upstream", "endpoint", "reason"],
+    "Attempts that were started, by why",
+);
+pub(crate) static ATTEMPT_RESULTS: Metric = counter(
+    "mainstay_attempt_results",
+    &["upstream", "endpoint", "result"],
+    "Attempts that ended: with an answer worth delivering, or broken",
+);
+pub(crate) static ATTEMPT_DURATION: Metric = histogram(
+    "mainstay_attempt_duration_seconds",
+    ENDPOINT,
+    "From an attempt's start to the head of its answer, for answers worth delivering",
+);
+pub(crate) static BREAKS: Metric = counter(
+    "mainstay_breaks",
+    &["upstream", "endpoint", "kind", "phase"],
+    "Attempts that broke, by what broke and in which phase",
+);
+pub(crate) static BODY_FAILURES: Metric = counter(
+    "mainstay_body_failures",
+    &["upstream", "endpoint", "kind"],
+    "Bodies of delivered answers that broke",
+);
+pub(crate) static BODIES_UNREPEATABLE: Metric = counter(
+    "mainstay_request_bodies_unrepeatable",
+    UPSTREAM,
+    "Calls whose request body couldn't be sent again",
+);
+pub(crate) static RETRIES_SCHEDULED: Metric = counter(
+    "mainstay_retries_scheduled",
+    &["upstream", "delay"],
+    "Retries that were put off, by what decided for how long",
+);
+pub(crate) static RETRIES_REFUSED: Metric = counter(
+    "mainstay_retries_refused",
+    &["upstream", "reason"],
+    "Broken calls for which nothing more was tried, by why",
+);
+pub(crate) static AMPLIFICATION: Metric = gauge(
+    "mainstay_amplification_ratio",
+    &["upstream", "window"],
+    "Attempts per call: 1 is none extra. Absent without calls",
+);
+pub(crate) static BREAKER_TRANSITIONS: Metric = counter(
+    "mainstay_breaker_transitions",
+    &["upstream", "endpoint", "to"],
+    "Changes of breakers, by the new state",
+);
+pub(crate) static BREAKER_OPENS: Metric = counter(
+    "mainstay_breaker_opens",
+    &["upstream", "endpoint", "cause"],
+    "Breakers that opened, by why",
+);
+pub(crate) static EJECTIONS: Metric = counter(
+    "mainstay_ejections",
+    &["upstream", "endpoint", "cause"],
+    "Endpoints taken out of balancing by what was observed, by why",
+);
+pub(crate) static EJECTIONS_ENDED: Metric =
+    counter("mainstay_ejections_ended", ENDPOINT, "Ejected endpoints that came back");
+pub(crate) static HEALTH_CHANGES: Metric = counter(
+    "mainstay_health_changes",
+    &["upstream", "endpoint", "to"],
+    "Times that active checks changed their mind about an endpoint",
+);
+pub(crate) static THROTTLES: Metric = counter(
+    "mainstay_endpoint_throttles",
+    ENDPOINT,
+    "Times that an endpoint asked to be left alone",
+);
+pub(crate) static FAILED_OPEN: Metric = counter(
+    "mainstay_failed_open",
+    ENDPOINT,
+    "Attempts at an endpoint that wasn't usable, since none was",
+);
+pub(crate) static RECORDS: Metric =
+    counter("mainstay_call_records", UPSTREAM, "Calls that are over, bodies included");
+pub(crate) static BROKEN_CALLS: Metric = counter(
+    "mainstay_broken_calls",
+    UPSTREAM,
+    "Calls that are over and in which something broke, whether it was made good or not",
+);
+pub(crate) static TRACE_DROPPED: Metric = counter(
+    "mainstay_trace_events_dropped",
+    UPSTREAM,
+    "Events that a call's record had no room for",
+);
+pub(crate) static LOG_DROPPED: Metric =
+    counter("mainstay_log_lines_dropped", &[], "Lines of the log that couldn't be written in time");
+pub(crate) static FEED_LOST: Metric = counter(
+    "mainstay_feed_items_lost",
+    &[],
+    "Items of the live feed that readers lost by being slow",
+);
+pub(crate) static BREAKER_STATE: Metric = gauge(
+    "mainstay_breaker_state",
+    &["upstream", "endpoint", "state"],
+    "1 for the state that an endpoint's breaker is in, 0 for the others",
+);
+pub(crate) static ROUTE_BREAKER_STATE: Metric = gauge(
+    "mainstay_route_breaker_state",
+    &["upstream", "endpoint", "route", "state"],
+    "1 for the state of a route's own breaker at an endpoint. Absent while closed",
+);
+pub(crate) static ENDPOINT_HEALTHY: Metric =
+    gauge("mainstay_endpoint_healthy", ENDPOINT, "Whether active checks find the endpoint healthy");
+pub(crate) static ENDPOINT_EJECTED: Metric =
+    gauge("mainstay_endpoint_ejected", ENDPOINT, "Whether the endpoint is ejected");
+pub(crate) static ENDPOINT_THROTTLED: Metric = gauge(
+    "mainstay_endpoint_throttled",
+    ENDPOINT,
+    "Whether the endpoint asked to be left alone now",
+);
+pub(crate) static ENDPOINT_LATENCY: Metric = gauge(
+    "mainstay_endpoint_latency_seconds",
+    ENDPOINT,
+    "The average latency that balancing goes by: peaks count at once and fade",
+);
+pub(crate) static IN_FLIGHT: Metric = gauge(
+    "mainstay_attempts_in_flight",
+    ENDPOINT,
+    "Attempts that are out now, bodies being delivered included",
+);
+pub(crate) static CONNECTIONS: Metric = gauge(
+    "mainstay_connections",
+    &["upstream", "endpoint", "state"],
+    "Connections that are open now: kept for later, or in use",
+);
+pub(crate) static BUDGET_TOKENS: Metric =
+    gauge("mainstay_budget_tokens", UPSTREAM, "Tokens left for extra attempts");
+pub(crate) static BUDGET_CAPACITY: Metric =
+    gauge("mainstay_budget_capacity_tokens", UPSTREAM, "Most tokens that there can be");
+pub(crate) static BUDGET_CALLS: Metric =
+    gauge("mainstay_budget_window_calls", UPSTREAM, "Calls in the budget's window");
+pub(crate) static BUDGET_EXTRA: Metric = gauge(
+    "mainstay_budget_window_extra_attempts",
+    UPSTREAM,
+    "Extra attempts in the budget's window, waiting ones included",
+);
+
+/// Every metric, in the order of the exposition and the manual.
+pub(crate) static ALL: [&Metric; 39] = [
+    &CALLS_STARTED,
+    &CALLS,
+    &CALLS_IN_PROGRESS,
+    &CALLS_SAVED,
+    &CALL_FAILURES,
+    &CALL_DURATION,
+    &RECORDS,
+    &BROKEN_CALLS,
+    &TRACE_DROPPED,
+    &BODIES_UNREPEATABLE,
+    &RETRIES_SCHEDULED,
+    &RETRIES_REFUSED,
+    &AMPLIFICATION,
+    &ATTEMPTS,
+    &ATTEMPT_RESULTS,
+    &ATTEMPT_DURATION,
+    &BREAKS,
+    &BODY_FAILURES,
+    &BREAKER_TRANSITIONS,
+    &BREAKER_OPENS,
+    &EJECTIONS,
+    &EJECTIONS_ENDED,
+    &HEALTH_CHANGES,
+    &THROTTLES,
+    &FAILED_OPEN,
+    &BREAKER_STATE,
+    &ROUTE_BREAKER_STATE,
+    &ENDPOINT_HEALTHY,
+    &ENDPOINT_EJECTED,
+    &ENDPOINT_THROTTLED,
+    &ENDPOINT_LATENCY,
+    &IN_FLIGHT,
+    &CONNECTIONS,
+    &BUDGET_TOKENS,
+    &BUDGET_CAPACITY,
+    &BUDGET_CALLS,
+    &BUDGET_EXTRA,
+    &LOG_DROPPED,
+    &FEED_LOST,
+];

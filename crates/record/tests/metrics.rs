@@ -1,0 +1,228 @@
+//! The text of a scrape, read by a parser of its own and compared with what happened.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::*;
+use mainstay_core::breaker::{BreakerState, Forced, WindowCounts};
+use mainstay_core::budget::BudgetLevel;
+use mainstay_core::upstream::EndpointView;
+use mainstay_core::{Event, Ratio};
+use mainstay_record::{EndpointSnapshot, UpstreamSnapshot, manual};
+
+/// What a scraper makes of a text: types by family, values by series.
+#[derive(Debug, Default)]
+struct Scrape {
+    types: BTreeMap<String, String>,
+    values: BTreeMap<String, f64>,
+    ended: bool,
+}
+
+impl Scrape {
+    /// Reads either format, strictly: a family is described before its series, and its series stand together.
+    fn read(text: &str) -> Self {
+        let mut scrape = Self::default();
+        let mut family = String::new();
+        for line in text.lines() {
+            assert!(!scrape.ended, "after the end: {line}");
+            if line == "# EOF" {
+                scrape.ended = true;
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').unwrap();
+                assert_eq!(name, family, "described by another line");
+                assert!(scrape.types.insert(name.into(), kind.into()).is_none(), "twice: {name}");
+            } else if let Some(rest) = line.strip_prefix("# HELP ") {
+                family = rest.split_once(' ').unwrap().0.into();
+            } else {
+                let (series, value) = line.rsplit_once(' ').unwrap();
+                assert!(series.starts_with(&family), "{series} in {family}");
+                let known = scrape.values.insert(series.into(), value.parse().unwrap());
+                assert_eq!(known, None, "twice: {series}");
+            }
+        }
+        scrape
+    }
+
+    fn of(&self, series: &str) -> f64 {
+        *self.values.get(series).unwrap_or_else(|| panic!("no {series}"))
+    }
+}
+
+fn endpoint(name: &str, breaker: BreakerState) -> EndpointSnapshot {
+    let view = EndpointView {
+        name: name.into(),
+        tier: 0,
+        weight: 1,
+        healthy: true,
+        ejected_until: Some(at(70_000)),
+        throttled_until: Some(at(10)),
+        breaker,
+        forced: Forced::No,
+        route_breakers: vec![
+            ("open".into(), BreakerState::Open { until: at(1) }),
+            ("shut".into(), BreakerState::Closed),
+        ],
+        counts: WindowCounts::default(),
+        latency: ms(12),
+        in_flight: 3,
+        warm: Ratio::percent(100),
+    };
+    EndpointSnapshot { view, idle_connections: 4, busy_connections: 2 }
+}
+
+fn snapshot() -> UpstreamSnapshot {
+    UpstreamSnapshot {
+        name: "api".into(),
+        at: at(60_000),
+        endpoints: vec![
+            endpoint("a", BreakerState::HalfOpen { probing: 1, succeeded: 0 }),
+            endpoint("b", BreakerState::Closed),
+        ],
+        budget: BudgetLevel { tokens: 70, capacity: 500, calls: 40, extra: 3 },
+    }
+}
+
+/// Every kind of event once, and two healthy calls.
+fn scrape(openmetrics: bool) -> Scrape {
+    let recorder = recorder();
+    let api = api(&recorder);
+    tell(&api, &healthy());
+    tell(&api, &healthy());
+    tell(&api, &everything());
+    Scrape::read(&recorder.metrics_text(openmetrics, &[snapshot()]))
+}
+
+#[test]
+fn both_formats_hold_the_same_numbers() {
+    let (old, new) = (scrape(false), scrape(true));
+    assert!(new.ended && !old.ended);
+    let plain = |series: &String| series.replace(".0\"}", "\"}");
+    let values = |scrape: &Scrape| -> BTreeMap<String, u64> {
+        scrape.values.iter().map(|(series, value)| (plain(series), value.to_bits())).collect()
+    };
+    assert_eq!(values(&old), values(&new));
+    assert_eq!(old.types["mainstay_calls_total"], "counter");
+    assert_eq!(new.types["mainstay_calls"], "counter");
+}
+
+#[test]
+fn what_happened_is_what_is_scraped() {
+    let scrape = scrape(false);
+    let check = |series: &str, value: f64| assert_eq!(scrape.of(series), value, "{series}");
+    check(r#"mainstay_calls_started_total{upstream="api"}"#, 4.0);
+    check(r#"mainstay_calls_total{upstream="api",outcome="delivered"}"#, 3.0);
+    check(r#"mainstay_calls_total{upstream="api",outcome="as_is"}"#, 0.0);
+    check(r#"mainstay_calls_total{upstream="api",outcome="failed"}"#, 1.0);
+    check(r#"mainstay_calls_in_progress{upstream="api"}"#, 0.0);
+    check(r#"mainstay_calls_saved_total{upstream="api",saved="failover"}"#, 1.0);
+    check(
+        r#"mainstay_call_failures_total{upstream="api",kind="reset-before-head",certainty="maybe-processed"}"#,
+        1.0,
+    );
+    check(r#"mainstay_attempts_total{upstream="api",endpoint="a",reason="first"}"#, 4.0);
+    check(r#"mainstay_attempts_total{upstream="api",endpoint="b",reason="failover"}"#, 1.0);
+    check(r#"mainstay_attempt_results_total{upstream="api",endpoint="a",result="broke"}"#, 2.0);
+    check(
+        r#"mainstay_breaks_total{upstream="api",endpoint="a",kind="response-timeout",phase="wait"}"#,
+        1.0,
+    );
+    check(r#"mainstay_body_failures_total{upstream="api",endpoint="b",kind="body-reset"}"#, 1.0);
+    check(r#"mainstay_retries_refused_total{upstream="api",reason="outcome-unknown"}"#, 1.0);
+    check(r#"mainstay_retries_refused_total{upstream="api",reason="budget-empty"}"#, 0.0);
+    check(r#"mainstay_breaker_transitions_total{upstream="api",endpoint="a",to="open"}"#, 1.0);
+    check(r#"mainstay_ejections_total{upstream="api",endpoint="b",cause="success-rate"}"#, 1.0);
+    check(r#"mainstay_failed_open_total{upstream="api",endpoint="b"}"#, 1.0);
+    check(r#"mainstay_request_bodies_unrepeatable_total{upstream="api"}"#, 1.0);
+    check(r#"mainstay_amplification_ratio{upstream="api",window="total"}"#, 1.25);
+    check(r#"mainstay_amplification_ratio{upstream="api",window="60s"}"#, 1.25);
+}
+
+#[test]
+fn a_histogram_counts_each_call_in_all_buckets_above_it() {
+    let scrape = scrape(false);
+    let bucket = |le: &str| {
+        let labels = format!(r#"{{upstream="api",outcome="delivered",le="{le}"}}"#);
+        scrape.of(&format!("mainstay_call_duration_seconds_bucket{labels}"))
+    };
+    let buckets = ["0.0005", "0.0025", "0.005", "1", "2.5", "60", "+Inf"].map(bucket);
+    assert_eq!(buckets, [0.0, 0.0, 2.0, 2.0, 3.0, 3.0, 3.0]);
+    let whole = r#"{upstream="api",outcome="delivered"}"#;
+    assert_eq!(scrape.of(&format!("mainstay_call_duration_seconds_count{whole}")), 3.0);
+    let sum = scrape.of(&format!("mainstay_call_duration_seconds_sum{whole}"));
+    assert!((sum - 1.040).abs() < 1e-9, "{sum}");
+}
+
+#[test]
+fn states_and_levels_are_those_of_the_snapshot() {
+    let scrape = scrape(false);
+    let check = |series: &str, value: f64| assert_eq!(scrape.of(series), value, "{series}");
+    check(r#"mainstay_breaker_state{upstream="api",endpoint="a",state="half_open"}"#, 1.0);
+    check(r#"mainstay_breaker_state{upstream="api",endpoint="a",state="closed"}"#, 0.0);
+    let route =
+        r#"mainstay_route_breaker_state{upstream="api",endpoint="a",route="open",state="open"}"#;
+    check(route, 1.0);
+    assert!(!scrape.values.keys().any(|series| series.contains(r#"route="shut""#)));
+    check(r#"mainstay_endpoint_healthy{upstream="api",endpoint="a"}"#, 1.0);
+    check(r#"mainstay_endpoint_ejected{upstream="api",endpoint="a"}"#, 1.0);
+    check(r#"mainstay_endpoint_throttled{upstream="api",endpoint="a"}"#, 0.0);
+    check(r#"mainstay_endpoint_latency_seconds{upstream="api",endpoint="a"}"#, 0.012);
+    check(r#"mainstay_attempts_in_flight{upstream="api",endpoint="b"}"#, 3.0);
+    check(r#"mainstay_connections{upstream="api",endpoint="b",state="idle"}"#, 4.0);
+    check(r#"mainstay_budget_tokens{upstream="api"}"#, 70.0);
+    check(r#"mainstay_budget_window_extra_attempts{upstream="api"}"#, 3.0);
+}
+
+#[test]
+fn the_log_s_drops_are_a_metric() {
+    let (recorder, _) = logging(Default::default(), Default::default());
+    let scrape = Scrape::read(&recorder.metrics_text(false, &[]));
+    assert_eq!(scrape.of("mainstay_log_lines_dropped_total"), 7.0);
+    assert_eq!(recorder.counts().log_lines_dropped, 7);
+}
+
+#[test]
+fn the_manual_and_the_scrape_have_the_same_metrics() {
+    let manual = manual();
+    let rows = manual.lines().filter_map(|line| line.strip_prefix("| `mainstay_"));
+    let told: BTreeSet<String> = rows
+        .filter_map(|row| row.split_once('`'))
+        .map(|(name, _)| format!("mainstay_{name}"))
+        .collect();
+    let scrape = scrape(false);
+    let scraped: BTreeSet<String> = scrape.types.keys().cloned().collect();
+    // The table of useful queries names some in other forms.
+    assert!(scraped.is_subset(&told), "{:?}", scraped.difference(&told));
+    for name in &scraped {
+        assert!(scrape.values.keys().any(|series| series.starts_with(name)), "{name} is empty");
+    }
+}
+
+#[test]
+fn names_from_the_config_cannot_break_the_text() {
+    let recorder = recorder();
+    let odd = recorder.upstream("a\"b\\c\nd", &["e\n\"} 1"]);
+    tell(&odd, &healthy());
+    let scrape = Scrape::read(&recorder.metrics_text(true, &[]));
+    assert_eq!(scrape.of(r#"mainstay_calls_started_total{upstream="a\"b\\c\nd"}"#), 1.0);
+}
+
+#[test]
+fn the_amplification_of_the_last_minute_forgets_what_was_before() {
+    let recorder = recorder();
+    let api = api(&recorder);
+    for second in 0..300 {
+        let start = second * 1000;
+        let mut events = vec![(start, Event::CallStarted)];
+        let extra = if second < 150 { 3 } else { 1 };
+        events.extend(vec![
+            (start, started(1, A, mainstay_core::event::AttemptReason::First));
+            extra
+        ]);
+        tell(&api, &events);
+    }
+    let text = recorder.metrics_text(false, &[UpstreamSnapshot { at: at(300_000), ..snapshot() }]);
+    let scrape = Scrape::read(&text);
+    assert_eq!(scrape.of(r#"mainstay_amplification_ratio{upstream="api",window="total"}"#), 2.0);
+    assert_eq!(scrape.of(r#"mainstay_amplification_ratio{upstream="api",window="60s"}"#), 1.0);
+}
