@@ -1,1 +1,34 @@
-//! Placeholder.
+//! The egress proxy: it listens, routes, reloads and drains.
+//!
+//! ```text
+//!   listen ──▶ worker ──▶ connection ──▶ forward ──▶ mainstay::Client ──▶ answer
+//!              one a core   parks          examine, route, strip, mark      or problem document
+//!
+//!   admin: health, status, metrics, events, calls; reload and breakers by order
+//! ```
+//!
+//! [`Proxy`] is what a program starts. Nothing about retries, breakers or failover is decided here: this crate takes
+//! requests in, hands them to the client, and tells the application what came of them.
+//!
+//! The modules in the order in which a request meets them: `listen` (sockets), `worker` (a thread, its runtime, its
+//! sweep), `connection` (accept to close), `forward` (one request), `route` (where to), `problem` (what to say when
+//! there is no answer). `generation` and `shared` hold what a reload swaps; `admin` is for people and their tools.
+
+mod admin;
+mod connection;
+mod error;
+mod forward;
+mod generation;
+mod listen;
+mod problem;
+mod proxy;
+mod route;
+mod shared;
+mod tls;
+mod worker;
+
+pub use error::{ReloadError, StartError};
+pub use generation::UpstreamError;
+pub use listen::BindError;
+pub use proxy::{Drained, Options, Proxy};
+pub use tls::CertificateError;

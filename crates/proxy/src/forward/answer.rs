@@ -1,0 +1,101 @@
+//! What the application gets back: the upstream's answer, or a problem document.
+
+use std::sync::Arc;
+
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use mainstay::Answer;
+
+use super::reply::Inner;
+use super::{Refused, hop, request, upgrade};
+use crate::connection::Link;
+use crate::problem::PROXY_STATUS;
+use crate::route::Route;
+
+/// The answer of an upstream, with what is to be known about how it came.
+pub(super) fn of_answer(
+    answer: Answer,
+    route: &Route,
+    link: &Arc<Link>,
+    application: Option<OnUpgrade>,
+) -> Response<Inner> {
+    let proxy_status = proxy_status(&answer, route);
+    let (mut head, body) = answer.response.into_parts();
+    let switched = (head.status == StatusCode::SWITCHING_PROTOCOLS)
+        .then(|| {
+            head.headers
+                .get(header::UPGRADE)
+                .cloned()
+                .zip(head.extensions.remove::<OnUpgrade>())
+                .zip(application)
+        })
+        .flatten();
+    head.extensions.clear();
+    hop::strip(&mut head.headers);
+    request::append(&mut head.headers, header::VIA, request::via(head.version));
+    request::append(&mut head.headers, PROXY_STATUS, proxy_status);
+    mark(&mut head.headers, answer.id, answer.attempts);
+    head.version = http::Version::HTTP_11;
+    match switched {
+        Some(((protocol, upstream), application)) => {
+            head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            head.headers.insert(header::UPGRADE, protocol);
+            upgrade::join(link.begin(), application, upstream, body, route.plan.body_idle_timeout);
+            Response::from_parts(head, Inner::Upgraded)
+        }
+        None => Response::from_parts(head, Inner::Delivered(body)),
+    }
+}
+
+fn mark(headers: &mut HeaderMap, id: mainstay_record::CallId, attempts: u8) {
+    if let Ok(id) = HeaderValue::from_bytes(&id.digits()) {
+        headers.insert(CALL_ID, id);
+    }
+    let attempts = match attempts {
+        1 => HeaderValue::from_static("1"),
+        2 => HeaderValue::from_static("2"),
+        3 => HeaderValue::from_static("3"),
+        more => HeaderValue::from(u16::from(more)),
+    };
+    headers.insert(ATTEMPTS, attempts);
+}
+
+/// Prepared, unless there is something to tell about this very answer.
+fn proxy_status(answer: &Answer, route: &Route) -> HeaderValue {
+    let next_hop = route.next_hop(answer.endpoint);
+    let details = match (answer.as_is, answer.attempts) {
+        (true, _) => "as-is",
+        (false, 0 | 1) => return next_hop,
+        (false, _) => "saved",
+    };
+    let status = answer.response.status().as_u16();
+    let text = format!(
+        "{}; received-status={status}; details=\"{details}\"",
+        next_hop.to_str().unwrap_or("mainstay")
+    );
+    HeaderValue::try_from(text).unwrap_or(next_hop)
+}
+
+/// A problem document.
+pub(super) fn of_problem(refused: Refused, is_head: bool) -> Response<Inner> {
+    let Refused { problem, close } = refused;
+    let text = problem.text();
+    let mut response = Response::new(Inner::Empty);
+    *response.status_mut() = problem.status();
+    *response.headers_mut() = problem.headers();
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
+    if let Some((id, attempts)) = problem.call() {
+        mark(response.headers_mut(), id, attempts);
+    }
+    if close {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if !is_head {
+        *response.body_mut() = Inner::Whole(text.into());
+    }
+    response
+}
+
+const CALL_ID: HeaderName = HeaderName::from_static("mainstay-call-id");
+const ATTEMPTS: HeaderName = HeaderName::from_static("mainstay-attempts");

@@ -1,0 +1,83 @@
+//! One request: examined, routed, made ready for the upstream, called, answered.
+//!
+//! [`handle`] is the whole path of a request through the proxy, top to bottom. It decides nothing about retries:
+//! that is core's, behind [`mainstay::Client::call`].
+
+mod answer;
+mod examine;
+mod hop;
+mod names;
+mod reply;
+mod request;
+mod upgrade;
+
+use std::sync::Arc;
+
+use http::{Request, Response, request::Parts};
+use hyper::body::{Body, Incoming};
+use mainstay::Source;
+
+pub(crate) use names::Names;
+pub(crate) use reply::Reply;
+
+use crate::connection::{Active, Link};
+use crate::problem::{Problem, Refusal};
+use crate::worker::Local;
+
+/// Answers a request that came over `link`.
+pub(crate) async fn handle(link: Arc<Link>, request: Request<Incoming>) -> Response<Reply> {
+    let local = link.worker().local();
+    let active = link.begin();
+    let (mut head, body) = request.into_parts();
+    if head.version == http::Version::HTTP_10 {
+        link.note_ends_by_close();
+    }
+    let is_head = head.method == http::Method::HEAD;
+    let response = match forward(&local, &active, &mut head, body).await {
+        Ok(response) => response.map(|inner| Reply::new(inner, active)),
+        Err(refused) => answer::of_problem(refused, is_head).map(|inner| Reply::new(inner, active)),
+    };
+    response
+}
+
+/// A request that gets no answer of an upstream, with whether the connection can go on.
+struct Refused {
+    problem: Box<Problem>,
+    close: bool,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        // What is malformed may hide where the next request begins.
+        let close =
+            matches!(refusal, Refusal::BadRequest(_) | Refusal::BodyTooLarge | Refusal::Connect);
+        Self { problem: Box::new(Problem::of_refusal(refusal)), close }
+    }
+}
+
+async fn forward(
+    local: &Local,
+    active: &Active,
+    head: &mut Parts,
+    body: Incoming,
+) -> Result<Response<reply::Inner>, Refused> {
+    let link = active.link();
+    let host = examine::examine(head, link)?;
+    examine::limits(head, body.size_hint().lower(), &local.limits)?;
+    let route = local.table.find(head, host.name()).ok_or(Refusal::NoRoute)?;
+    if let Some(ended) = request::ends_here(head)? {
+        return Ok(ended);
+    }
+    let upgrade = request::prepare(head, link, host);
+    let source = if body.is_end_stream() { Source::Empty } else { Source::Incoming(body) };
+    let empty = Request::new(()).into_parts().0;
+    let head = std::mem::replace(head, empty);
+    match local.client.call(&route.plan, head, source).await {
+        Ok(answer) => Ok(answer::of_answer(answer, route, link, upgrade)),
+        Err(unanswered) => {
+            // What is left of the application's body isn't worth reading.
+            let close = unanswered.request_error.is_some();
+            Err(Refused { problem: Box::new(Problem::of_call(&unanswered)), close })
+        }
+    }
+}

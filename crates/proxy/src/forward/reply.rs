@@ -1,0 +1,73 @@
+//! The body of what the application gets.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use mainstay::DeliveredBody;
+use mainstay::pool::AnswerError;
+
+use crate::connection::Active;
+
+/// A body, and the call that goes on until it has been sent.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    inner: Inner,
+    _active: Option<Active>,
+}
+
+/// Where it comes from.
+#[derive(Debug)]
+pub(super) enum Inner {
+    Empty,
+    Whole(Bytes),
+    /// An error of this one goes up to hyper, which breaks the connection or resets the stream: what broke in the
+    /// middle mustn't look complete.
+    Delivered(DeliveredBody),
+    /// The protocol is another now; the call goes on in its tunnel.
+    Upgraded,
+}
+
+impl Reply {
+    pub(super) fn new(inner: Inner, active: Active) -> Self {
+        let active = (!matches!(inner, Inner::Upgraded)).then_some(active);
+        Self { inner, _active: active }
+    }
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = AnswerError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        match &mut self.inner {
+            Inner::Empty | Inner::Upgraded => Poll::Ready(None),
+            Inner::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.inner = Inner::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Inner::Delivered(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Empty | Inner::Upgraded => true,
+            Inner::Whole(bytes) => bytes.is_empty(),
+            Inner::Delivered(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Empty | Inner::Upgraded => SizeHint::with_exact(0),
+            Inner::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Inner::Delivered(body) => body.size_hint(),
+        }
+    }
+}

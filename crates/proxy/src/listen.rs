@@ -1,0 +1,84 @@
+//! Sockets that applications connect to: for each address one per worker, between which the kernel shares out
+//! connections (`SO_REUSEPORT`).
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+
+/// An address that couldn't be bound.
+#[derive(Debug)]
+pub struct BindError {
+    /// Which.
+    pub address: SocketAddr,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "can't listen on {}", self.address)
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// `count` sockets on one address. With port 0 the system chooses a port for the first, and the others share it.
+pub(crate) fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
+    let wrap = |source| BindError { address, source };
+    let first = bind_one(address).map_err(wrap)?;
+    let chosen = first.local_addr().map_err(wrap)?;
+    let mut sockets = vec![first];
+    for _ in 1..count {
+        sockets.push(bind_one(chosen).map_err(wrap)?);
+    }
+    Ok(sockets)
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the connections of the last run to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    // Accepted sockets inherit both, which saves two system calls for each.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Applications that vanished without a word are noticed after some minutes.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// As many as the system allows: it cuts this to its own limit.
+const BACKLOG: i32 = 65_535;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_sockets_of_an_address_have_the_port_that_was_chosen_for_the_first() {
+        let sockets = bind(SocketAddr::from(([127, 0, 0, 1], 0)), 3).unwrap();
+        let ports: Vec<u16> =
+            sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+        assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+    }
+
+    #[test]
+    fn an_address_in_use_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = bind(address, 2).unwrap_err();
+        assert_eq!(error.to_string(), format!("can't listen on {address}"));
+        assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
+    }
+}

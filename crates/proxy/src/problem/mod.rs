@@ -1,0 +1,316 @@
+//! What the application gets when there is no answer of the upstream: a problem document (RFC 9457).
+//!
+//! There are two sorts. A *break* says what happened to a call: what broke, whether the request was carried out,
+//! and when to come back. A *refusal* is about the request itself: it was never sent anywhere.
+
+mod words;
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use mainstay::Unanswered;
+use mainstay::body::BodyError;
+use mainstay_core::call::GaveUp;
+use mainstay_core::{BreakKind, Certainty};
+use mainstay_record::CallId;
+use serde_json::{Map, Value, json};
+
+/// A problem document with its status.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    members: Map<String, Value>,
+    retry_after: Option<u64>,
+    proxy_status: String,
+    /// Id and attempts, if there was a call.
+    call: Option<(CallId, u8)>,
+}
+
+/// Why a request was refused without being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    NoRoute,
+    BadRequest(&'static str),
+    Connect,
+    MaxForwards,
+    BodyTooLarge,
+    TooManyFields,
+    HeadTooSlow,
+    NotFound,
+    MethodNotAllowed(&'static str),
+    Unauthorized,
+    Forbidden(&'static str),
+    BadOrder(&'static str),
+}
+
+impl Problem {
+    /// The end of a call that has no answer.
+    pub(crate) fn of_call(unanswered: &Unanswered) -> Self {
+        let refusal = match unanswered.request_error {
+            Some(BodyError::TooLarge) => Some(Refusal::BodyTooLarge),
+            Some(BodyError::Malformed) => {
+                Some(Refusal::BadRequest("the request's body is malformed"))
+            }
+            _ => None,
+        };
+        match refusal {
+            Some(refusal) => {
+                Self::of_refusal(refusal).with_call(unanswered.id, &unanswered.gave_up)
+            }
+            None => Self::of_break(unanswered.id, &unanswered.gave_up),
+        }
+    }
+
+    fn of_break(id: CallId, gave_up: &GaveUp) -> Self {
+        let kind = gave_up.kind;
+        let retry_after = gave_up.retry_after.map(whole_seconds);
+        let problem = Self {
+            status: StatusCode::from_u16(kind.answer_status()).unwrap_or(StatusCode::BAD_GATEWAY),
+            members: members([
+                ("type", json!(format!("urn:mainstay:break:{}", kind.code()))),
+                ("title", json!(words::title(kind))),
+                ("status", json!(kind.answer_status())),
+                ("detail", json!(detail(kind, gave_up.certainty, retry_after))),
+                ("break", json!(kind.code())),
+            ]),
+            retry_after,
+            proxy_status: format!(
+                "mainstay; error={}; details=\"{}\"",
+                kind.proxy_error(),
+                kind.code()
+            ),
+            call: None,
+        };
+        problem.with_call(id, gave_up)
+    }
+
+    fn with_call(mut self, id: CallId, gave_up: &GaveUp) -> Self {
+        self.members.extend(members([
+            ("certainty", json!(gave_up.certainty.code())),
+            ("was_done", json!(was_done(gave_up.certainty))),
+            ("stop", json!(gave_up.stop.code())),
+            ("attempts", json!(gave_up.attempts)),
+            ("call", json!(id.to_string())),
+        ]));
+        self.call = Some((id, gave_up.attempts));
+        if let Some(seconds) = self.retry_after {
+            self.members.insert("retry_after".to_owned(), json!(seconds));
+        }
+        self
+    }
+
+    /// A request that was refused.
+    pub(crate) fn of_refusal(refusal: Refusal) -> Self {
+        let (status, code, title, detail) = refusal.row();
+        Self {
+            status,
+            members: members([
+                ("type", json!(format!("urn:mainstay:refusal:{code}"))),
+                ("title", json!(title)),
+                ("status", json!(status.as_u16())),
+                ("detail", json!(detail)),
+                ("code", json!(code)),
+            ]),
+            retry_after: None,
+            proxy_status: format!("mainstay; error=http_request_error; details=\"{code}\""),
+            call: None,
+        }
+    }
+
+    /// Adds a member.
+    pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
+        self.members.insert(name.to_owned(), value);
+        self
+    }
+
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The call that it ends, and how many attempts that made.
+    pub(crate) const fn call(&self) -> Option<(CallId, u8)> {
+        self.call
+    }
+
+    /// The fields that go with it.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Ok(value) = HeaderValue::try_from(self.proxy_status.as_str()) {
+            headers.insert(PROXY_STATUS, value);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        headers
+    }
+
+    /// The document.
+    pub(crate) fn text(&self) -> String {
+        Value::Object(self.members.clone()).to_string()
+    }
+}
+
+impl Refusal {
+    fn row(self) -> (StatusCode, &'static str, &'static str, &'static str) {
+        match self {
+            Self::NoRoute => (
+                StatusCode::NOT_FOUND,
+                "no-route",
+                "No route matches",
+                "No route of the configuration matches this request, so it was not sent anywhere.",
+            ),
+            Self::BadRequest(detail) => {
+                (StatusCode::BAD_REQUEST, "bad-request", "The request is malformed", detail)
+            }
+            Self::Connect => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "connect-refused-here",
+                "CONNECT is not offered",
+                "Mainstay has to see requests to keep them safe, so it offers no tunnels: send the request itself.",
+            ),
+            Self::MaxForwards => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "trace-refused",
+                "TRACE ends here",
+                "Max-Forwards is used up, and Mainstay doesn't echo requests, which may hold secrets.",
+            ),
+            Self::BodyTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body-too-large",
+                "The request's body is too large",
+                "The body is larger than limits.body allows.",
+            ),
+            Self::TooManyFields => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head-too-large",
+                "The request's head is too large",
+                "There are more header fields than limits.headers allows.",
+            ),
+            Self::HeadTooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "head-too-slow",
+                "The request took too long to arrive",
+                "Its head was not complete within limits.head_timeout.",
+            ),
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                "not-found",
+                "There is nothing here",
+                "See the manual for the paths of the admin address.",
+            ),
+            Self::MethodNotAllowed(allowed) => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "The method is not allowed",
+                allowed,
+            ),
+            Self::Unauthorized => (
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "A token is needed",
+                "Send the admin token as a bearer token.",
+            ),
+            Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "forbidden", "Refused", detail),
+            Self::BadOrder(detail) => {
+                (StatusCode::BAD_REQUEST, "bad-request", "The order can't be carried out", detail)
+            }
+        }
+    }
+}
+
+fn members<const N: usize>(list: [(&str, Value); N]) -> Map<String, Value> {
+    list.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// One plain sentence or three: what broke, whether it was done, when to come back.
+fn detail(kind: BreakKind, certainty: Certainty, retry_after: Option<u64>) -> String {
+    let mut text = format!("{}. {}", words::sentence(kind), words::outcome(certainty));
+    match retry_after {
+        Some(1) => text.push_str(" It is worth coming back in 1 second."),
+        Some(seconds) => text.push_str(&format!(" It is worth coming back in {seconds} seconds.")),
+        None => {}
+    }
+    text
+}
+
+const fn was_done(certainty: Certainty) -> &'static str {
+    match certainty {
+        Certainty::NotSent | Certainty::Refused => "no",
+        Certainty::MaybeProcessed => "unknown",
+        Certainty::Processed => "yes",
+    }
+}
+
+/// Rounded up: who comes back earlier comes in vain.
+fn whole_seconds(length: Duration) -> u64 {
+    length.as_secs() + u64::from(length.subsec_nanos() > 0)
+}
+
+/// The field of RFC 9209.
+pub(crate) const PROXY_STATUS: header::HeaderName = header::HeaderName::from_static("proxy-status");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mainstay_core::event::StopReason;
+
+    fn gave_up(kind: BreakKind, certainty: Certainty, retry_after: Option<Duration>) -> GaveUp {
+        GaveUp { kind, certainty, stop: StopReason::AttemptsUsed, attempts: 3, retry_after }
+    }
+
+    fn check(gave_up: GaveUp, status: u16, member: &str, wanted: Value) -> Problem {
+        let problem = Problem::of_break(CallId::next(1), &gave_up);
+        assert_eq!(problem.status().as_u16(), status);
+        let text: Value = serde_json::from_str(&problem.text()).unwrap();
+        assert_eq!(text[member], wanted, "{text}");
+        problem
+    }
+
+    #[test]
+    fn a_break_says_whether_the_request_was_carried_out() {
+        let kind = BreakKind::ResetBeforeHead;
+        for (certainty, done) in [
+            (Certainty::NotSent, "no"),
+            (Certainty::Refused, "no"),
+            (Certainty::MaybeProcessed, "unknown"),
+            (Certainty::Processed, "yes"),
+        ] {
+            check(gave_up(kind, certainty, None), 502, "was_done", json!(done));
+        }
+    }
+
+    #[test]
+    fn the_time_to_come_back_is_rounded_up_and_told_three_times() {
+        let hint = Some(Duration::from_millis(1200));
+        let broke = gave_up(BreakKind::BreakerOpen, Certainty::NotSent, hint);
+        let problem = check(broke, 503, "retry_after", json!(2));
+        assert_eq!(problem.headers()[header::RETRY_AFTER], "2");
+        assert!(problem.text().contains("coming back in 2 seconds."));
+    }
+
+    #[test]
+    fn each_kind_has_words_of_its_own_and_a_proxy_status() {
+        let titles: std::collections::BTreeSet<_> = BreakKind::ALL.map(words::title).into();
+        assert_eq!(titles.len(), BreakKind::ALL.len());
+        for kind in BreakKind::ALL {
+            let problem =
+                Problem::of_break(CallId::next(1), &gave_up(kind, Certainty::NotSent, None));
+            let value = problem.headers()[PROXY_STATUS].to_str().unwrap().to_owned();
+            assert_eq!(
+                value,
+                format!("mainstay; error={}; details=\"{}\"", kind.proxy_error(), kind.code())
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_of_the_application_that_is_too_large_is_its_own_fault() {
+        let unanswered = Unanswered {
+            id: CallId::next(1),
+            gave_up: gave_up(BreakKind::ClientGone, Certainty::MaybeProcessed, None),
+            request_error: Some(BodyError::TooLarge),
+        };
+        assert_eq!(Problem::of_call(&unanswered).status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+}

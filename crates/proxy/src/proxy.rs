@@ -1,0 +1,218 @@
+//! Starts the proxy, changes its settings, ends it.
+
+mod listeners;
+mod threads;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_config::Settings;
+use mainstay_record::Recorder;
+use parking_lot::Mutex;
+use tokio::time::timeout;
+
+use crate::error::{ReloadError, StartError};
+use crate::generation::Generation;
+use crate::shared::Shared;
+use crate::worker::Command;
+use crate::{admin, listen};
+use listeners::Listeners;
+use threads::Threads;
+
+/// What isn't in the settings.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where everything that happens is recorded. Default: a recorder of its own.
+    pub recorder: Arc<Recorder>,
+    /// The file that [`Proxy::reload_from_file`] and the admin address read again. Default none.
+    pub file: Option<PathBuf>,
+    /// How long a connection must be quiet before its buffers are given back. Default 1 s.
+    pub park_after: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { recorder: Recorder::new(), file: None, park_after: Duration::from_secs(1) }
+    }
+}
+
+/// A running proxy. It stops when this is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    control: Arc<Control>,
+    admin: Option<admin::Server>,
+}
+
+/// What the proxy and its admin address steer.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) shared: Arc<Shared>,
+    threads: Threads,
+    listeners: Mutex<Listeners>,
+    file: Option<PathBuf>,
+}
+
+/// How a drain ended.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Calls that weren't over in time, and are cut when the proxy stops.
+    pub cut: usize,
+}
+
+impl Proxy {
+    /// Binds all addresses, then starts the workers. When this returns, connections are taken in.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing runs then.
+    pub fn start(settings: Settings, options: Options) -> Result<Self, StartError> {
+        let workers = settings.threads.unwrap_or_else(cores);
+        let admin_socket = settings.admin.as_ref().map(admin::bind).transpose()?;
+        let mut listeners = Listeners::default();
+        let change = listeners.prepare(&settings, workers)?;
+        let generation = Arc::new(Generation::new(settings, &options.recorder, None)?);
+        let shared =
+            Shared::new(Arc::clone(&options.recorder), Arc::clone(&generation), options.park_after);
+        let threads = Threads::start(&shared, workers).map_err(StartError::Thread)?;
+        listeners.apply(change, &threads);
+        threads.watch(&generation.services);
+        let control = Arc::new(Control {
+            shared,
+            threads,
+            listeners: Mutex::new(listeners),
+            file: options.file,
+        });
+        let admin = admin_socket
+            .map(|socket| admin::Server::start(socket, Arc::clone(&control)))
+            .transpose()
+            .map_err(StartError::Thread)?;
+        Ok(Self { control, admin })
+    }
+
+    /// Where applications connect, in the order of the settings.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.control.listeners.lock().addresses()
+    }
+
+    /// The admin address, if there is one.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(admin::Server::address)
+    }
+
+    /// Where everything that happens is recorded.
+    #[must_use]
+    pub fn recorder(&self) -> &Arc<Recorder> {
+        &self.control.shared.recorder
+    }
+
+    /// Connections of applications that are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.control.shared.connections()
+    }
+
+    /// Changes to other settings. Calls in progress keep theirs; endpoints that remain keep their state.
+    ///
+    /// # Errors
+    ///
+    /// [`ReloadError`]; then nothing has changed.
+    pub fn reload(&self, settings: Settings) -> Result<(), ReloadError> {
+        self.control.reload(settings)
+    }
+
+    /// Reads a file and changes to its settings.
+    ///
+    /// # Errors
+    ///
+    /// [`ReloadError`], with everything that is wrong with the file; then nothing has changed.
+    pub fn reload_from(&self, path: impl AsRef<Path>) -> Result<(), ReloadError> {
+        self.control.reload_from(path.as_ref())
+    }
+
+    /// Takes nothing new and waits for calls to finish, for so long at most. Connections are told to close as they
+    /// finish; the admin address says that the proxy isn't ready.
+    pub async fn drain(&self, limit: Duration) -> Drained {
+        let control = &self.control;
+        control.shared.set_draining();
+        control.threads.tell_all(|| Command::Drain);
+        if timeout(limit, control.shared.emptied()).await.is_ok() {
+            return Drained { cut: 0 };
+        }
+        Drained { cut: control.threads.calls() }
+    }
+
+    /// Stops at once. What is going on is cut; drain first.
+    pub fn shutdown(self) {
+        // Dropping does it.
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        drop(self.admin.take());
+        self.control.threads.stop();
+    }
+}
+
+impl Control {
+    /// Whether it takes requests.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.shared.is_draining()
+    }
+
+    /// Calls going on.
+    pub(crate) fn calls(&self) -> usize {
+        self.threads.calls()
+    }
+
+    pub(crate) fn reload(&self, settings: Settings) -> Result<(), ReloadError> {
+        // Held to the end: one reload after the other.
+        let mut listeners = self.listeners.lock();
+        if self.shared.is_draining() {
+            return Err(ReloadError::Stopping);
+        }
+        let current = self.shared.current();
+        let address = |settings: &Settings| settings.admin.as_ref().map(|admin| admin.address);
+        if address(&settings) != address(&current.settings) {
+            return Err(ReloadError::NeedsRestart("admin.address"));
+        }
+        if let Some(admin) = &settings.admin {
+            admin::check(admin)?;
+        }
+        if settings.threads != current.settings.threads {
+            return Err(ReloadError::NeedsRestart("threads"));
+        }
+        let change = listeners.prepare(&settings, self.threads.count())?;
+        let next = Generation::new(settings, &self.shared.recorder, Some(&current))
+            .map_err(StartError::from)?;
+        let next = Arc::new(next);
+        self.shared.swap(Arc::clone(&next));
+        listeners.apply(change, &self.threads);
+        self.threads.watch(&next.services);
+        tracing::info!(generation = next.number, "new settings are in use");
+        Ok(())
+    }
+
+    pub(crate) fn reload_from_file(&self) -> Result<(), ReloadError> {
+        self.reload_from(self.file.as_deref().ok_or(ReloadError::NoFile)?)
+    }
+
+    fn reload_from(&self, path: &Path) -> Result<(), ReloadError> {
+        let reloaded = mainstay_config::load(path)
+            .map_err(ReloadError::File)
+            .and_then(|loaded| self.reload(loaded.settings));
+        if let Err(error) = &reloaded {
+            tracing::error!(file = %path.display(), %error, "the settings weren't changed");
+        }
+        reloaded
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

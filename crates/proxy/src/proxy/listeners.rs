@@ -1,0 +1,111 @@
+//! Which addresses are bound, and how a change of settings changes that.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use mainstay_config::Settings;
+use rustls::ServerConfig;
+
+use super::listen;
+use super::threads::Threads;
+use crate::error::StartError;
+use crate::tls;
+use crate::worker::{Command, TlsSlot};
+
+/// The addresses that are bound.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    bound: Vec<Bound>,
+    last_place: u64,
+}
+
+#[derive(Debug)]
+struct Bound {
+    /// Names it towards the workers.
+    place: u64,
+    /// As configured: port 0 stays 0.
+    wanted: SocketAddr,
+    address: SocketAddr,
+    tls: Arc<TlsSlot>,
+}
+
+/// A change that can't fail any more.
+pub(super) struct Change {
+    next: Vec<Next>,
+}
+
+enum Next {
+    /// The one at this place in `bound`, with this certificate from now on.
+    Kept(usize, Option<Arc<ServerConfig>>),
+    New {
+        wanted: SocketAddr,
+        address: SocketAddr,
+        sockets: Vec<TcpListener>,
+        tls: Option<Arc<ServerConfig>>,
+    },
+}
+
+impl Listeners {
+    /// Binds what is new, and reads all certificates again. Nothing that runs is touched.
+    ///
+    /// # Errors
+    ///
+    /// The first address that can't be bound, or certificate that can't be used.
+    pub(super) fn prepare(
+        &self,
+        settings: &Settings,
+        workers: usize,
+    ) -> Result<Change, StartError> {
+        let mut next: Vec<Next> = Vec::new();
+        for listener in &settings.listeners {
+            let tls = listener.tls.as_ref().map(tls::server).transpose()?;
+            let free = |place: &usize| {
+                !next.iter().any(|next| matches!(next, Next::Kept(kept, _) if kept == place))
+            };
+            let known = (0..self.bound.len())
+                .find(|place| self.bound[*place].wanted == listener.address && free(place));
+            next.push(match known {
+                Some(place) => Next::Kept(place, tls),
+                None => {
+                    let sockets = listen::bind(listener.address, workers)?;
+                    let address = sockets.first().and_then(|socket| socket.local_addr().ok());
+                    let address = address.unwrap_or(listener.address);
+                    Next::New { wanted: listener.address, address, sockets, tls }
+                }
+            });
+        }
+        Ok(Change { next })
+    }
+
+    /// Starts and stops what the change asks for.
+    pub(super) fn apply(&mut self, change: Change, threads: &Threads) {
+        let mut before: Vec<Option<Bound>> =
+            std::mem::take(&mut self.bound).into_iter().map(Some).collect();
+        for next in change.next {
+            match next {
+                Next::Kept(place, tls) => {
+                    if let Some(bound) = before.get_mut(place).and_then(Option::take) {
+                        bound.tls.set(tls);
+                        self.bound.push(bound);
+                    }
+                }
+                Next::New { wanted, address, sockets, tls } => {
+                    self.last_place += 1;
+                    let (place, tls) = (self.last_place, TlsSlot::new(tls));
+                    let listen = |socket| Command::Listen { place, socket, tls: Arc::clone(&tls) };
+                    threads.tell_each(sockets.into_iter().map(listen));
+                    tracing::info!(%address, "listening");
+                    self.bound.push(Bound { place, wanted, address, tls });
+                }
+            }
+        }
+        for gone in before.into_iter().flatten() {
+            threads.tell_all(|| Command::Unlisten { place: gone.place });
+            tracing::info!(address = %gone.address, "listening no more");
+        }
+    }
+
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.bound.iter().map(|bound| bound.address).collect()
+    }
+}

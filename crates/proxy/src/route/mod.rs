@@ -1,0 +1,123 @@
+//! Which requests go where: the first route that matches.
+//!
+//! A [`Table`] is made from one generation of settings and services, once per core, so that what a request counts
+//! up and down (the `Arc`s of its route) is touched by one core only.
+
+mod matcher;
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Method, Uri, request::Parts};
+use mainstay::{Plan, Service};
+use mainstay_config::settings::{Route as RouteSettings, Settings};
+use mainstay_core::EndpointId;
+
+use matcher::Compiled;
+
+/// The routes of one generation.
+#[derive(Debug)]
+pub(crate) struct Table {
+    routes: Vec<(Compiled, Arc<Route>)>,
+}
+
+/// Where a request goes, with everything about it that can be prepared.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) plan: Plan,
+    /// The `Proxy-Status` member of a plain answer, for each endpoint.
+    next_hops: Box<[HeaderValue]>,
+}
+
+impl Table {
+    /// The routes of `settings`, whose upstreams are run by `services`, in the same order.
+    pub(crate) fn new(settings: &Settings, services: &[Arc<Service>]) -> Self {
+        let routes = settings
+            .routes
+            .iter()
+            .filter_map(|route| {
+                let service = services.get(route.upstream);
+                // The settings were checked: each route's upstream is there.
+                debug_assert!(service.is_some());
+                let route_made = Route::new(route, service?, settings.limits.body_bytes);
+                Some((Compiled::new(&route.matcher), Arc::new(route_made)))
+            })
+            .collect();
+        Self { routes }
+    }
+
+    /// The first route that matches.
+    pub(crate) fn find(&self, head: &Parts, host: &str) -> Option<&Arc<Route>> {
+        let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, host };
+        self.routes.iter().find(|(compiled, _)| compiled.matches(&asked)).map(|(_, route)| route)
+    }
+}
+
+/// What routes look at.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    headers: &'a http::HeaderMap,
+    /// Without port.
+    host: &'a str,
+}
+
+impl Route {
+    fn new(settings: &RouteSettings, service: &Arc<Service>, body_bytes: Option<u64>) -> Self {
+        let plan = Plan {
+            route: settings.name.as_str().into(),
+            service: Arc::clone(service),
+            policy: Arc::clone(&settings.policy),
+            replay_bytes: settings.replay_bytes,
+            body_bytes,
+            body_idle_timeout: settings.body_idle_timeout,
+            host: settings.host.clone(),
+            strip_prefix: settings.strip_prefix.clone(),
+            idempotency_headers: settings
+                .idempotency_headers
+                .iter()
+                .filter_map(|name| field(name))
+                .collect(),
+            hash_header: settings.hash_header.as_deref().and_then(field),
+        };
+        let next_hops =
+            service.settings().endpoints.iter().map(|endpoint| next_hop(&endpoint.name)).collect();
+        Self { plan, next_hops }
+    }
+
+    /// The `Proxy-Status` member for a plain answer of this endpoint.
+    pub(crate) fn next_hop(&self, endpoint: EndpointId) -> HeaderValue {
+        let known = self.next_hops.get(usize::from(endpoint.0));
+        known.cloned().unwrap_or(HeaderValue::from_static("mainstay"))
+    }
+}
+
+/// The settings were checked: a name that is none can't come from there.
+fn field(name: &str) -> Option<HeaderName> {
+    HeaderName::try_from(name).ok()
+}
+
+/// `mainstay; next-hop="name"`, a structured field of RFC 8941: printable ASCII only, quote and backslash escaped.
+fn next_hop(name: &str) -> HeaderValue {
+    let mut text = String::from("mainstay; next-hop=\"");
+    for character in name.chars() {
+        match character {
+            '"' | '\\' => text.extend(['\\', character]),
+            ' '..='~' => text.push(character),
+            _ => text.push('?'),
+        }
+    }
+    text.push('"');
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("mainstay"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoints_name_is_made_fit_for_a_structured_field() {
+        assert_eq!(next_hop("a:80"), "mainstay; next-hop=\"a:80\"");
+        assert_eq!(next_hop("a\"b\\é"), "mainstay; next-hop=\"a\\\"b\\\\?\"");
+    }
+}
