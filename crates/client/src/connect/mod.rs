@@ -1,1 +1,128 @@
 //! Establishing: from a host name to a connection that can carry requests.
+//!
+//! The steps are those of a break's phases, in their order, and each has its own errors:
+//!
+//!     place -> resolve (names only) -> connect (a race over all addresses) -> tls (https only) -> transport
+//!
+//! One timeout bounds all of them together; whichever step it ends names the break. Nothing of a request has been
+//! sent before the last step is done, so every break here has the certainty `not-sent`.
+
+mod place;
+mod race;
+mod resolve;
+mod tcp;
+mod transport;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_config::settings::{ConnectSettings, Endpoint};
+use mainstay_core::{Break, BreakKind, Certainty};
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+pub(crate) use place::{Place, Places};
+pub(crate) use transport::{Meter, Transport};
+
+use crate::pool::Broken;
+use race::{interleave, race};
+use tcp::TcpOptions;
+use transport::Socket;
+
+/// Makes connections to one endpoint.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    host: Host,
+    port: u16,
+    connect_timeout: Duration,
+    race_delay: Duration,
+    tcp: TcpOptions,
+    places: Arc<Places>,
+}
+
+#[derive(Debug)]
+enum Host {
+    Address(IpAddr),
+    Name {
+        name: String,
+        /// The addresses of the last lookup that gave any: better than none while no name server answers.
+        last_good: Mutex<Vec<IpAddr>>,
+    },
+}
+
+impl Connector {
+    pub(crate) fn new(endpoint: &Endpoint, settings: &ConnectSettings) -> Self {
+        let host = endpoint.host.parse().map_or_else(
+            |_| Host::Name { name: endpoint.host.clone(), last_good: Mutex::default() },
+            Host::Address,
+        );
+        Self {
+            host,
+            port: endpoint.port,
+            connect_timeout: settings.connect_timeout,
+            race_delay: settings.race_delay,
+            tcp: TcpOptions::new(settings),
+            places: Places::new(settings.pool.max_connections),
+        }
+    }
+
+    /// The places of its connections.
+    pub(crate) fn places(&self) -> &Arc<Places> {
+        &self.places
+    }
+
+    /// A new connection in `place`.
+    pub(crate) async fn connect(&self, place: Place) -> Result<Transport, Broken> {
+        let until = Instant::now() + self.connect_timeout;
+        let addresses = self.addresses(until).await?;
+        let tcp = self.tcp(&addresses, until).await?;
+        place.note_opened();
+        let socket = Socket::new(tcp, place);
+        Ok(Transport::Plain(socket))
+    }
+
+    async fn addresses(&self, until: Instant) -> Result<Vec<IpAddr>, Broken> {
+        let (name, last_good) = match &self.host {
+            Host::Address(address) => return Ok(vec![*address]),
+            Host::Name { name, last_good } => (name, last_good),
+        };
+        // A part of the time is left for the connection itself, so that known addresses can be tried.
+        let known = last_good.lock().clone();
+        let until = if known.is_empty() { until } else { until - self.connect_timeout / 2 };
+        let found = timeout_at(until, resolve::resolve(name)).await;
+        match found.unwrap_or_else(|_| Err(late(BreakKind::ResolverTimeout, None))) {
+            Ok(addresses) => {
+                last_good.lock().clone_from(&addresses);
+                Ok(addresses)
+            }
+            Err(broken) if is_no_answer(broken.what.kind) && !known.is_empty() => Ok(known),
+            Err(broken) => Err(broken),
+        }
+    }
+
+    async fn tcp(&self, addresses: &[IpAddr], until: Instant) -> Result<TcpStream, Broken> {
+        let addresses = interleave(addresses, self.port);
+        let mut failed = Vec::new();
+        let racing =
+            race(&addresses, self.race_delay, &mut failed, |address| self.tcp.connect(address));
+        match timeout_at(until, racing).await {
+            Ok(Some(tcp)) => Ok(tcp),
+            Ok(None) => Err(tcp::broken(&failed)),
+            Err(_) => Err(late(BreakKind::ConnectTimeout, Some(tcp::describe(&failed)))),
+        }
+    }
+}
+
+/// Whether the name servers were silent or useless, as opposed to: they know, and there is nothing.
+fn is_no_answer(kind: BreakKind) -> bool {
+    matches!(kind, BreakKind::ResolverTimeout | BreakKind::ResolverFailure)
+}
+
+fn late(kind: BreakKind, details: Option<String>) -> Broken {
+    Broken {
+        what: Break::new(kind, Certainty::NotSent),
+        details: details.filter(|text| !text.is_empty()),
+    }
+}

@@ -1,0 +1,150 @@
+//! The TCP part: socket options, the race over the addresses, and what its errors mean.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mainstay_config::settings::ConnectSettings;
+use mainstay_core::{Break, BreakKind, Certainty};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::race::Failure;
+use crate::pool::Broken;
+
+/// Options of each socket.
+#[derive(Clone, Debug)]
+pub(super) struct TcpOptions {
+    keepalive: Option<Duration>,
+    user_timeout: Option<Duration>,
+}
+
+impl TcpOptions {
+    pub(super) fn new(settings: &ConnectSettings) -> Self {
+        Self { keepalive: settings.tcp_keepalive, user_timeout: settings.tcp_user_timeout }
+    }
+
+    /// Connects to one address.
+    pub(super) async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        self.apply(&socket)?;
+        socket.connect(address).await
+    }
+
+    fn apply(&self, socket: &TcpSocket) -> io::Result<()> {
+        // A request is written in one piece; waiting for more would only delay it.
+        socket.set_nodelay(true)?;
+        let raw = SockRef::from(socket);
+        if let Some(every) = self.keepalive {
+            let probes = TcpKeepalive::new().with_time(every).with_interval(every);
+            raw.set_tcp_keepalive(&probes)?;
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if self.user_timeout.is_some() {
+            raw.set_tcp_user_timeout(self.user_timeout)?;
+        }
+        Ok(())
+    }
+}
+
+/// The break of a race that nobody won: the failure that says most, and all of them as details.
+pub(super) fn broken(failed: &[Failure]) -> Broken {
+    let kind =
+        failed.iter().map(|(address, error)| kind(*address, error)).min_by_key(|kind| rank(*kind));
+    Broken {
+        what: Break::new(kind.unwrap_or(BreakKind::NoAddress), Certainty::NotSent),
+        details: (!failed.is_empty()).then(|| describe(failed)),
+    }
+}
+
+/// The details of a race.
+pub(super) fn describe(failed: &[Failure]) -> String {
+    let each = failed.iter().map(|(address, error)| format!("{address}: {error}"));
+    each.collect::<Vec<_>>().join("; ")
+}
+
+fn kind(address: SocketAddr, error: &io::Error) -> BreakKind {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
+            BreakKind::ConnectRefused
+        }
+        io::ErrorKind::TimedOut => BreakKind::ConnectTimeout,
+        // Without IPv6 on this host, its loopback address can't be reached for want of an address of our own.
+        io::ErrorKind::AddrNotAvailable if address.is_ipv6() && address.ip().is_loopback() => {
+            BreakKind::Unreachable
+        }
+        // Out of local ports, of memory for sockets, or of file descriptors: nobody's fault but ours.
+        io::ErrorKind::AddrNotAvailable
+        | io::ErrorKind::AddrInUse
+        | io::ErrorKind::OutOfMemory
+        | io::ErrorKind::WouldBlock => BreakKind::LimitReached,
+        _ if matches!(error.raw_os_error(), Some(ENFILE | EMFILE)) => BreakKind::LimitReached,
+        _ => BreakKind::Unreachable,
+    }
+}
+
+/// What an endpoint itself said says more than what the network said about one of its families.
+fn rank(kind: BreakKind) -> u8 {
+    match kind {
+        BreakKind::ConnectRefused => 0,
+        BreakKind::ConnectTimeout => 1,
+        BreakKind::LimitReached => 2,
+        _ => 3,
+    }
+}
+
+// The same numbers on every Unix; the standard library has no kind for them.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(failures: &[(&str, io::Error)], wanted: BreakKind) {
+        let failed: Vec<Failure> = failures
+            .iter()
+            .map(|(address, error)| {
+                let again = error
+                    .raw_os_error()
+                    .map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+                (address.parse().unwrap(), again)
+            })
+            .collect();
+        let broken = broken(&failed);
+        assert_eq!(broken.what, Break::new(wanted, Certainty::NotSent), "{failures:?}");
+    }
+
+    #[test]
+    fn errors_of_the_system_become_kinds() {
+        let v4 = "10.0.0.1:80";
+        check(&[(v4, io::ErrorKind::ConnectionRefused.into())], BreakKind::ConnectRefused);
+        check(&[(v4, io::ErrorKind::HostUnreachable.into())], BreakKind::Unreachable);
+        check(&[(v4, io::ErrorKind::NetworkUnreachable.into())], BreakKind::Unreachable);
+        check(&[(v4, io::ErrorKind::PermissionDenied.into())], BreakKind::Unreachable);
+        check(&[(v4, io::ErrorKind::TimedOut.into())], BreakKind::ConnectTimeout);
+        check(&[(v4, io::ErrorKind::AddrNotAvailable.into())], BreakKind::LimitReached);
+        check(&[("[::1]:80", io::ErrorKind::AddrNotAvailable.into())], BreakKind::Unreachable);
+        check(&[(v4, io::Error::from_raw_os_error(EMFILE))], BreakKind::LimitReached);
+        check(&[], BreakKind::NoAddress);
+    }
+
+    #[test]
+    fn of_several_failures_the_one_that_says_most_is_told() {
+        let (v4, v6) = ("10.0.0.1:80", "[2001:db8::1]:80");
+        check(
+            &[
+                (v6, io::ErrorKind::NetworkUnreachable.into()),
+                (v4, io::ErrorKind::ConnectionRefused.into()),
+            ],
+            BreakKind::ConnectRefused,
+        );
+        check(
+            &[
+                (v6, io::ErrorKind::NetworkUnreachable.into()),
+                (v4, io::Error::from_raw_os_error(EMFILE)),
+            ],
+            BreakKind::LimitReached,
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! The body of an answer, which holds its connection until it has been read to its end.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use mainstay_core::{Break, Certainty};
+
+use super::classify::in_body;
+use super::{Connection, Target};
+
+/// The body of an answer. Its errors are breaks of the body phase.
+///
+/// Read to its end, the connection goes back to the pool; dropped before, the connection is closed, or the
+/// stream reset.
+#[derive(Debug)]
+pub struct AnswerBody {
+    incoming: Incoming,
+    held: Option<Held>,
+}
+
+/// A connection and where it belongs.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) connection: Connection,
+    pub(super) target: Arc<Target>,
+}
+
+/// A break in the body of an answer.
+#[derive(Debug)]
+pub struct AnswerError {
+    /// What broke: a kind of the body phase.
+    pub what: Break,
+}
+
+impl AnswerBody {
+    pub(super) fn new(incoming: Incoming, held: Option<Held>) -> Self {
+        let mut body = Self { incoming, held };
+        // Whoever sees that there is no body doesn't ask for one.
+        body.note_end();
+        body
+    }
+
+    fn note_end(&mut self) {
+        if self.incoming.is_end_stream() {
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        if let Some(held) = self.held.take() {
+            held.target.give_back(held.connection);
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = AnswerError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        Poll::Ready(match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                self.note_end();
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => {
+                self.held = None;
+                let what = Break::new(in_body(&error), Certainty::Processed);
+                Some(Err(AnswerError { what }))
+            }
+            None => {
+                self.give_back();
+                None
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl std::fmt::Display for AnswerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the answer's body broke: {}", self.what.kind.code())
+    }
+}
+
+impl std::error::Error for AnswerError {}

@@ -1,0 +1,103 @@
+//! A connection lent for one request.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use mainstay_core::{Break, BreakKind, Certainty};
+
+use super::answer::{AnswerBody, Held};
+use super::{Broken, Connection, Target};
+use crate::body::Outgoing;
+
+/// A connection lent for one request. Dropped unused it goes back; dropped in use it is closed.
+#[must_use]
+#[derive(Debug)]
+pub struct Lease {
+    target: Arc<Target>,
+    connection: Option<Connection>,
+    reused: bool,
+    sent: bool,
+}
+
+impl Lease {
+    pub(super) fn new(target: Arc<Target>, connection: Connection) -> Self {
+        let reused = connection.is_reused();
+        Self { target, connection: Some(connection), reused, sent: false }
+    }
+
+    /// Sends `request` and waits for the head of its answer. The URI's path and query are sent; over HTTP/2 the
+    /// scheme and the host as well.
+    ///
+    /// An answer that switches protocols carries the connection in its extensions
+    /// ([`hyper::upgrade::on`]), and it doesn't go back to the pool.
+    ///
+    /// # Errors
+    ///
+    /// What broke. Dropping the future cancels the exchange; [`Lease::was_sent`] tells how far it got.
+    pub async fn send(
+        &mut self,
+        request: Request<Outgoing>,
+    ) -> Result<Response<AnswerBody>, Broken> {
+        let Some(connection) = self.connection.as_mut().filter(|_| !self.sent) else {
+            debug_assert!(false, "a lease is for one request");
+            let what = Break::new(BreakKind::ClosedWhileIdle, Certainty::NotSent);
+            return Err(Broken { what, details: Some("the lease had been used".to_owned()) });
+        };
+        self.sent = true;
+        match connection.exchange(request).await {
+            Ok(response) => Ok(self.answer(response)),
+            Err(broken) => {
+                self.connection = None;
+                self.sent = broken.what.certainty != Certainty::NotSent;
+                Err(broken)
+            }
+        }
+    }
+
+    /// Whether any byte of the request may have left this host.
+    ///
+    /// True from the moment that the request is handed to the connection's task until a proof of the contrary:
+    /// what a task has in its buffer it may still write when its exchange is cancelled.
+    #[must_use]
+    pub fn was_sent(&self) -> bool {
+        self.sent
+    }
+
+    /// Whether the connection has carried a request before.
+    #[must_use]
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    fn answer(&mut self, response: Response<Incoming>) -> Response<AnswerBody> {
+        let upgraded = response.extensions().get::<OnUpgrade>().is_some();
+        let connection = self.connection.take().filter(|_| !upgraded);
+        let held =
+            connection.map(|connection| Held { connection, target: Arc::clone(&self.target) });
+        response.map(|incoming| AnswerBody::new(incoming, held))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take().filter(|_| !self.sent) {
+            self.target.give_back(connection);
+        }
+    }
+}
+
+impl Connection {
+    fn is_reused(&self) -> bool {
+        match self {
+            Self::Single(single) => single.reused,
+        }
+    }
+
+    async fn exchange(&mut self, request: Request<Outgoing>) -> Result<Response<Incoming>, Broken> {
+        match self {
+            Self::Single(single) => single.exchange(request).await,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Where idle connections lie: in divisions, one for each of a few threads, the last one used on top.
+//!
+//! A thread looks into its own division first, where connections lie whose tasks run on its own runtime, and into
+//! the others before it opens a new one. The last one used is taken first: it is the least likely to have been
+//! closed by the peer, and those at the bottom grow old and are swept away when there is less to do.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mainstay_core::Timestamp;
+use parking_lot::Mutex;
+
+use super::single::Single;
+
+/// The idle connections of one target.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    divisions: Box<[Mutex<Division>]>,
+    /// Connections in all divisions.
+    idle: AtomicUsize,
+    /// Connections that the peer had closed when they were looked at.
+    stale: AtomicU64,
+    max_idle: usize,
+}
+
+// One cache line each, so that cores don't pass a line to and fro.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Division {
+    stack: Vec<Idle>,
+    /// Connections that were taken to be used again.
+    reused: u64,
+}
+
+#[derive(Debug)]
+struct Idle {
+    single: Single,
+    since: Timestamp,
+    until: Timestamp,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A connection that can take a request.
+    Ready(Single),
+    /// None can, but one may at once: its task hasn't had its turn since its last exchange.
+    Soon,
+    /// None.
+    Nothing,
+}
+
+impl Shelf {
+    pub(super) fn new(max_idle: usize) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // Twice the cores, since threads are numbered as they come and not all of them make calls.
+        let divisions =
+            (0..(2 * cores).clamp(2, MAX_DIVISIONS)).map(|_| Mutex::default()).collect();
+        Self { divisions, idle: AtomicUsize::new(0), stale: AtomicU64::new(0), max_idle }
+    }
+
+    /// The division of the calling thread.
+    pub(super) fn own(&self) -> usize {
+        THREAD.with(|number| number % self.divisions.len())
+    }
+
+    /// Takes a connection that can be used again, from the calling thread's division if there is one.
+    pub(super) fn take(&self, now: Timestamp) -> Found {
+        if self.idle.load(Ordering::Relaxed) == 0 {
+            return Found::Nothing;
+        }
+        let own = self.own();
+        let mut soon = false;
+        for place in (own..self.divisions.len()).chain(0..own) {
+            match self.take_from(place, now) {
+                Found::Nothing => {}
+                Found::Soon => soon = true,
+                Found::Ready(single) => return Found::Ready(single),
+            }
+        }
+        if soon { Found::Soon } else { Found::Nothing }
+    }
+
+    fn take_from(&self, place: usize, now: Timestamp) -> Found {
+        let mut division = self.divisions[place].lock();
+        let mut soon = false;
+        let mut at = division.stack.len();
+        while at > 0 {
+            at -= 1;
+            match division.stack[at].state(now) {
+                State::Soon => soon = true,
+                state @ (State::Closed | State::Over) => {
+                    division.stack.remove(at);
+                    self.note_gone(&state);
+                }
+                State::Ready => {
+                    let mut single = division.stack.remove(at).single;
+                    division.reused += 1;
+                    self.idle.fetch_sub(1, Ordering::Relaxed);
+                    single.reused = true;
+                    return Found::Ready(single);
+                }
+            }
+        }
+        if soon { Found::Soon } else { Found::Nothing }
+    }
+
+    /// Puts a connection back, until the given time at most. Closes it when there is no room.
+    pub(super) fn put(&self, single: Single, since: Timestamp, until: Timestamp) {
+        if self.idle.fetch_add(1, Ordering::Relaxed) >= self.max_idle {
+            self.idle.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        self.divisions[single.division].lock().stack.push(Idle { single, since, until });
+    }
+
+    /// Closes one idle connection, the least recently used of some division. False when there is none.
+    pub(super) fn close_one(&self) -> bool {
+        self.divisions.iter().any(|division| {
+            let mut division = division.lock();
+            let any = !division.stack.is_empty();
+            if any {
+                division.stack.remove(0);
+                self.note_gone(&State::Over);
+            }
+            any
+        })
+    }
+
+    /// Closes what is of no more use.
+    pub(super) fn sweep(&self, now: Timestamp) {
+        for division in &self.divisions {
+            division.lock().stack.retain(|idle| {
+                let state = idle.state(now);
+                let keep = match &state {
+                    State::Ready => true,
+                    State::Soon => now.since(idle.since) < SOON_AT_MOST,
+                    State::Closed | State::Over => false,
+                };
+                if !keep {
+                    self.note_gone(&state);
+                }
+                keep
+            });
+        }
+    }
+
+    fn note_gone(&self, state: &State) {
+        self.idle.fetch_sub(1, Ordering::Relaxed);
+        if matches!(state, State::Closed) {
+            self.stale.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Idle connections.
+    pub(super) fn idle(&self) -> usize {
+        self.idle.load(Ordering::Relaxed)
+    }
+
+    /// Connections that the peer had closed while they were idle.
+    pub(super) fn stale(&self) -> u64 {
+        self.stale.load(Ordering::Relaxed)
+    }
+
+    /// How often a connection was used again.
+    pub(super) fn reused(&self) -> u64 {
+        self.divisions.iter().map(|division| division.lock().reused).sum()
+    }
+}
+
+/// What an idle connection is good for.
+enum State {
+    Ready,
+    Soon,
+    Closed,
+    Over,
+}
+
+impl Idle {
+    fn state(&self, now: Timestamp) -> State {
+        if self.single.is_closed() {
+            State::Closed
+        } else if self.until <= now {
+            State::Over
+        } else if self.single.is_ready() {
+            State::Ready
+        } else {
+            State::Soon
+        }
+    }
+}
+
+thread_local! {
+    /// The calling thread's number, in the order in which threads first made a call.
+    static THREAD: usize = NEXT_THREAD.fetch_add(1, Ordering::Relaxed);
+}
+
+static NEXT_THREAD: AtomicUsize = AtomicUsize::new(0);
+
+/// More divisions than this only make looking through them slower.
+const MAX_DIVISIONS: usize = 64;
+
+/// A connection whose answer is complete while its request isn't (the server had heard enough) may become free
+/// when the application has sent all. So long, and no longer, it isn't worth closing.
+const SOON_AT_MOST: Duration = Duration::from_secs(5);

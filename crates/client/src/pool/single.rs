@@ -1,0 +1,103 @@
+//! A connection that carries one exchange at a time: HTTP/1.1.
+
+use std::sync::Arc;
+
+use http::{Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use mainstay_core::{Break, BreakKind, Certainty, Timestamp};
+
+use super::classify::{Facts, before_head};
+use super::{Broken, OnContinue};
+use crate::body::Outgoing;
+use crate::connect::{Meter, Transport};
+
+/// One HTTP/1.1 connection.
+#[derive(Debug)]
+pub(super) struct Single {
+    sender: SendRequest<Outgoing>,
+    meter: Arc<Meter>,
+    /// The shelf's division that it lies on when idle: that of the thread whose runtime its task is on.
+    pub(super) division: usize,
+    /// Whether it has carried an exchange before.
+    pub(super) reused: bool,
+    /// When it is too old to be used again.
+    pub(super) expires_at: Timestamp,
+}
+
+impl Single {
+    /// Speaks HTTP/1.1 over `transport`. The connection's task runs on the current runtime.
+    pub(super) async fn start(
+        transport: Transport,
+        division: usize,
+        expires_at: Timestamp,
+    ) -> Result<Self, Broken> {
+        let meter = Arc::clone(transport.meter());
+        let started = Builder::new()
+            .max_header_size(HEAD_LIMIT_BYTES)
+            .handshake(TokioIo::new(transport))
+            .await;
+        let (sender, connection) = started.map_err(|error| Broken {
+            what: Break::new(BreakKind::WriteFailed, Certainty::NotSent),
+            details: Some(error.to_string()),
+        })?;
+        tokio::spawn(async move {
+            // An error that belongs to a request has been given to it. What is left is an idle connection that
+            // ended, and the pool sees that when it next looks at it.
+            let _ = connection.with_upgrades().await;
+        });
+        Ok(Self { sender, meter, division, reused: false, expires_at })
+    }
+
+    /// Whether it can take a request now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Exchanges `request` for the head of its answer.
+    pub(super) async fn exchange(
+        &mut self,
+        mut request: Request<Outgoing>,
+    ) -> Result<Response<Incoming>, Broken> {
+        make_out(&mut request);
+        let (written, read) = (self.meter.written_bytes(), self.meter.read_bytes());
+        match self.sender.try_send_request(request).await {
+            Ok(response) => Ok(response),
+            Err(mut failure) => {
+                let facts = Facts {
+                    handed_back: failure.take_message().is_some(),
+                    reused: self.reused,
+                    written: self.meter.written_bytes() > written,
+                    write_failed: self.meter.write_failed(),
+                    read: self.meter.read_bytes() > read,
+                };
+                Err(before_head(failure.error(), &facts))
+            }
+        }
+    }
+}
+
+/// Makes a request one of HTTP/1.1: its target in origin form, whatever the application's version was.
+fn make_out(request: &mut Request<Outgoing>) {
+    *request.version_mut() = Version::HTTP_11;
+    if request.uri().authority().is_some() || request.uri().scheme().is_some() {
+        let target = request.uri().path_and_query().cloned();
+        *request.uri_mut() = target.map_or_else(|| Uri::from_static("/"), Uri::from);
+    }
+    if let Some(OnContinue(call)) = request.extensions_mut().remove::<OnContinue>() {
+        hyper::ext::on_informational(request, move |informational| {
+            if informational.status() == http::StatusCode::CONTINUE {
+                call();
+            }
+        });
+    }
+}
+
+/// How large the head of an answer, or its trailers, may be. As much as the largest that servers are commonly
+/// configured to send, and little enough for thousands of calls at once.
+const HEAD_LIMIT_BYTES: usize = 64 * 1024;
