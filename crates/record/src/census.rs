@@ -41,26 +41,25 @@ pub struct CensusPart {
 
 impl Census {
     pub(crate) fn new(all: &[UpstreamSums]) -> Self {
-        let upstream = |seen: &dyn Fn(&UpstreamSums) -> bool| all.iter().any(seen);
-        let endpoint = |seen: &dyn Fn(&EndpointSums) -> bool| {
-            all.iter().flat_map(|sums| &sums.endpoints).any(|(_, sums)| seen(sums))
-        };
+        let reached = Reached(all);
         Self {
-            events: events(&upstream, &endpoint),
+            events: events(reached),
             breaks: part(|kind: BreakKind| {
-                endpoint(&|sums| sums.breaks.of(kind) + sums.bodies.of(kind) > 0)
-                    || upstream(&|sums| sums.failures.iter().any(|kinds| kinds.of(kind) > 0))
+                reached.endpoint(|sums| sums.breaks.of(kind) + sums.bodies.of(kind) > 0)
+                    || reached.upstream(|sums| sums.failures.iter().any(|kinds| kinds.of(kind) > 0))
             }),
-            attempts: part(|reason: AttemptReason| endpoint(&|sums| sums.started.of(reason) > 0)),
+            attempts: part(|reason: AttemptReason| {
+                reached.endpoint(|sums| sums.started.of(reason) > 0)
+            }),
             saved: part(|saved: Saved| {
-                upstream(&|sums| match saved {
+                reached.upstream(|sums| match saved {
                     Saved::NotNeeded => sums.delivered.count() > sums.saved.total(),
                     Saved::ByRetry | Saved::ByFailover => sums.saved.of(saved) > 0,
                 })
             }),
-            stops: part(|reason: StopReason| upstream(&|sums| sums.stops.of(reason) > 0)),
-            opens: part(|cause: OpenCause| endpoint(&|sums| sums.opens.of(cause) > 0)),
-            ejections: part(|cause: EjectCause| endpoint(&|sums| sums.ejects.of(cause) > 0)),
+            stops: part(|reason: StopReason| reached.upstream(|sums| sums.stops.of(reason) > 0)),
+            opens: part(|cause: OpenCause| reached.endpoint(|sums| sums.opens.of(cause) > 0)),
+            ejections: part(|cause: EjectCause| reached.endpoint(|sums| sums.ejects.of(cause) > 0)),
         }
     }
 
@@ -79,26 +78,40 @@ impl Census {
     }
 }
 
+/// Asks the counters whether something was reached anywhere.
+#[derive(Clone, Copy)]
+struct Reached<'a>(&'a [UpstreamSums]);
+
+impl Reached<'_> {
+    fn upstream(self, seen: impl Fn(&UpstreamSums) -> bool) -> bool {
+        self.0.iter().any(seen)
+    }
+
+    fn endpoint(self, seen: impl Fn(&EndpointSums) -> bool) -> bool {
+        self.0.iter().flat_map(|sums| &sums.endpoints).any(|(_, sums)| seen(sums))
+    }
+}
+
 /// Events have no list of their own in the engine: each is known by the counter that it adds to.
-fn events(
-    upstream: &dyn Fn(&dyn Fn(&UpstreamSums) -> bool) -> bool,
-    endpoint: &dyn Fn(&dyn Fn(&EndpointSums) -> bool) -> bool,
-) -> CensusPart {
+fn events(reached: Reached<'_>) -> CensusPart {
     let mut part = CensusPart::default();
-    part.add("call-started", upstream(&|sums| sums.started > 0));
-    part.add("attempt-started", endpoint(&|sums| sums.started.total() > 0));
-    part.add("attempt-succeeded", endpoint(&|sums| sums.answered.count() > 0));
-    part.add("attempt-failed", endpoint(&|sums| sums.breaks.total() > 0));
-    part.add("retry-scheduled", upstream(&|sums| sums.delays.total() > 0));
-    part.add("retry-refused", upstream(&|sums| sums.stops.total() > 0));
-    part.add("body-unrepeatable", upstream(&|sums| sums.unrepeatable > 0));
-    part.add("call-delivered", upstream(&|sums| sums.delivered.count() + sums.as_is.count() > 0));
-    part.add("call-failed", upstream(&|sums| sums.failed.count() > 0));
-    part.add("body-failed", endpoint(&|sums| sums.bodies.total() > 0));
-    part.add("breaker-opened", endpoint(&|sums| sums.opens.total() > 0));
-    part.add("endpoint-ejected", endpoint(&|sums| sums.ejects.total() > 0));
+    part.add("call-started", reached.upstream(|sums| sums.started > 0));
+    part.add("attempt-started", reached.endpoint(|sums| sums.started.total() > 0));
+    part.add("attempt-succeeded", reached.endpoint(|sums| sums.answered.count() > 0));
+    part.add("attempt-failed", reached.endpoint(|sums| sums.breaks.total() > 0));
+    part.add("retry-scheduled", reached.upstream(|sums| sums.delays.total() > 0));
+    part.add("retry-refused", reached.upstream(|sums| sums.stops.total() > 0));
+    part.add("body-unrepeatable", reached.upstream(|sums| sums.unrepeatable > 0));
+    part.add(
+        "call-delivered",
+        reached.upstream(|sums| sums.delivered.count() + sums.as_is.count() > 0),
+    );
+    part.add("call-failed", reached.upstream(|sums| sums.failed.count() > 0));
+    part.add("body-failed", reached.endpoint(|sums| sums.bodies.total() > 0));
+    part.add("breaker-opened", reached.endpoint(|sums| sums.opens.total() > 0));
+    part.add("endpoint-ejected", reached.endpoint(|sums| sums.ejects.total() > 0));
     for change in Change::ALL {
-        part.add(change.code(), endpoint(&|sums| sums.changes.of(*change) > 0));
+        part.add(change.code(), reached.endpoint(|sums| sums.changes.of(*change) > 0));
     }
     part
 }

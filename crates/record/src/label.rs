@@ -257,9 +257,9 @@ mod tests {
         check::<Delay>();
     }
 
-    /// Doesn't compile when the engine's enum gets a value; the list above then needs it too.
+    /// Doesn't compile when an enum of the engine gets a value; the list above then needs it too.
     #[test]
-    fn the_list_of_stop_reasons_is_complete() {
+    fn lists_of_what_has_its_codes_in_the_engine_are_complete() {
         for reason in <StopReason as Label>::ALL {
             match reason {
                 StopReason::OutcomeUnknown
@@ -272,6 +272,14 @@ mod tests {
                 | StopReason::NoEndpoint
                 | StopReason::ReplyStarted
                 | StopReason::BreakerOpen => {}
+            }
+        }
+        for certainty in <Certainty as Label>::ALL {
+            match certainty {
+                Certainty::NotSent
+                | Certainty::Refused
+                | Certainty::MaybeProcessed
+                | Certainty::Processed => {}
             }
         }
         assert_eq!(<StopReason as Label>::ALL.len(), 10);

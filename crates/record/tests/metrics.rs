@@ -29,15 +29,15 @@ impl Scrape {
             if line == "# EOF" {
                 scrape.ended = true;
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-                let (name, kind) = rest.split_once(' ').unwrap();
+                let (name, kind) = rest.split_once(' ').expect(line);
                 assert_eq!(name, family, "described by another line");
                 assert!(scrape.types.insert(name.into(), kind.into()).is_none(), "twice: {name}");
             } else if let Some(rest) = line.strip_prefix("# HELP ") {
-                family = rest.split_once(' ').unwrap().0.into();
+                family = rest.split_once(' ').expect(line).0.into();
             } else {
-                let (series, value) = line.rsplit_once(' ').unwrap();
+                let (series, value) = line.rsplit_once(' ').expect(line);
                 assert!(series.starts_with(&family), "{series} in {family}");
-                let known = scrape.values.insert(series.into(), value.parse().unwrap());
+                let known = scrape.values.insert(series.into(), value.parse().expect(line));
                 assert_eq!(known, None, "twice: {series}");
             }
         }

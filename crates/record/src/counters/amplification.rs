@@ -122,7 +122,7 @@ mod tests {
     fn after_a_pause_nothing_is_left_of_the_calls_before_it() {
         let amplification = Amplification::default();
         let total = Sample { calls: 10, attempts: 30, ..Sample::default() };
-        amplification.take(at(1), || Sample::default());
+        amplification.take(at(1), Sample::default);
         amplification.take(at(1000), || total);
         let later = Sample { calls: 11, attempts: 31, ..total };
         assert_eq!(amplification.recent(at(1001), later), Some(1.0));
