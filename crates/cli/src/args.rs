@@ -1,6 +1,5 @@
 //! What can be typed.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -33,12 +32,12 @@ pub(crate) struct Run {
     /// An endpoint of the one upstream; give it several times for failover
     #[arg(long, value_name = "URL", required_unless_present = "config")]
     pub(crate) to: Vec<String>,
-    /// Where applications connect
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    pub(crate) listen: SocketAddr,
-    /// The admin address
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
-    pub(crate) admin: SocketAddr,
+    /// Where applications connect [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// The admin address, or `off` [default: 127.0.0.1:9900]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin: Option<String>,
     /// read-api, payments, llm-stream, webhook-out or download
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,

@@ -11,7 +11,8 @@ pub(crate) fn run(args: &Check) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(name) = &args.profile {
-        print!("{}", mainstay_config::profile_text(name).map_err(Failure::usage)?);
+        let unknown = || Failure::usage(format!("no profile `{name}`; there are {}", profiles()));
+        print!("{}", mainstay_config::profile_text(name).ok_or_else(unknown)?);
         return Ok(ExitCode::SUCCESS);
     }
     let Some(file) = &args.file else { return Err(Failure::usage("which file?")) };
@@ -25,6 +26,10 @@ pub(crate) fn run(args: &Check) -> Result<ExitCode, Failure> {
     }
     eprintln!("{}: right, {}", file.display(), told(lints.len()));
     Ok(if args.strict && !lints.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn profiles() -> String {
+    mainstay_config::Profile::ALL.map(mainstay_config::Profile::name).join(", ")
 }
 
 fn told(lints: usize) -> String {

@@ -19,11 +19,16 @@ pub(crate) fn run(args: &Run) -> Result<ExitCode, Failure> {
 }
 
 fn settings(args: &Run) -> Result<Settings, Failure> {
-    match &args.config {
-        Some(file) => Ok(mainstay_config::load(file).map_err(Failure::usage)?.settings),
-        None => mainstay_config::quick(&args.to, args.listen, args.admin, args.profile.as_deref())
-            .map_err(Failure::usage),
-    }
+    let loaded = match &args.config {
+        Some(file) => mainstay_config::load(file),
+        None => mainstay_config::quick(
+            &args.to,
+            args.listen.as_deref(),
+            args.admin.as_deref(),
+            args.profile.as_deref(),
+        ),
+    };
+    Ok(loaded.map_err(Failure::usage)?.settings)
 }
 
 async fn serve(settings: Settings, config: Option<&Path>) -> Result<ExitCode, Failure> {

@@ -114,13 +114,12 @@ impl Drop for Running {
             self.tell(|call, ctx| call.on_cancel(ctx));
         }
         let trace = std::mem::take(&mut self.trace);
-        let tag = || CallTag {
+        self.service.recorder().on_call_over_with(trace, || CallTag {
             id: self.id,
             route: Arc::clone(&self.route),
             method: self.head.method.clone(),
             path: self.head.uri.path().to_owned(),
-        };
-        self.service.recorder().on_call_over(&tag(), trace);
+        });
     }
 }
 
