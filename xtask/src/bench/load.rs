@@ -4,7 +4,8 @@
 //! under full load on shared cores says more about the scheduler than about the proxy, and the tables say so.
 
 use std::net::SocketAddr;
-use std::process::Command;
+
+use super::process::tied;
 
 /// What one run of a load generator saw.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,7 +43,7 @@ pub(super) fn h2load(to: SocketAddr, seconds: u64) -> Result<Load, String> {
 }
 
 fn output(program: &str, words: &[String], to: SocketAddr) -> Result<String, String> {
-    let done = Command::new(program)
+    let done = tied(program.as_ref())
         .args(words)
         .arg(format!("http://{to}/orders/4711"))
         .output()

@@ -35,9 +35,7 @@ impl Process {
         let log = folder.join(format!("{name}.log"));
         let failed = |error: std::io::Error| format!("{name} can't be started: {error}");
         let output = File::create(&log).map_err(failed)?;
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "TERM", "--"])
-            .arg(program)
+        let child = tied(program)
             .args(words)
             .current_dir(folder)
             .stdin(Stdio::null())
@@ -135,6 +133,13 @@ impl Cpu {
         };
         self.0.iter().map(spent).sum()
     }
+}
+
+/// A command whose process is told to end when this one dies, however that comes.
+pub(super) fn tied(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+    command
 }
 
 /// The processes that this one started.

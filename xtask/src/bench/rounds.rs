@@ -61,7 +61,7 @@ pub(super) fn add_idle(
     connections: usize,
     place: &Place<'_>,
 ) -> Result<(), String> {
-    for series in all {
+    for series in all.iter_mut().filter(|series| series.system != System::Direct) {
         eprintln!("=== {connections} idle connections to {}", series.system.name());
         series.idle = idle::measure(&series.system.start(place)?, connections)?;
     }
