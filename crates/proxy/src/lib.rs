@@ -30,5 +30,5 @@ mod worker;
 pub use error::{ReloadError, StartError};
 pub use generation::UpstreamError;
 pub use listen::BindError;
-pub use proxy::{Drained, Options, Proxy};
+pub use proxy::{Options, Proxy};
 pub use tls::CertificateError;

@@ -3,13 +3,14 @@
 mod listeners;
 mod threads;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_config::Settings;
-use mainstay_record::Recorder;
+use mainstay_record::{LogCalls, LogOptions, Recorder, RecorderOptions, WriterSink};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
@@ -24,17 +25,39 @@ use threads::Threads;
 /// What isn't in the settings.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where everything that happens is recorded. Default: a recorder of its own.
-    pub recorder: Arc<Recorder>,
-    /// The file that [`Proxy::reload_from_file`] and the admin address read again. Default none.
-    pub file: Option<PathBuf>,
+    /// Where everything that happens is recorded. Default: a recorder of the proxy's own.
+    pub recorder: Option<Arc<Recorder>>,
+    /// Whether the proxy's own recorder writes a log, to the standard output. Default true.
+    pub log: bool,
+    /// The file that the admin address reads again when told to. Default none.
+    pub config: Option<PathBuf>,
     /// How long a connection must be quiet before its buffers are given back. Default 1 s.
     pub park_after: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { recorder: Recorder::new(), file: None, park_after: Duration::from_secs(1) }
+        Self { recorder: None, log: true, config: None, park_after: Duration::from_secs(1) }
+    }
+}
+
+impl Options {
+    /// Without a log: for tests, and for programs with a terminal to themselves.
+    #[must_use]
+    pub fn quiet() -> Self {
+        Self { log: false, ..Self::default() }
+    }
+
+    fn recorder(&self, settings: &Settings) -> io::Result<Arc<Recorder>> {
+        if let Some(recorder) = &self.recorder {
+            return Ok(Arc::clone(recorder));
+        }
+        let mut log = None;
+        if self.log {
+            let calls = if settings.log_calls { LogCalls::Every } else { LogCalls::Broken };
+            log = Some(LogOptions { calls, ..LogOptions::new(Arc::new(WriterSink::stdout()?)) });
+        }
+        Ok(Recorder::with(RecorderOptions { log, ..RecorderOptions::default() }))
     }
 }
 
@@ -54,14 +77,6 @@ pub(crate) struct Control {
     file: Option<PathBuf>,
 }
 
-/// How a drain ended.
-#[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drained {
-    /// Calls that weren't over in time, and are cut when the proxy stops.
-    pub cut: usize,
-}
-
 impl Proxy {
     /// Binds all addresses, then starts the workers. When this returns, connections are taken in.
     ///
@@ -73,9 +88,9 @@ impl Proxy {
         let admin_socket = settings.admin.as_ref().map(admin::bind).transpose()?;
         let mut listeners = Listeners::default();
         let change = listeners.prepare(&settings, workers)?;
-        let generation = Arc::new(Generation::new(settings, &options.recorder, None)?);
-        let shared =
-            Shared::new(Arc::clone(&options.recorder), Arc::clone(&generation), options.park_after);
+        let recorder = options.recorder(&settings).map_err(StartError::Thread)?;
+        let generation = Arc::new(Generation::new(settings, &recorder, None)?);
+        let shared = Shared::new(recorder, Arc::clone(&generation), options.park_after);
         let threads = Threads::start(&shared, workers).map_err(StartError::Thread)?;
         listeners.apply(change, &threads);
         threads.watch(&generation.services);
@@ -83,7 +98,7 @@ impl Proxy {
             shared,
             threads,
             listeners: Mutex::new(listeners),
-            file: options.file,
+            file: options.config,
         });
         let admin = admin_socket
             .map(|socket| admin::Server::start(socket, Arc::clone(&control)))
@@ -135,15 +150,16 @@ impl Proxy {
     }
 
     /// Takes nothing new and waits for calls to finish, for so long at most. Connections are told to close as they
-    /// finish; the admin address says that the proxy isn't ready.
-    pub async fn drain(&self, limit: Duration) -> Drained {
+    /// finish; the admin address says that the proxy isn't ready. Gives the number of calls that weren't over in
+    /// time, and are cut when the proxy stops.
+    pub async fn drain(&self, limit: Duration) -> usize {
         let control = &self.control;
         control.shared.set_draining();
         control.threads.tell_all(|| Command::Drain);
-        if timeout(limit, control.shared.emptied()).await.is_ok() {
-            return Drained { cut: 0 };
+        match timeout(limit, control.shared.emptied()).await {
+            Ok(()) => 0,
+            Err(_) => control.threads.calls(),
         }
-        Drained { cut: control.threads.calls() }
     }
 
     /// Stops at once. What is going on is cut; drain first.
