@@ -139,6 +139,7 @@ impl Running {
                 Some(Held { attempt, endpoint, response })
             }
             Err(broken) => {
+                self.note(broken.details.as_deref());
                 self.tell(|call, ctx| call.on_break(attempt, broken.what, ctx));
                 None
             }

@@ -27,7 +27,7 @@ impl Ratio {
     #[must_use]
     pub fn from_share(share: f64) -> Option<Self> {
         // The cast truncates, so half a step is added first.
-        (0.0..=1.0).contains(&share).then(|| Self((share * 10_000.0 + 0.5) as u16))
+        (0.0..=1.0).contains(&share).then_some(Self((share * 10_000.0 + 0.5) as u16))
     }
 
     /// Ten-thousandths: from 0 to 10,000.

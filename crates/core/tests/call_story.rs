@@ -46,8 +46,9 @@ impl Story {
             ..UpstreamSettings::default()
         };
         let (mut chance, now) = (Chance::from_seed(1), Timestamp::from_millis(1_000));
-        let upstream = Upstream::new(Checked::new(settings).unwrap(), now, &mut chance);
-        let call = Call::new(Arc::new(Checked::new(policy).unwrap()), facts, now);
+        let upstream =
+            Upstream::new(Checked::new(settings).expect("right settings"), now, &mut chance);
+        let call = Call::new(Arc::new(Checked::new(policy).expect("a right policy")), facts, now);
         Self { upstream, call, chance, now, events: Vec::new() }
     }
 

@@ -46,7 +46,7 @@ impl Running {
             id,
             route: Arc::clone(&plan.route),
             service: Arc::clone(&plan.service),
-            trace: CallTrace::default(),
+            trace: CallTrace::of(id),
             as_is: false,
         }
     }
@@ -61,6 +61,13 @@ impl Running {
                 self.as_is = as_is;
             }
             self.service.recorder().on_call_event(&mut self.trace, now, event);
+        }
+    }
+
+    /// Puts details of the break that is told next into the record. They decide nothing.
+    pub(super) fn note(&mut self, details: Option<&str>) {
+        if let Some(details) = details {
+            self.trace.add_detail(details);
         }
     }
 
