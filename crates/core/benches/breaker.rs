@@ -39,10 +39,9 @@ fn failsafe(breaker: &impl CircuitBreaker) {
     let _ = black_box(breaker.call(|| black_box(Ok::<(), ()>(()))));
 }
 
+/// With its own defaults, which are of the same kind as ours: failures in a row, or a success rate over a window.
 fn new_failsafe() -> impl CircuitBreaker + Sync {
-    let backoff = failsafe::backoff::constant(Duration::from_secs(5));
-    let policy = failsafe::failure_policy::consecutive_failures(5, backoff);
-    failsafe::Config::new().failure_policy(policy).build()
+    failsafe::Config::new().build()
 }
 
 /// The time that two threads take for `calls` calls each.

@@ -8,16 +8,34 @@ use crate::time::Timestamp;
 /// Lets one attempt pass; its outcome must come back with it. Belongs to the breaker that gave it.
 #[must_use = "an admission that is neither settled nor released holds a probe until the half-open state expires"]
 #[derive(Debug, PartialEq, Eq)]
-pub struct Admission {
-    pub(super) generation: u16,
-    pub(super) probe: bool,
-}
+pub struct Admission(
+    /// The generation, and above it whether it is a probe. One word, because a struct of two small fields is written
+    /// in two steps and read in one by whoever moves it, and processors wait some nanoseconds for that.
+    u32,
+);
 
 impl Admission {
+    #[inline]
+    pub(super) const fn of(generation: u16) -> Self {
+        Self(generation as u32)
+    }
+
+    #[inline]
+    pub(super) const fn probe_of(generation: u16) -> Self {
+        Self(generation as u32 | PROBE)
+    }
+
+    /// The breaker's generation that gave it.
+    #[inline]
+    pub(super) const fn generation(&self) -> u16 {
+        self.0 as u16
+    }
+
     /// Whether it was let through to find out how the endpoint is.
+    #[inline]
     #[must_use]
     pub const fn is_probe(&self) -> bool {
-        self.probe
+        self.0 & PROBE != 0
     }
 }
 
@@ -94,3 +112,6 @@ pub struct WindowCounts {
     /// Slow ones among them.
     pub slow: u32,
 }
+
+/// The bit of a probe, above the generation's.
+const PROBE: u32 = 1 << 16;

@@ -28,8 +28,8 @@
 //! What it deliberately doesn't do: hand out guards. An [`Admission`] is a plain value, which its holder settles or
 //! releases; the upstream wraps it in a permit that does so when dropped.
 //!
-//! In the order in which a call meets them: the settings, the [state word](word), the failures in a row
-//! ([streak]), the [window]; `facts` are the values that go in and come out.
+//! In the order in which a call meets them: the settings, the state `word`, the failures in a row
+//! (`streak`), the `window`; `facts` are the values that go in and come out.
 
 mod facts;
 mod settings;
@@ -184,7 +184,7 @@ impl Breaker {
         chance: &mut Chance,
     ) -> Option<Transition> {
         let bits = self.word.load(ALONE);
-        let generation = admission.generation;
+        let generation = admission.generation();
         if word::generation(bits) != generation {
             return None;
         }
@@ -202,14 +202,14 @@ impl Breaker {
 
     /// Takes an admission back without an outcome: the attempt was cancelled, or failed for reasons of our own.
     pub fn release(&self, admission: Admission) {
-        if !admission.probe {
+        if !admission.is_probe() {
             return;
         }
         let mut bits = self.word.load(ALONE);
         loop {
             let word = Word::unpack(bits);
             let State::HalfOpen(probes) = word.state else { return };
-            if word.generation != admission.generation {
+            if word.generation != admission.generation() {
                 return;
             }
             match self.replace(bits, word.with(State::HalfOpen(probes.release()))) {
@@ -280,6 +280,13 @@ impl Breaker {
         Word::unpack(self.word.load(ALONE)).forced()
     }
 
+    /// Whether everything passes by its own judgement: the cheapest question, for comparing many.
+    #[inline]
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        word::is_closed(self.word.load(ALONE))
+    }
+
     /// The state at `now`: what an admission would meet. So one that is open is shown as half-open from the end of its
     /// time on, though it changes, and says so, only as the next attempt comes by.
     #[must_use]
@@ -327,7 +334,7 @@ impl Breaker {
             };
             match self.replace(bits, next) {
                 Ok(()) => {
-                    let admission = Admission { generation: next.generation, probe: true };
+                    let admission = Admission::probe_of(next.generation);
                     return Ok((admission, transition));
                 }
                 Err(other) => bits = other,
@@ -346,7 +353,7 @@ impl Breaker {
         chance: &mut Chance,
     ) -> Option<Transition> {
         let bits = self.word.load(ALONE);
-        let generation = admission.generation;
+        let generation = admission.generation();
         if word::generation(bits) != generation {
             return None;
         }
@@ -355,7 +362,7 @@ impl Breaker {
             Outcome::Success(_) => (Count::FAST, false),
             Outcome::Failure => (Count::FAILURE, false),
         };
-        if admission.probe {
+        if admission.is_probe() {
             self.window.record(count, None, settings.window, now);
             let failed = outcome == Outcome::Failure || (slow && settings.slow_ratio.is_some());
             return if failed {
@@ -484,7 +491,7 @@ impl Breaker {
 /// An admission that is no probe.
 #[inline]
 const fn pass(generation: u16) -> Admission {
-    Admission { generation, probe: false }
+    Admission::of(generation)
 }
 
 /// The mode by which first attempts are judged.
