@@ -40,7 +40,8 @@ impl Endpoint {
     /// Host and port as in a `Host` field: the scheme's own port is left out, IPv6 is in brackets.
     #[must_use]
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host =
+            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
     }
 }
@@ -98,4 +99,3 @@ pub enum ProbeKind {
         body_contains: Option<String>,
     },
 }
-

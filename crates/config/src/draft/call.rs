@@ -1,0 +1,157 @@
+//! The draft of what is said about calls.
+
+use std::time::Duration;
+
+use mainstay_core::CallPolicy;
+use mainstay_core::breaks::StatusSet;
+use mainstay_core::retry::{BackoffSettings, Growth, Jitter, MaxAttempts, RetrySettings};
+use mainstay_core::upstream::ScopeId;
+
+use crate::settings::{HostRewrite, Route};
+
+/// What is said about calls, at an upstream or at a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CallDraft {
+    pub(crate) total_timeout: Duration,
+    pub(crate) attempt_timeout: Duration,
+    pub(crate) retry: RetryDraft,
+    pub(crate) failures: StatusSet,
+    pub(crate) idempotent: bool,
+    pub(crate) idempotency_headers: Vec<String>,
+    pub(crate) replay: usize,
+    pub(crate) body_idle_timeout: Duration,
+    /// `endpoint`, `keep`, or a host.
+    pub(crate) host: String,
+    pub(crate) hash_header: Option<String>,
+}
+
+/// `[retry]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RetryDraft {
+    pub(crate) max_attempts: MaxAttempts,
+    pub(crate) backoff: BackoffDraft,
+    pub(crate) throttled_base: Duration,
+    pub(crate) repeat_refused: bool,
+}
+
+/// `[retry.backoff]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BackoffDraft {
+    pub(crate) growth: GrowthWord,
+    /// In hundredths; `None` is the default, or none where the growth has no factor.
+    pub(crate) factor: Option<u16>,
+    pub(crate) base: Duration,
+    pub(crate) cap: Duration,
+    pub(crate) jitter: Jitter,
+}
+
+/// How waits grow, without the factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GrowthWord {
+    Exponential,
+    Linear,
+    Constant,
+}
+
+impl Default for CallDraft {
+    fn default() -> Self {
+        let CallPolicy { total_timeout, attempt_timeout, retry, failures, idempotent, scope: _ } =
+            CallPolicy::default();
+        Self {
+            total_timeout,
+            attempt_timeout,
+            retry: RetryDraft::of(&retry),
+            failures,
+            idempotent,
+            idempotency_headers: vec!["idempotency-key".into()],
+            replay: 1 << 20,
+            body_idle_timeout: Duration::from_secs(30),
+            host: "endpoint".into(),
+            hash_header: None,
+        }
+    }
+}
+
+impl CallDraft {
+    /// The draft that `route` could have been made from.
+    pub(crate) fn of(route: &Route) -> Self {
+        let policy = &*route.policy;
+        let host = match &route.host {
+            HostRewrite::Endpoint => "endpoint",
+            HostRewrite::Keep => "keep",
+            HostRewrite::Set(host) => host,
+        };
+        Self {
+            total_timeout: policy.total_timeout,
+            attempt_timeout: policy.attempt_timeout,
+            retry: RetryDraft::of(&policy.retry),
+            failures: policy.failures,
+            idempotent: policy.idempotent,
+            idempotency_headers: route.idempotency_headers.clone(),
+            replay: route.replay_bytes,
+            body_idle_timeout: route.body_idle_timeout,
+            host: host.to_owned(),
+            hash_header: route.hash_header.clone(),
+        }
+    }
+
+    /// The engine's part.
+    pub(crate) fn policy(&self, scope: ScopeId) -> CallPolicy {
+        CallPolicy {
+            total_timeout: self.total_timeout,
+            attempt_timeout: self.attempt_timeout,
+            retry: self.retry.settings(),
+            failures: self.failures,
+            idempotent: self.idempotent,
+            scope,
+        }
+    }
+
+    /// The `Host` that the upstream sees.
+    pub(crate) fn host_rewrite(&self) -> HostRewrite {
+        match self.host.as_str() {
+            "endpoint" => HostRewrite::Endpoint,
+            "keep" => HostRewrite::Keep,
+            host => HostRewrite::Set(host.to_owned()),
+        }
+    }
+}
+
+impl RetryDraft {
+    fn of(retry: &RetrySettings) -> Self {
+        let RetrySettings { max_attempts, backoff, throttled_base, repeat_refused } = retry.clone();
+        Self { max_attempts, backoff: BackoffDraft::of(&backoff), throttled_base, repeat_refused }
+    }
+
+    fn settings(&self) -> RetrySettings {
+        let Self { max_attempts, backoff, throttled_base, repeat_refused } = self.clone();
+        RetrySettings { max_attempts, backoff: backoff.settings(), throttled_base, repeat_refused }
+    }
+}
+
+impl BackoffDraft {
+    fn of(backoff: &BackoffSettings) -> Self {
+        let (growth, factor) = match backoff.growth {
+            Growth::Exponential { factor_percent } => {
+                (GrowthWord::Exponential, Some(factor_percent))
+            }
+            Growth::Linear => (GrowthWord::Linear, None),
+            Growth::Constant => (GrowthWord::Constant, None),
+        };
+        Self { growth, factor, base: backoff.base, cap: backoff.cap, jitter: backoff.jitter }
+    }
+
+    fn settings(&self) -> BackoffSettings {
+        let growth = match self.growth {
+            GrowthWord::Exponential => {
+                Growth::Exponential { factor_percent: self.factor.unwrap_or(DOUBLE) }
+            }
+            GrowthWord::Linear => Growth::Linear,
+            GrowthWord::Constant => Growth::Constant,
+        };
+        BackoffSettings { growth, base: self.base, cap: self.cap, jitter: self.jitter }
+    }
+}
+
+/// The factor of exponential growth when none is given, in hundredths.
+const DOUBLE: u16 = 200;

@@ -1,0 +1,93 @@
+//! What is said about calls: at an upstream for all of its routes, or at a route.
+
+use mainstay_core::retry::Jitter;
+
+use super::{
+    GIB, Key, Kind, MIB, Rule, hours, key, length, millis, minutes, number, secs, section, size,
+};
+use crate::draft::{BackoffDraft, CallDraft, GrowthWord, RetryDraft};
+
+pub(crate) fn call() -> Vec<Key<CallDraft>> {
+    let own = vec![
+        key("total_timeout", length(millis(10), hours(24)), |c: &mut CallDraft| &mut c.total_timeout)
+            .says("From the call's start to the head of its answer, all attempts and waits included.")
+            .low("Slow answers are thrown away.")
+            .high("The application waits for what won't come."),
+        key("attempt_timeout", length(millis(1), hours(24)), |c: &mut CallDraft| &mut c.attempt_timeout)
+            .says("From an attempt's start to the head of its answer. At most `total_timeout`; the default gives way to a shorter one.")
+            .low("Work is thrown away and done again.")
+            .high("A hang costs that long."),
+        key("failures", Kind::Statuses { min: 400, max: 599 }, |c: &mut CallDraft| &mut c.failures)
+            .says("Statuses that count as failures of the endpoint. 429 and 503 with `Retry-After` are throttling, whatever is said here."),
+        key("idempotent", Kind::Flag, |c: &mut CallDraft| &mut c.idempotent)
+            .says("Whether requests may be done twice whatever their method. Wrongly true, writes are doubled."),
+        key("idempotency_headers", Kind::Texts(Rule::FieldName), |c: &mut CallDraft| &mut c.idempotency_headers)
+            .says("Header fields that carry an idempotency key: a request with one may be done twice."),
+        key("replay", size(0, 64 * MIB), |c: &mut CallDraft| &mut c.replay)
+            .says("How much of a request's body is kept, to be sent again.")
+            .low("Larger requests can't be retried.")
+            .high("Memory, for each call; `limits.replay_total` bounds the sum."),
+        key("body_idle_timeout", length(millis(10), hours(24)), |c: &mut CallDraft| &mut c.body_idle_timeout)
+            .says("How long a body, either way, may make no progress.")
+            .low("Streams with pauses are cut.")
+            .high("A stalled one is noticed late."),
+        key("host_header", Kind::Text(Rule::HostHeader), |c: &mut CallDraft| &mut c.host)
+            .says("The `Host` that the upstream sees: the endpoint's own, the application's, or this one."),
+        key("hash_header", Kind::Text(Rule::FieldName), |c: &mut CallDraft| &mut c.hash_header)
+            .or_off()
+            .says("Header field by which `consistent-hash` chooses the endpoint."),
+    ];
+    let retry = section(
+        "retry",
+        "When and how often a call is tried again.",
+        retry(),
+        |c: &mut CallDraft| &mut c.retry,
+    );
+    own.into_iter().chain(retry).collect()
+}
+
+fn retry() -> Vec<Key<RetryDraft>> {
+    let own = vec![
+        key("max_attempts", number(1, 10), |r: &mut RetryDraft| &mut r.max_attempts)
+            .says("Attempts in all, the first included; 1 switches retries off.")
+            .low("Breaks show through.")
+            .high("Load without success: with one failure in two, ten leave one call in a thousand."),
+        key("throttled_base", length(millis(1), minutes(1)), |r: &mut RetryDraft| &mut r.throttled_base)
+            .says("First wait after throttling without a hint of the upstream.")
+            .low("The upstream throttles on.")
+            .high("The call is over before."),
+        key("repeat_refused", Kind::Flag, |r: &mut RetryDraft| &mut r.repeat_refused)
+            .says("Whether a write goes again when the upstream says that it did nothing (HTTP/2 REFUSED_STREAM, 421, 425)."),
+    ];
+    let text = "How long to wait between attempts.";
+    let backoff = section("backoff", text, backoff(), |r: &mut RetryDraft| &mut r.backoff);
+    own.into_iter().chain(backoff).collect()
+}
+
+fn backoff() -> Vec<Key<BackoffDraft>> {
+    vec![
+        key("growth", Kind::choice::<GrowthWord>(), |b: &mut BackoffDraft| &mut b.growth)
+            .says("How the wait grows: base \u{d7} factor each time, by a base each time, not at all."),
+        key("factor", Kind::Factor { min: 100, max: 1000 }, |b: &mut BackoffDraft| &mut b.factor)
+            .default_is("`2.0`")
+            .says("The factor of exponential growth.")
+            .low("Waits hardly grow.")
+            .high("The second retry comes too late."),
+        key("base", length(millis(1), minutes(1)), |b: &mut BackoffDraft| &mut b.base)
+            .says("First wait, before jitter.")
+            .low("The retry meets the same hiccup.")
+            .high("The application waits without need."),
+        key("cap", length(millis(1), hours(1)), |b: &mut BackoffDraft| &mut b.cap)
+            .says("Longest wait, before jitter. At least `base`.")
+            .low("Waits stop growing.")
+            .high("The call's time is spent on waiting."),
+        key("jitter", Kind::choice::<Jitter>(), |b: &mut BackoffDraft| &mut b.jitter)
+            .says("How the wait is spread: over all of it, over its half, from base to three times the last wait, not at all. Without it a fleet comes back as one."),
+    ]
+}
+
+/// For [`super::limits`], which bounds the same bodies.
+pub(super) const REPLAY_TOTAL_MOST: u64 = 64 * GIB;
+
+/// For [`super::top`].
+pub(super) const DRAIN_MOST: std::time::Duration = secs(86_400);

@@ -1,0 +1,72 @@
+//! `[upstream.NAME.connect]`, `.tls` and `.pool`
+
+use super::{Key, Kind, Rule, hours, key, length, millis, minutes, number, secs};
+use crate::draft::TlsDraft;
+use crate::settings::{ConnectSettings, Http2, PoolSettings};
+
+pub(super) fn connect() -> Vec<Key<ConnectSettings>> {
+    vec![
+        key("timeout", length(millis(10), minutes(5)), |c: &mut ConnectSettings| &mut c.connect_timeout)
+            .says("For name resolution, TCP and TLS together.")
+            .low("Distant or busy endpoints are never reached.")
+            .high("A dead one costs that long before the next is asked."),
+        key("race_delay", length(millis(10), secs(2)), |c: &mut ConnectSettings| &mut c.race_delay)
+            .says("Delay between the starts of attempts at the addresses of one name (RFC 8305).")
+            .low("Two connections are made where one would do.")
+            .high("A dead address costs that long."),
+        key("tcp_keepalive", length(secs(1), hours(24)), |c: &mut ConnectSettings| &mut c.tcp_keepalive)
+            .or_off()
+            .says("TCP keep-alive: first probe after this much silence, and the time between probes.")
+            .low("Idle connections cost traffic.")
+            .high("Dead ones are found by a call."),
+        key("tcp_user_timeout", length(secs(1), hours(24)), |c: &mut ConnectSettings| &mut c.tcp_user_timeout)
+            .or_off()
+            .says("Sent data that stays unacknowledged for so long ends the connection (TCP_USER_TIMEOUT).")
+            .low("A short loss of the network breaks connections.")
+            .high("A dead peer is noticed late."),
+        key("http2", Kind::choice::<Http2>(), |c: &mut ConnectSettings| &mut c.http2)
+            .says("HTTP/2: where ALPN agrees on it; always (in the clear by prior knowledge); never."),
+    ]
+}
+
+pub(super) fn tls() -> Vec<Key<TlsDraft>> {
+    vec![
+        key("ca", Kind::File, |t: &mut TlsDraft| &mut t.ca)
+            .default_is("the system's")
+            .says("PEM file of the authorities to trust instead of the system's."),
+        key("certificate", Kind::File, |t: &mut TlsDraft| &mut t.certificate)
+            .default_is("none")
+            .says("Certificate chain to present, PEM, leaf first. Needs `key`."),
+        key("key", Kind::File, |t: &mut TlsDraft| &mut t.key)
+            .default_is("none")
+            .says("Private key of the certificate, PEM. Needs `certificate`."),
+        key("server_name", Kind::Text(Rule::Host), |t: &mut TlsDraft| &mut t.server_name)
+            .default_is("the endpoint's host")
+            .says("Name to ask for and to verify."),
+        key("danger_accept_any_certificate", Kind::Flag, |t: &mut TlsDraft| {
+            &mut t.danger_accept_any_certificate
+        })
+        .says("Accept any certificate. Anyone on the path can then read and change everything."),
+    ]
+}
+
+pub(super) fn pool() -> Vec<Key<PoolSettings>> {
+    vec![
+        key("max_idle", number(0, 100_000), |p: &mut PoolSettings| &mut p.max_idle)
+            .says("Idle connections kept per endpoint; 0 keeps none.")
+            .low("Calls wait for handshakes.")
+            .high("Memory and file descriptors, here and there."),
+        key("idle_timeout", length(millis(100), hours(24)), |p: &mut PoolSettings| &mut p.idle_timeout)
+            .says("How long an idle connection is kept.")
+            .low("Calls wait for handshakes.")
+            .high("The peer closes first, just as a call is sent: many servers and balancers do at 60s."),
+        key("max_connections", number(1, 100_000), |p: &mut PoolSettings| &mut p.max_connections)
+            .says("Connections per endpoint, in use and idle; beyond it a call breaks with `limit-reached`.")
+            .low("Bursts are refused.")
+            .high("A slow endpoint ties up everything."),
+        key("max_age", length(secs(1), hours(168)), |p: &mut PoolSettings| &mut p.max_age)
+            .says("How old a connection may grow, \u{2212} 10 % chance.")
+            .low("Handshakes without need.")
+            .high("Changes of DNS and of a balancer's weights are seen late."),
+    ]
+}

@@ -1,0 +1,47 @@
+//! `[limits]`
+
+use super::call::REPLAY_TOTAL_MOST;
+use super::{KIB, Key, MIB, hours, key, length, millis, number, size};
+use crate::settings::Limits;
+
+pub(super) fn keys() -> Vec<Key<Limits>> {
+    vec![
+        key("head_size", size(KIB, MIB), |l: &mut Limits| &mut l.head_bytes)
+            .says("Most of a request's head, line and fields; 431 beyond.")
+            .low("Requests with large cookies or tokens are refused.")
+            .high("Memory, for each connection."),
+        key("header_count", number(1, 1000), |l: &mut Limits| &mut l.header_count)
+            .says("Most fields in a request's head; 431 beyond.")
+            .low("Requests are refused.")
+            .high("Time to read hostile heads."),
+        key("body_size", size(0, u64::MAX), |l: &mut Limits| &mut l.body_bytes)
+            .or_off()
+            .says("Most of a request's body; 413 beyond.")
+            .low("Uploads are refused.")
+            .high("Nothing here: bodies are streamed."),
+        key("head_timeout", length(millis(100), hours(1)), |l: &mut Limits| &mut l.head_timeout)
+            .says("From a request's first byte to the end of its head; 408 and close beyond.")
+            .low("Slow applications are cut off.")
+            .high("Dawdling clients hold connections."),
+        key("idle_timeout", length(millis(100), hours(24)), |l: &mut Limits| &mut l.idle_timeout)
+            .says("How long an application's connection may be quiet between requests.")
+            .low("It has to connect anew; below its own pool's time, just as it sends.")
+            .high("Idle connections hold file descriptors."),
+        key("connections", number(1, 1_000_000), |l: &mut Limits| &mut l.connections)
+            .says("Connections of applications at a time.")
+            .low("Applications are refused.")
+            .high("File descriptors and memory run out."),
+        key("replay_total", size(0, REPLAY_TOTAL_MOST), |l: &mut Limits| &mut l.replay_bytes_total)
+            .says("Request bodies kept to be sent again, all calls together.")
+            .low("Under load requests can't be retried.")
+            .high("Memory."),
+        key("answer_head_size", size(KIB, MIB), |l: &mut Limits| &mut l.answer_head_bytes)
+            .says("Most of an upstream's answer head; beyond it the attempt breaks with `head-too-large`.")
+            .low("Answers with large cookies break.")
+            .high("Memory, for each connection."),
+        key("http2_streams", number(1, 10_000), |l: &mut Limits| &mut l.http2_streams)
+            .says("Streams at a time on one HTTP/2 connection of an application.")
+            .low("It waits or opens more connections.")
+            .high("One connection takes everything."),
+    ]
+}

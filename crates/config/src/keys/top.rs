@@ -1,0 +1,39 @@
+//! The keys of the file itself.
+
+use super::call::DRAIN_MOST;
+use super::{Key, Kind, Rule, key, length, limits, millis, number, own, section};
+use crate::draft::TopDraft;
+
+pub(crate) fn top() -> Vec<Key<TopDraft>> {
+    let mut keys = vec![
+        key("listen", Kind::Texts(Rule::Address), |t: &mut TopDraft| &mut t.listen)
+            .default_is("\"127.0.0.1:8080\", when there is no `[[listener]]`")
+            .says("Where applications connect, in the clear."),
+        own("listener", Kind::Tables).default_is("none").says("Further addresses, with TLS."),
+        own("admin", Kind::Admin)
+            .default_is("\"127.0.0.1:9900\"")
+            .says("Where the dashboard, the metrics and the admin API are."),
+        key("drain_timeout", length(millis(0), DRAIN_MOST), |t: &mut TopDraft| {
+            &mut t.drain_timeout
+        })
+        .says("How long a shutdown waits for calls to finish.")
+        .low("Calls are cut off.")
+        .high("A deployment waits for a stuck call."),
+        key("threads", number(1, 1024), |t: &mut TopDraft| &mut t.threads)
+            .default_is("one per core")
+            .says("Worker threads.")
+            .low("Cores stay unused.")
+            .high("They get in each other's way."),
+        key("log_calls", Kind::Flag, |t: &mut TopDraft| &mut t.log_calls)
+            .says("Log one line for each call, not only for broken ones."),
+        own("upstream", Kind::Named)
+            .default_is("must be given")
+            .says("The services, each by its name: `[upstream.orders]`."),
+        own("route", Kind::Tables)
+            .default_is("everything goes to the only upstream")
+            .says("Which requests go where; the first that matches is used."),
+    ];
+    let text = "What bounds the applications' side, so that no client can exhaust the proxy.";
+    keys.extend(section("limits", text, limits::keys(), |t: &mut TopDraft| &mut t.limits));
+    keys
+}

@@ -1,0 +1,177 @@
+//! Settings to text that is read as the same settings.
+
+use crate::draft::{EndpointDraft, RouteDraft, ScopeWord, TopDraft, UpstreamDraft};
+use crate::keys::{self, Key, Kind, Value};
+use crate::settings::{Admin, Listener, NameMatch, PathMatch, Route, Settings, Upstream};
+use crate::text::{key, quoted};
+
+/// Writes all effective settings as TOML. [`crate::parse`] reads it as equal settings, but for the admin token, which is never shown.
+#[must_use]
+pub fn print(settings: &Settings) -> String {
+    let mut out = String::new();
+    top(&mut out, settings);
+    listeners(&mut out, &settings.listeners);
+    if let Some(admin) = &settings.admin {
+        self::admin(&mut out, admin);
+    }
+    for upstream in &settings.upstreams {
+        self::upstream(&mut out, upstream);
+    }
+    for route in &settings.routes {
+        self::route(&mut out, route, settings);
+    }
+    out
+}
+
+fn top(out: &mut String, settings: &Settings) {
+    let plain = settings.listeners.iter().all(|listener| listener.tls.is_none());
+    let addresses = settings.listeners.iter().map(|listener| listener.address.to_string());
+    let mut draft = TopDraft {
+        listen: if plain { addresses.collect() } else { Vec::new() },
+        drain_timeout: settings.drain_timeout,
+        threads: settings.threads,
+        log_calls: settings.log_calls,
+        limits: settings.limits.clone(),
+    };
+    if settings.admin.is_none() {
+        out.push_str("admin = false\n");
+    }
+    table(out, "", &keys::top(), &mut draft, |key| key.path != "listen" || plain);
+}
+
+fn listeners(out: &mut String, listeners: &[Listener]) {
+    if listeners.iter().all(|listener| listener.tls.is_none()) {
+        return;
+    }
+    for Listener { address, tls } in listeners {
+        out.push_str(&format!("\n[[listener]]\naddress = {}\n", quoted(&address.to_string())));
+        if let Some(files) = tls {
+            line(out, "certificate", &quoted(&files.certificate.to_string_lossy()));
+            line(out, "key", &quoted(&files.key.to_string_lossy()));
+        }
+    }
+}
+
+fn admin(out: &mut String, Admin { address, token }: &Admin) {
+    out.push_str(&format!("\n[admin]\naddress = {}\n", quoted(&address.to_string())));
+    if token.is_some() {
+        out.push_str("# The token isn't shown; here it comes from the environment.\n");
+        line(out, "token_env", "\"MAINSTAY_ADMIN_TOKEN\"");
+    }
+}
+
+fn upstream(out: &mut String, upstream: &Upstream) {
+    let mut draft = UpstreamDraft::of(upstream);
+    let prefix = format!("upstream.{}", key(&upstream.name));
+    out.push_str(&format!("\n[{prefix}]\nendpoints = [\n"));
+    for EndpointDraft { url, name, tier, weight } in &draft.endpoints {
+        let name = quoted(name.as_deref().unwrap_or_default());
+        out.push_str(&format!(
+            "    {{ url = {}, name = {name}, tier = {tier}, weight = {weight} }},\n",
+            quoted(url)
+        ));
+    }
+    out.push_str("]\n");
+    // What concerns calls is written at the routes, which have the last word on it.
+    let calls = keys::call();
+    let own = |key: &Key<UpstreamDraft>| keys::find(&calls, &key.path).is_none();
+    table(out, &prefix, &keys::upstream(), &mut draft, own);
+}
+
+fn route(out: &mut String, route: &Route, settings: &Settings) {
+    let scoped = route.policy.scope != Default::default();
+    let mut draft = RouteDraft {
+        name: Some(route.name.clone()),
+        hosts: route.matcher.hosts.clone(),
+        path: route.matcher.path.as_ref().map(path),
+        methods: route.matcher.methods.clone(),
+        breaker: if scoped { ScopeWord::Route } else { ScopeWord::Endpoint },
+        strip_prefix: route.strip_prefix.clone(),
+        call: crate::draft::CallDraft::of(route),
+    };
+    let upstream =
+        settings.upstreams.get(route.upstream).map_or("", |upstream| upstream.name.as_str());
+    out.push_str("\n[[route]]\n");
+    line(out, "upstream", &quoted(upstream));
+    matches(out, "query", &route.matcher.query);
+    matches(out, "headers", &route.matcher.headers);
+    let empty = |key: &Key<RouteDraft>| match key.path.as_str() {
+        "hosts" => route.matcher.hosts.is_empty(),
+        "methods" => route.matcher.methods.is_empty(),
+        _ => false,
+    };
+    table(out, "route", &keys::route(), &mut draft, |key| !empty(key));
+}
+
+/// A path in the form in which it is read.
+pub(crate) fn path(path: &PathMatch) -> String {
+    match path {
+        PathMatch::Prefix(prefix) => prefix.clone(),
+        PathMatch::Pattern(segments) => format!("/{}", segments.join("/")),
+    }
+}
+
+fn matches(out: &mut String, name: &str, list: &[NameMatch]) {
+    if list.is_empty() {
+        return;
+    }
+    let items = list.iter().map(|NameMatch { name, value }| {
+        let value = value.as_deref().map_or_else(|| "true".to_owned(), quoted);
+        format!("{} = {value}", key(name))
+    });
+    line(out, name, &format!("{{ {} }}", items.collect::<Vec<_>>().join(", ")));
+}
+
+/// Writes the keys of a table, section by section, in the order of their description.
+fn table<T>(
+    out: &mut String,
+    prefix: &str,
+    keys: &[Key<T>],
+    draft: &mut T,
+    wanted: impl Fn(&Key<T>) -> bool,
+) {
+    let mut sections: Vec<&str> = Vec::new();
+    for key in keys.iter().filter(|key| wanted(key)) {
+        if !sections.contains(&key.section()) {
+            sections.push(key.section());
+        }
+    }
+    // Keys of the table itself come first: behind a sub-table they would belong to that.
+    sections.sort_by_key(|section| !section.is_empty());
+    for section in sections {
+        if is_off(keys, section, draft) {
+            continue;
+        }
+        let here = keys.iter().filter(|key| key.section() == section && wanted(key));
+        let lines: String = here.filter_map(|key| shown(key, draft)).collect();
+        if !section.is_empty() && !lines.is_empty() {
+            out.push_str(&format!(
+                "\n[{}]\n",
+                if prefix.is_empty() { section.to_owned() } else { format!("{prefix}.{section}") }
+            ));
+        }
+        out.push_str(&lines);
+    }
+}
+
+/// Whether a section is switched off, so that its keys say nothing.
+fn is_off<T>(keys: &[Key<T>], section: &str, draft: &mut T) -> bool {
+    let switch = keys::find(keys, section).and_then(|key| key.field.as_ref());
+    switch.is_some_and(|switch| switch.get(draft) == Value::Off)
+}
+
+/// The line of one key; `None` when there is nothing to write.
+fn shown<T>(key: &Key<T>, draft: &mut T) -> Option<String> {
+    let value = match (key.field.as_ref()?.get(draft), &key.kind) {
+        (Value::Off, _) if key.off => "false".to_owned(),
+        (_, Kind::Section) => return None,
+        (value, kind) => kind.show(&value)?,
+    };
+    let mut written = String::new();
+    line(&mut written, key.name(), &value);
+    Some(written)
+}
+
+fn line(out: &mut String, name: &str, value: &str) {
+    out.push_str(&format!("{name} = {value}\n"));
+}

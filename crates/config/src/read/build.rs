@@ -1,0 +1,256 @@
+//! Drafts to settings: values that nobody wrote give way, names are given, and the engine's rules are asked.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use mainstay_core::check::Check;
+use mainstay_core::upstream::{EndpointSettings, ScopeId};
+use mainstay_core::{CallPolicy, Checked, Problem};
+
+use super::Reader;
+use super::cover::covers;
+use super::places::join;
+use super::route::ReadRoute;
+use super::upstream::ReadUpstream;
+use crate::draft::{CallDraft, RouteDraft, ScopeWord};
+use crate::keys::{self, Key, find};
+use crate::mistake::MistakeKind;
+use crate::settings::{ConnectSettings, PathMatch, Route, Upstream};
+
+impl Reader<'_> {
+    /// `None` when something is wrong.
+    pub(super) fn build(
+        &mut self,
+        mut upstreams: Vec<ReadUpstream>,
+        routes: Vec<ReadRoute>,
+    ) -> Option<(Vec<Upstream>, Vec<Route>)> {
+        self.check_reached(&routes);
+        let names = self.names(&routes, &upstreams);
+        let mut built = Vec::new();
+        for (mut route, name) in routes.into_iter().zip(names) {
+            let upstream = route.upstream.and_then(|index| upstreams.get_mut(index));
+            let Some(upstream) = upstream else { continue };
+            let scope = self.scope(&route, &name, upstream);
+            let prefixes = [route.prefix.as_str(), upstream.prefix.as_str()];
+            self.give_way_call(&mut route.draft.call, &prefixes);
+            self.check_factor(&route.draft.call, &prefixes);
+            let policy = route.draft.call.policy(scope);
+            let policy = self.checked(policy, &keys::route(), &mut route.draft, &prefixes);
+            if let Some(policy) = policy {
+                built.push(finished(route, name, policy));
+            }
+        }
+        let upstreams =
+            upstreams.into_iter().filter_map(|upstream| self.upstream_settings(upstream));
+        let upstreams: Vec<Upstream> = upstreams.collect();
+        self.mistakes.is_empty().then_some((upstreams, built))
+    }
+
+    /// Every route must be reached by some request.
+    fn check_reached(&mut self, routes: &[ReadRoute]) {
+        for (index, later) in routes.iter().enumerate().filter(|(_, route)| route.clean) {
+            let earlier = routes.iter().take(index).filter(|route| route.clean);
+            if let Some(earlier) =
+                earlier.into_iter().find(|earlier| covers(&earlier.matcher, &later.matcher))
+            {
+                let line = self.source.line(earlier.span.start);
+                let remedy = match covers(&later.matcher, &earlier.matcher) {
+                    true => "take one of them out",
+                    false => "put this one before it",
+                };
+                let advice =
+                    format!("the route in line {line} takes all of its requests: {remedy}");
+                self.mistake(
+                    MistakeKind::Unreachable,
+                    &later.span.clone(),
+                    "no request reaches this route",
+                    advice,
+                );
+            }
+        }
+    }
+
+    /// The names of all routes: given, or upstream and path.
+    fn names(&mut self, routes: &[ReadRoute], upstreams: &[ReadUpstream]) -> Vec<String> {
+        let mut taken = BTreeSet::new();
+        for route in routes {
+            if let Some(name) = &route.draft.name
+                && !taken.insert(name.clone())
+            {
+                let span =
+                    self.places.first(&[&route.prefix], &["name"]).unwrap_or(&route.span).clone();
+                self.mistake(
+                    MistakeKind::Taken,
+                    &span,
+                    "two routes have this name",
+                    "each name once",
+                );
+            }
+        }
+        let mut names = Vec::new();
+        for route in routes {
+            let name = route.draft.name.clone().unwrap_or_else(|| {
+                let upstream = route.upstream.and_then(|index| upstreams.get(index));
+                free_name(
+                    upstream.map_or("route", |upstream| upstream.name.as_str()),
+                    route,
+                    &taken,
+                )
+            });
+            taken.insert(name.clone());
+            names.push(name);
+        }
+        names
+    }
+
+    fn scope(&mut self, route: &ReadRoute, name: &str, upstream: &mut ReadUpstream) -> ScopeId {
+        if route.draft.breaker == ScopeWord::Endpoint {
+            return ScopeId::default();
+        }
+        let scopes = &mut upstream.draft.policy.scopes;
+        if scopes.len() >= MOST_SCOPES {
+            let span =
+                self.places.first(&[&route.prefix], &["breaker"]).unwrap_or(&route.span).clone();
+            let message = "too many routes of this upstream have breakers of their own";
+            self.mistake(
+                MistakeKind::OutOfRange,
+                &span,
+                message,
+                format!("allowed: {MOST_SCOPES}"),
+            );
+            return ScopeId::default();
+        }
+        scopes.push(name.to_owned());
+        // At most 64, so that it fits.
+        u8::try_from(scopes.len()).map(ScopeId).unwrap_or_default()
+    }
+
+    fn upstream_settings(&mut self, upstream: ReadUpstream) -> Option<Upstream> {
+        let ReadUpstream { name, prefix, draft: mut all, endpoints, .. } = upstream;
+        self.give_way_upstream(&mut all, &prefix);
+        let mut policy = all.policy.clone();
+        let drafts = all.endpoints.iter().zip(&endpoints);
+        policy.endpoints = drafts
+            .map(|(draft, endpoint)| EndpointSettings {
+                name: endpoint.name.clone(),
+                tier: draft.tier,
+                weight: draft.weight,
+            })
+            .collect();
+        policy.health = all.health.as_ref().map(|health| health.rhythm.clone());
+        let probe = all.health.as_ref().map(|health| health.probe());
+        let connect = ConnectSettings { tls: all.tls.settings(), ..all.connect.clone() };
+        let policy = self.checked(policy, &keys::upstream(), &mut all, &[&prefix])?;
+        Some(Upstream { name, policy, endpoints, connect, probe })
+    }
+
+    /// Asks the engine's rules, and tells what they say at the line of the key.
+    fn checked<S: Check, T>(
+        &mut self,
+        settings: S,
+        keys: &[Key<T>],
+        draft: &mut T,
+        prefixes: &[&str],
+    ) -> Option<Checked<S>> {
+        match Checked::new(settings) {
+            Ok(checked) => Some(checked),
+            Err(problems) => {
+                for problem in problems {
+                    self.problem(&problem, keys, draft, prefixes);
+                }
+                None
+            }
+        }
+    }
+
+    fn problem<T>(&mut self, problem: &Problem, keys: &[Key<T>], draft: &mut T, prefixes: &[&str]) {
+        let path = problem.place.strip_suffix("_percent").unwrap_or(&problem.place);
+        let section = path.rsplit_once('.').map_or("", |(section, _)| section);
+        // A rule may name keys beside its own: `1ms to total_timeout`.
+        let words = problem.allowed.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let beside: Vec<String> = words
+            .map(|word| join(section, word))
+            .filter(|path| find(keys, path).is_some())
+            .collect();
+        let misread =
+            |path: &str| prefixes.iter().any(|prefix| self.faulty.contains(&join(prefix, path)));
+        // Endpoints are checked as they are read; here some of them may be missing.
+        if path.starts_with("endpoints") || misread(path) || beside.iter().any(|path| misread(path))
+        {
+            debug_assert!(!self.mistakes.is_empty(), "{problem} should have been told");
+            return;
+        }
+        let mut candidates = vec![path];
+        candidates.extend(beside.iter().map(String::as_str));
+        let span = self
+            .places
+            .first(prefixes, &candidates)
+            .or_else(|| self.places.first(prefixes, &[section, ""]));
+        let span = span.cloned().unwrap_or(0..0);
+        let shown = |path: &str, draft: &mut T| {
+            let key = find(keys, path)?;
+            key.kind.show(&key.field.as_ref()?.get(draft))
+        };
+        let value = shown(path, draft).unwrap_or_else(|| problem.value.clone());
+        let others: Vec<String> = beside
+            .iter()
+            .filter_map(|path| Some(format!("{path} = {}", shown(path, draft)?)))
+            .collect();
+        let advice = match others.as_slice() {
+            [] => format!("allowed: {}", problem.allowed),
+            others => format!("allowed: {} ({})", problem.allowed, others.join(", ")),
+        };
+        let kind =
+            if beside.is_empty() { MistakeKind::OutOfRange } else { MistakeKind::Contradiction };
+        self.mistake(kind, &span, format!("`{path}` is {value}"), advice);
+    }
+
+    /// A factor belongs to exponential growth.
+    fn check_factor(&mut self, call: &CallDraft, prefixes: &[&str]) {
+        use crate::draft::GrowthWord::Exponential;
+        let written = self.places.first(prefixes, &["retry.backoff.factor"]).cloned();
+        if let (Some(span), true) = (written, call.retry.backoff.growth != Exponential) {
+            let message = "only exponential growth has a factor";
+            self.mistake(
+                MistakeKind::Contradiction,
+                &span,
+                message,
+                "leave it out, or say growth = \"exponential\"",
+            );
+        }
+    }
+}
+
+fn finished(route: ReadRoute, name: String, policy: Checked<CallPolicy>) -> Route {
+    let RouteDraft { call, strip_prefix, .. } = route.draft;
+    Route {
+        name,
+        matcher: route.matcher,
+        upstream: route.upstream.unwrap_or_default(),
+        policy: Arc::new(policy),
+        replay_bytes: call.replay,
+        body_idle_timeout: call.body_idle_timeout,
+        host: call.host_rewrite(),
+        strip_prefix,
+        idempotency_headers: call.idempotency_headers,
+        hash_header: call.hash_header,
+    }
+}
+
+/// A name made of upstream and path, with a number when it is taken.
+fn free_name(upstream: &str, route: &ReadRoute, taken: &BTreeSet<String>) -> String {
+    let path = match &route.matcher.path {
+        None => String::new(),
+        Some(PathMatch::Prefix(prefix)) => format!(":{prefix}"),
+        Some(PathMatch::Pattern(segments)) => format!(":/{}", segments.join("/")),
+    };
+    let stem: String = format!("{upstream}{path}").chars().take(LONGEST_STEM).collect();
+    let numbered = (2_u64..).map(|number| format!("{stem} #{number}"));
+    std::iter::once(stem.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(stem)
+}
+
+/// As the engine says; told here with the place.
+const MOST_SCOPES: usize = 64;
+
+/// Leaves room for a number within the 100 characters of a name.
+const LONGEST_STEM: usize = 80;

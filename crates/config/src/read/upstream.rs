@@ -1,0 +1,174 @@
+//! Upstreams: defaults, then the profile, then what is written.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Entry, Reader, entries, entry};
+use crate::draft::{HealthDraft, ProbeWord, UpstreamDraft};
+use crate::keys::{self, Key, Value};
+use crate::mistake::MistakeKind;
+use crate::profile::Profile;
+use crate::settings::Endpoint;
+use crate::text;
+
+/// An upstream with all layers on it.
+pub(super) struct ReadUpstream {
+    pub(super) name: String,
+    /// Its path in the file.
+    pub(super) prefix: String,
+    pub(super) span: Range<usize>,
+    pub(super) draft: UpstreamDraft,
+    pub(super) endpoints: Vec<Endpoint>,
+    /// Whether nothing is wrong with it so far.
+    pub(super) clean: bool,
+}
+
+impl Reader<'_> {
+    pub(super) fn upstreams(&mut self, table: &DeTable<'_>) -> Vec<ReadUpstream> {
+        let advice = "such as:  [upstream.orders]  endpoints = [\"https://a.example\"]";
+        let (name, value) = match entry(table, "upstream") {
+            None => {
+                self.mistake(MistakeKind::Missing, &(0..0), "there is no upstream", advice);
+                return Vec::new();
+            }
+            Some(found) => found,
+        };
+        let DeValue::Table(tables) = value.get_ref() else {
+            self.mistake(
+                MistakeKind::WrongType,
+                &name.span(),
+                "`upstream` is a table of upstreams by name",
+                advice,
+            );
+            return Vec::new();
+        };
+        if tables.is_empty() {
+            self.mistake(MistakeKind::Missing, &name.span(), "there is no upstream", advice);
+        }
+        let keys = keys::upstream();
+        entries(tables).into_iter().filter_map(|entry| self.upstream(&keys, entry)).collect()
+    }
+
+    fn upstream(
+        &mut self,
+        keys: &[Key<UpstreamDraft>],
+        (name, value): Entry<'_, '_>,
+    ) -> Option<ReadUpstream> {
+        let span = name.span();
+        let DeValue::Table(table) = value.get_ref() else {
+            let advice = format!("write [upstream.{}]", text::key(name.get_ref()));
+            self.mistake(
+                MistakeKind::UnknownKey,
+                &span,
+                "an upstream is a table with a name",
+                advice,
+            );
+            return None;
+        };
+        let before = self.mistakes.len();
+        let prefix = format!("upstream.{}", text::key(name.get_ref()));
+        self.places.note(prefix.clone(), span.clone());
+        self.check_name(name);
+        let mut draft = UpstreamDraft::new();
+        if let Some(profile) = self.profile(table) {
+            profile.lay_over_upstream(&mut draft);
+        }
+        self.apply(keys, table, &mut draft, &prefix);
+        let endpoints = self.endpoints(table, &span, &mut draft, &prefix);
+        self.check_tls(table);
+        self.check_health(draft.health.as_ref(), &prefix);
+        let name = name.get_ref().to_string();
+        Some(ReadUpstream {
+            name,
+            prefix,
+            span,
+            draft,
+            endpoints,
+            clean: before == self.mistakes.len(),
+        })
+    }
+
+    fn check_name(&mut self, name: &Spanned<toml::de::DeString<'_>>) {
+        let text = name.get_ref();
+        let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if !(1..=64).contains(&text.len()) || !text.chars().all(letter) {
+            let advice = "allowed: 1 to 64 letters, digits, `-`, `_` and `.`";
+            self.mistake(
+                MistakeKind::WrongForm,
+                &name.span(),
+                "that can't be the name of an upstream",
+                advice,
+            );
+        }
+    }
+
+    /// The profile that a table names, if it is one.
+    pub(super) fn profile(&mut self, table: &DeTable<'_>) -> Option<Profile> {
+        let (_, value) = entry(table, "profile")?;
+        let DeValue::String(name) = value.get_ref() else {
+            let advice = text::suggest("", Profile::ALL.iter().map(|profile| profile.name()));
+            self.mistake(
+                MistakeKind::WrongType,
+                &value.span(),
+                "`profile` is the name of a profile",
+                advice,
+            );
+            return None;
+        };
+        let profile = Profile::named(name);
+        if profile.is_none() {
+            let advice = text::suggest(name, Profile::ALL.iter().map(|profile| profile.name()));
+            self.mistake(
+                MistakeKind::UnknownName,
+                &value.span(),
+                format!("there is no profile {}", text::quoted(name)),
+                advice,
+            );
+        }
+        profile
+    }
+
+    fn check_tls(&mut self, table: &DeTable<'_>) {
+        if let Some(DeValue::Table(tls)) = entry(table, "tls").map(|(_, value)| value.get_ref()) {
+            self.certificate(tls, None, None);
+        }
+    }
+
+    /// What only a GET can ask isn't asked by a handshake.
+    fn check_health(&mut self, health: Option<&HealthDraft>, prefix: &str) {
+        let Some(health) = health else { return };
+        if health.kind != Some(ProbeWord::Tcp) || !health.needs_http() {
+            return;
+        }
+        let names = ["health.path", "health.passes", "health.body_contains"];
+        let span = self.places.first(&[prefix], &names).cloned().unwrap_or(0..0);
+        let message = "a check of kind \"tcp\" asks for no path, status or body";
+        self.mistake(
+            MistakeKind::Contradiction,
+            &span,
+            message,
+            "leave this out, or say kind = \"http\"",
+        );
+    }
+
+    /// Reads a text that is read beside its table.
+    pub(super) fn own_text<T>(
+        &mut self,
+        keys: &[Key<T>],
+        table: &DeTable<'_>,
+        name: &str,
+    ) -> Option<(String, Range<usize>)> {
+        let (_, value) = entry(table, name)?;
+        let key = keys::find(keys, name)?;
+        match self.value(key, value) {
+            Ok(Value::Text(text)) => Some((text, value.span())),
+            Ok(_) => None,
+            Err(wrong) => {
+                self.wrong(key, value, &wrong);
+                None
+            }
+        }
+    }
+}
