@@ -7,5 +7,6 @@ mod upstream {
     mod health;
     mod random;
     mod reload;
+    mod threads;
     mod world;
 }

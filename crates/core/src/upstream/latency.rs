@@ -34,10 +34,17 @@ impl PeakEwma {
     }
 
     /// The average at `now`, in units; `None` for an endpoint without any sample.
+    ///
+    /// Ages up to a thousandth of the decay time, as busy endpoints have them, are left out of account.
+    #[inline]
     pub(super) fn units(&self, decay: Decay, now: Timestamp) -> Option<u32> {
         let word = self.0.load(Relaxed);
-        let units = word as u32;
-        (units != 0).then(|| scaled(units, decay.weight(age(word, now))))
+        let (units, age) = (word as u32, age(word, now));
+        match units {
+            0 => None,
+            _ if u64::from(age) * decay.per_step < YOUNG => Some(units),
+            _ => Some(scaled(units, decay.weight(age))),
+        }
     }
 
     /// The average at `now`, to be shown; zero for an endpoint without any sample.
@@ -47,6 +54,7 @@ impl PeakEwma {
     }
 
     /// Takes in a sample.
+    #[inline]
     pub(super) fn observe(&self, sample: Duration, decay: Decay, now: Timestamp) {
         let sample = units_of(sample);
         let mut word = self.0.load(Relaxed);
@@ -137,6 +145,9 @@ const LATE_STEPS: u32 = 1 << 16;
 
 /// exp(−(6 + 36)) is below every unit; and no product overflows below it.
 const MOST_X: u64 = 6 << 32;
+
+/// 2^-10 in 2^-32.
+const YOUNG: u64 = 1 << 22;
 
 /// log2(e) in 2^-24.
 const LOG2_E: u64 = 24_204_406;

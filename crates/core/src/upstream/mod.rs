@@ -14,9 +14,9 @@
 //!        └── permit, of this generation ───┘
 //! ```
 //!
-//! In the order in which a call meets them: the [settings](UpstreamSettings); [pick], which draws a [tier] and from
-//! its table ([balance]) an [endpoint] that isn't out ([health], [ejection]) or still warming up ([slow_start]),
-//! by its [latency]; the [permit]. Beside that path: [generation], which builds it all, and [view], which shows it.
+//! In the order in which a call meets them: the [settings](UpstreamSettings); `pick`, which draws a `tier` and from
+//! its table (`balance`) an `endpoint` that isn't out (`health`, `ejection`) or still warming up (`slow_start`), by
+//! its `latency`; the [`Permit`]. Beside that path: `generation`, which builds it all, and `view`, which shows it.
 //!
 //! What it deliberately doesn't do: make checks, keep a timer, or know what a request is.
 
@@ -165,13 +165,14 @@ impl Upstream {
     ///
     /// [`NoPick`] with [`BreakKind::BreakerOpen`] when every breaker refuses; with [`BreakKind::NoEndpoint`] when
     /// nothing is usable and `fail_open` is off, or when all that is usable asked to be left alone.
+    #[inline]
     pub fn pick(
         self: &Arc<Self>,
         want: Want<'_>,
         now: Timestamp,
         chance: &mut Chance,
     ) -> Result<Pick, NoPick> {
-        self.choose(Ask { want, now }, chance)
+        self.choose(&Ask { want, now }, chance)
     }
 
     /// Picks this very endpoint, for a request that was never sent and goes again over a fresh connection.
@@ -188,7 +189,7 @@ impl Upstream {
         now: Timestamp,
     ) -> Result<Pick, NoPick> {
         let want = Want { tried: &[], scope, extra: false, hash: None };
-        self.admit_to(endpoint, Ask { want, now })
+        self.admit_to(endpoint, &Ask { want, now })
     }
 
     /// Looks at the statistics when their time has come, ends ejections, refreshes the tiers' shares. Call it at
@@ -250,6 +251,7 @@ impl Upstream {
 
     /// A breaker changed its state: what follows for its endpoint, and the event that tells it. A route's breaker
     /// speaks for the route alone.
+    #[cold]
     fn note_transition(
         &self,
         endpoint: EndpointId,

@@ -12,6 +12,7 @@
 //! comparison: its endpoint has a bad record, and would otherwise wait for traffic that never comes.
 
 use alloc::sync::Arc;
+use core::num::NonZeroU32;
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::balance::{Alias, Drawn, Order, Ring, Table, mixed};
@@ -19,7 +20,7 @@ use super::endpoint::Slot;
 use super::permit::Permit;
 use super::settings::Balance;
 use super::{EndpointId, NoPick, Pick, Upstream, Want};
-use crate::breaker::{Admission, BreakerMode, BreakerState, Forced, Refusal, Transition};
+use crate::breaker::{Admission, Breaker, BreakerMode, BreakerState, Forced, Refusal, Transition};
 use crate::breaks::BreakKind;
 use crate::chance::Chance;
 use crate::time::Timestamp;
@@ -32,10 +33,14 @@ pub(super) struct Ask<'a> {
 }
 
 /// An endpoint whose breaker let the attempt pass.
+///
+/// Two words of 32 bits, which travel in registers; three small fields would be written to memory and read back at
+/// once in another width, and that costs a tenth of the whole path.
 pub(super) struct Admitted {
-    id: u16,
     admission: Admission,
-    transition: Option<Transition>,
+    /// The id + 1, and above it whether asking made the breaker half-open, the one transition that an admission can
+    /// cause.
+    id_and_change: NonZeroU32,
 }
 
 /// How an endpoint stands when all are looked at.
@@ -62,32 +67,41 @@ struct Leftover {
 }
 
 impl Upstream {
+    /// Inlined for certain, so that the pick is put together where it is used: handed up through memory, it is written in
+    /// small fields and read back in large ones, which takes a fifth of the whole path.
+    #[inline(always)]
     pub(super) fn choose(
         self: &Arc<Self>,
-        ask: Ask<'_>,
+        ask: &Ask<'_>,
         chance: &mut Chance,
     ) -> Result<Pick, NoPick> {
         if self.tiers.is_due(ask.now) {
             self.count_shares(ask.now);
         }
-        match self.settings.balance {
-            Balance::ConsistentHash => {
-                let hash = ask.want.hash.unwrap_or_else(|| chance.next_u64());
-                let tier = self.tiers.draw(|| mixed(hash ^ TIER_SALT));
-                self.choose_in(tier, ask, hash, chance)
+        // With a hash, everything that chance decides else is decided by it, so the same key meets the same endpoint.
+        let hash = match self.settings.balance {
+            Balance::ConsistentHash => Some(ask.want.hash.unwrap_or_else(|| chance.next_u64())),
+            Balance::PeakEwma | Balance::RoundRobin | Balance::LeastRequest => None,
+        };
+        let tier = self.tiers.draw(|| match hash {
+            Some(hash) => mixed(hash ^ TIER_SALT),
+            None => chance.next_u64(),
+        });
+        let (admitted, failed_open) = match self.draw_from(tier, ask, hash, chance) {
+            Some(admitted) => (admitted, false),
+            None => {
+                let start = hash.map_or_else(|| chance.next_u64(), mixed);
+                self.look_at_all(tier, start, ask)?
             }
-            Balance::PeakEwma | Balance::RoundRobin | Balance::LeastRequest => {
-                let tier = self.tiers.draw(|| chance.next_u64());
-                self.choose_in(tier, ask, 0, chance)
-            }
-        }
+        };
+        Ok(self.permit(admitted, ask, failed_open))
     }
 
     /// Lets an attempt pass to this very endpoint, if its breaker does.
     pub(super) fn admit_to(
         self: &Arc<Self>,
         endpoint: EndpointId,
-        ask: Ask<'_>,
+        ask: &Ask<'_>,
     ) -> Result<Pick, NoPick> {
         let nowhere = NoPick { kind: BreakKind::NoEndpoint, until: None };
         let slot = self.slot(endpoint).ok_or(nowhere)?;
@@ -121,34 +135,29 @@ impl Upstream {
         });
     }
 
-    fn choose_in(
-        self: &Arc<Self>,
+    // ---- drawing ----------------------------------------------------------------------------------------------
+
+    fn draw_from(
+        &self,
         tier: usize,
-        ask: Ask<'_>,
-        hash: u64,
+        ask: &Ask<'_>,
+        hash: Option<u64>,
         chance: &mut Chance,
-    ) -> Result<Pick, NoPick> {
-        let drawn = match self.tiers.list.get(tier).map(|tier| &tier.table) {
-            Some(Table::Two(alias)) => self.cheaper_of_two(alias, ask, chance),
-            Some(Table::Turns(order)) => self.next_turn(order, ask, chance),
-            Some(Table::Ring(ring)) => self.first_on_ring(ring, hash, ask),
-            None => None,
-        };
-        match drawn {
-            Some(admitted) => Ok(self.permit(admitted, ask, false)),
-            None => {
-                // With a hash the look at all starts by it too, so that the same key still meets the same endpoint.
-                let by_hash = self.settings.balance == Balance::ConsistentHash;
-                let start = if by_hash { mixed(hash) } else { chance.next_u64() };
-                self.look_at_all(tier, start, ask)
-            }
+    ) -> Option<Admitted> {
+        match &self.tiers.list.get(tier)?.table {
+            Table::Two(alias) => self.cheaper_of_two(alias, ask, chance),
+            Table::Turns(order) => self.next_turn(order, ask, chance),
+            Table::Ring(ring) => self.first_on_ring(ring, hash?, ask),
         }
     }
 
-    // ---- drawing ----------------------------------------------------------------------------------------------
-
     #[inline]
-    fn cheaper_of_two(&self, alias: &Alias, ask: Ask<'_>, chance: &mut Chance) -> Option<Admitted> {
+    fn cheaper_of_two(
+        &self,
+        alias: &Alias,
+        ask: &Ask<'_>,
+        chance: &mut Chance,
+    ) -> Option<Admitted> {
         if alias.len() == 1 {
             let id = alias.draw(0)?.id;
             let slot = self.slot(EndpointId(id))?;
@@ -188,7 +197,8 @@ impl Upstream {
         first.and_then(|(drawn, slot)| self.admit(drawn.id, slot, ask).ok())
     }
 
-    fn next_turn(&self, order: &Order, ask: Ask<'_>, chance: &mut Chance) -> Option<Admitted> {
+    #[inline]
+    fn next_turn(&self, order: &Order, ask: &Ask<'_>, chance: &mut Chance) -> Option<Admitted> {
         (0..DRAWS.min(order.len())).find_map(|_| {
             let id = order.take()?;
             let slot = self.slot(EndpointId(id))?;
@@ -197,7 +207,8 @@ impl Upstream {
         })
     }
 
-    fn first_on_ring(&self, ring: &Ring, hash: u64, ask: Ask<'_>) -> Option<Admitted> {
+    #[inline]
+    fn first_on_ring(&self, ring: &Ring, hash: u64, ask: &Ask<'_>) -> Option<Admitted> {
         ring.from(hash).take(RING_STEPS).find_map(|id| {
             let slot = self.slot(EndpointId(id))?;
             // The dice are the key's own, so the keys that an endpoint gets while it warms up stay with it.
@@ -208,7 +219,7 @@ impl Upstream {
 
     /// Whether nothing but perhaps its breaker speaks against it.
     #[inline]
-    fn fits(&self, id: u16, slot: &Slot, ask: Ask<'_>, dice: impl FnOnce() -> u64) -> bool {
+    fn fits(&self, id: u16, slot: &Slot, ask: &Ask<'_>, dice: impl FnOnce() -> u64) -> bool {
         let state = &slot.state;
         state.is_in(ask.now)
             && state.throttled_until.ahead_of(ask.now).is_none()
@@ -221,8 +232,8 @@ impl Upstream {
     /// The load counts by weight, the latency doesn't: draws are by weight already, so among idle endpoints that
     /// answer alike each gets its share.
     #[inline]
-    fn cost(&self, slot: &Slot, ask: Ask<'_>) -> u64 {
-        if let BreakerState::HalfOpen { .. } = slot.breaker(ask.want.scope).state(ask.now) {
+    fn cost(&self, slot: &Slot, ask: &Ask<'_>) -> u64 {
+        if wants_a_probe(slot.breaker(ask.want.scope), ask.now) {
             return 0;
         }
         let state = &slot.state;
@@ -239,40 +250,55 @@ impl Upstream {
     }
 
     #[inline]
-    fn admit(&self, id: u16, slot: &Slot, ask: Ask<'_>) -> Result<Admitted, Refusal> {
+    fn admit(&self, id: u16, slot: &Slot, ask: &Ask<'_>) -> Result<Admitted, Refusal> {
         let breaker = slot.breaker(ask.want.scope);
+        if breaker.is_closed() {
+            return Ok(Admitted::new(id, breaker.pass(), false));
+        }
+        self.admit_unless_closed(id, breaker, ask)
+    }
+
+    #[cold]
+    fn admit_unless_closed(
+        &self,
+        id: u16,
+        breaker: &Breaker,
+        ask: &Ask<'_>,
+    ) -> Result<Admitted, Refusal> {
         let settings = &self.settings.breaker;
         let (admission, transition) = if ask.want.extra {
             breaker.admit(settings, ask.now)?
         } else {
             breaker.admit_first(settings, ask.now)?
         };
-        Ok(Admitted { id, admission, transition })
+        Ok(Admitted::new(id, admission, transition.is_some()))
     }
 
     #[inline]
-    fn permit(self: &Arc<Self>, admitted: Admitted, ask: Ask<'_>, failed_open: bool) -> Pick {
-        let Admitted { id, admission, transition } = admitted;
-        let (endpoint, scope) = (EndpointId(id), ask.want.scope);
-        let event = transition.map(|it| self.note_transition(endpoint, scope, it, ask.now));
-        let permit = Permit::new(Arc::clone(self), endpoint, scope, admission);
+    fn permit(self: &Arc<Self>, admitted: Admitted, ask: &Ask<'_>, failed_open: bool) -> Pick {
+        let (endpoint, scope) = (admitted.endpoint(), ask.want.scope);
+        let event = admitted
+            .half_opened()
+            .then(|| self.note_transition(endpoint, scope, Transition::HalfOpened, ask.now));
+        let permit = Permit::new(Arc::clone(self), endpoint, scope, admitted.admission);
         Pick { permit, failed_open, event }
     }
 
     // ---- looking at all ---------------------------------------------------------------------------------------
 
+    /// Looks at every endpoint. The second value says whether nothing was usable.
     #[cold]
     fn look_at_all(
-        self: &Arc<Self>,
+        &self,
         tier: usize,
         start: u64,
-        ask: Ask<'_>,
-    ) -> Result<Pick, NoPick> {
+        ask: &Ask<'_>,
+    ) -> Result<(Admitted, bool), NoPick> {
         let mut left = Leftover::default();
         for (id, slot) in self.all_from(tier, start) {
             match self.standing(id, slot, ask) {
                 Standing::Usable => match self.admit(id, slot, ask) {
-                    Ok(admitted) => return Ok(self.permit(admitted, ask, false)),
+                    Ok(admitted) => return Ok((admitted, false)),
                     Err(refusal) => earliest(&mut left.refused_until, refusal.until),
                 },
                 Standing::Tried => left.tried = true,
@@ -286,7 +312,7 @@ impl Upstream {
         if left.tried
             && let Some(admitted) = self.first_that(tier, start, ask, &mut left, Standing::is_tried)
         {
-            return Ok(self.permit(admitted, ask, false));
+            return Ok((admitted, false));
         }
         // A throttled endpoint is well and says when it can be asked: better to wait for it than to ask a broken one.
         if left.throttled_until.is_none()
@@ -294,7 +320,7 @@ impl Upstream {
             && self.settings.fail_open
             && let Some(admitted) = self.first_that(tier, start, ask, &mut left, Standing::is_out)
         {
-            return Ok(self.permit(admitted, ask, true));
+            return Ok((admitted, true));
         }
         Err(left.into_no_pick(self.settings.fail_open))
     }
@@ -304,7 +330,7 @@ impl Upstream {
         &self,
         tier: usize,
         start: u64,
-        ask: Ask<'_>,
+        ask: &Ask<'_>,
         left: &mut Leftover,
         stands: fn(&Standing) -> bool,
     ) -> Option<Admitted> {
@@ -339,7 +365,7 @@ impl Upstream {
             .filter_map(|&id| Some((id, self.slot(EndpointId(id))?)))
     }
 
-    fn standing(&self, id: u16, slot: &Slot, ask: Ask<'_>) -> Standing {
+    fn standing(&self, id: u16, slot: &Slot, ask: &Ask<'_>) -> Standing {
         let state = &slot.state;
         if !state.is_in(ask.now) {
             let unhealthy = state.unhealthy.load(Relaxed);
@@ -351,7 +377,7 @@ impl Upstream {
         if ask.want.tried.contains(&EndpointId(id)) { Standing::Tried } else { Standing::Usable }
     }
 
-    fn note_throttled(&self, slot: &Slot, until: Timestamp, ask: Ask<'_>, left: &mut Leftover) {
+    fn note_throttled(&self, slot: &Slot, until: Timestamp, ask: &Ask<'_>, left: &mut Leftover) {
         let breaker = slot.breaker(ask.want.scope);
         let settings = &self.settings.breaker;
         let answer = if ask.want.extra {
@@ -363,6 +389,25 @@ impl Upstream {
             Ok(()) => earliest(&mut left.throttled_until, until),
             Err(refusal) => earliest(&mut left.refused_until, refusal.until.max(until)),
         }
+    }
+}
+
+impl Admitted {
+    #[inline]
+    fn new(id: u16, admission: Admission, half_opened: bool) -> Self {
+        let id_and_change =
+            NonZeroU32::MIN.saturating_add(u32::from(id) | u32::from(half_opened) << 17);
+        Self { admission, id_and_change }
+    }
+
+    #[inline]
+    fn endpoint(&self) -> EndpointId {
+        EndpointId(((self.id_and_change.get() & 0x1_ffff) - 1) as u16)
+    }
+
+    #[inline]
+    fn half_opened(&self) -> bool {
+        self.id_and_change.get() >> 17 != 0
     }
 }
 
@@ -387,6 +432,12 @@ impl Leftover {
             if only_breakers_refused { BreakKind::BreakerOpen } else { BreakKind::NoEndpoint };
         NoPick { kind, until }
     }
+}
+
+/// Whether it is half-open, or open and its time is over.
+#[inline]
+fn wants_a_probe(breaker: &Breaker, now: Timestamp) -> bool {
+    !breaker.is_closed() && matches!(breaker.state(now), BreakerState::HalfOpen { .. })
 }
 
 fn earliest(so_far: &mut Option<Timestamp>, until: Timestamp) {

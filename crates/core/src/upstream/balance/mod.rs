@@ -1,7 +1,7 @@
 //! Choosing among the endpoints of a tier: the tables that the policies draw from, made once per generation.
 //!
 //! Each table answers in a time that doesn't grow with the number of endpoints (the ring: with its logarithm). None knows
-//! whether an endpoint is usable; [`pick`](super::pick) asks again, a bounded number of times, when it isn't.
+//! whether an endpoint is usable; `pick` asks again, a bounded number of times, when it isn't.
 
 mod alias;
 mod order;
