@@ -7,17 +7,20 @@
 //! One timeout bounds all of them together; whichever step it ends names the break. Nothing of a request has been
 //! sent before the last step is done, so every break here has the certainty `not-sent`.
 
+mod danger;
 mod place;
 mod race;
 mod resolve;
 mod tcp;
+mod tls;
 mod transport;
+mod trust;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_config::settings::{ConnectSettings, Endpoint};
+use mainstay_config::settings::{ConnectSettings, Endpoint, Scheme};
 use mainstay_core::{Break, BreakKind, Certainty};
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
@@ -25,10 +28,12 @@ use tokio::time::{Instant, timeout_at};
 
 pub(crate) use place::{Place, Places};
 pub(crate) use transport::{Meter, Transport};
+pub use trust::TargetError;
 
 use crate::pool::Broken;
 use race::{interleave, race};
 use tcp::TcpOptions;
+use tls::Tls;
 use transport::Socket;
 
 /// Makes connections to one endpoint.
@@ -39,6 +44,7 @@ pub(crate) struct Connector {
     connect_timeout: Duration,
     race_delay: Duration,
     tcp: TcpOptions,
+    tls: Option<Tls>,
     places: Arc<Places>,
 }
 
@@ -53,19 +59,27 @@ enum Host {
 }
 
 impl Connector {
-    pub(crate) fn new(endpoint: &Endpoint, settings: &ConnectSettings) -> Self {
+    pub(crate) fn new(
+        endpoint: &Endpoint,
+        settings: &ConnectSettings,
+    ) -> Result<Self, TargetError> {
+        let tls = match endpoint.scheme {
+            Scheme::Http => None,
+            Scheme::Https => Some(Tls::new(&endpoint.host, &settings.tls, settings.http2)?),
+        };
         let host = endpoint.host.parse().map_or_else(
             |_| Host::Name { name: endpoint.host.clone(), last_good: Mutex::default() },
             Host::Address,
         );
-        Self {
+        Ok(Self {
             host,
             port: endpoint.port,
             connect_timeout: settings.connect_timeout,
             race_delay: settings.race_delay,
             tcp: TcpOptions::new(settings),
+            tls,
             places: Places::new(settings.pool.max_connections),
-        }
+        })
     }
 
     /// The places of its connections.
@@ -77,10 +91,16 @@ impl Connector {
     pub(crate) async fn connect(&self, place: Place) -> Result<Transport, Broken> {
         let until = Instant::now() + self.connect_timeout;
         let addresses = self.addresses(until).await?;
-        let tcp = self.tcp(&addresses, until).await?;
-        place.note_opened();
-        let socket = Socket::new(tcp, place);
-        Ok(Transport::Plain(socket))
+        let socket = Socket::new(self.tcp(&addresses, until).await?, place);
+        let transport = match &self.tls {
+            None => Transport::Plain(socket),
+            Some(tls) => match timeout_at(until, tls.handshake(socket)).await {
+                Ok(secured) => Transport::Tls(Box::new(secured?)),
+                Err(_) => return Err(late(BreakKind::TlsTimeout, None)),
+            },
+        };
+        self.places.note_opened();
+        Ok(transport)
     }
 
     async fn addresses(&self, until: Instant) -> Result<Vec<IpAddr>, Broken> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub(crate) struct Places {
     limit: u32,
     taken: AtomicU32,
-    taken_ever: AtomicU64,
+    opened: AtomicU64,
 }
 
 /// One connection's place, free again when dropped. It lives in the socket, so a connection counts until the
@@ -19,7 +19,7 @@ pub(crate) struct Place(Arc<Places>);
 
 impl Places {
     pub(crate) fn new(limit: u32) -> Arc<Self> {
-        Arc::new(Self { limit, taken: AtomicU32::new(0), taken_ever: AtomicU64::new(0) })
+        Arc::new(Self { limit, taken: AtomicU32::new(0), opened: AtomicU64::new(0) })
     }
 
     /// A place, or nothing when all are taken.
@@ -39,18 +39,16 @@ impl Places {
 
     /// Connections that were established, ever.
     pub(crate) fn opened(&self) -> u64 {
-        self.taken_ever.load(Ordering::Relaxed)
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    /// One more connection is established.
+    pub(super) fn note_opened(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn limit(&self) -> u32 {
         self.limit
-    }
-}
-
-impl Place {
-    /// The connection that the place was taken for is established.
-    pub(super) fn note_opened(&self) {
-        self.0.taken_ever.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -85,6 +85,11 @@ impl Transport {
         }
     }
 
+    /// Whether it is encrypted.
+    pub(crate) fn is_secure(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Whether ALPN agreed on HTTP/2.
     pub(crate) fn agreed_on_http2(&self) -> bool {
         match self {

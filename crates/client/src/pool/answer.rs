@@ -26,7 +26,7 @@ pub struct AnswerBody {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) connection: Connection,
-    pub(super) target: Arc<Target>,
+    pub(super) home: Option<Arc<Target>>,
 }
 
 /// A break in the body of an answer.
@@ -51,8 +51,8 @@ impl AnswerBody {
     }
 
     fn give_back(&mut self) {
-        if let Some(held) = self.held.take() {
-            held.target.give_back(held.connection);
+        if let Some(Held { connection, home: Some(home) }) = self.held.take() {
+            home.give_back(connection);
         }
     }
 }

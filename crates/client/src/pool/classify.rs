@@ -50,6 +50,9 @@ fn kind(error: &hyper::Error, facts: &Facts) -> BreakKind {
     let silent_end = !facts.read && !error.is_parse();
     if find::<BodyError>(error).is_some() {
         BreakKind::ClientGone
+    } else if !facts.read && find::<rustls::Error>(error).is_some_and(is_alert) {
+        // In TLS 1.3 the peer judges our certificate after our side of the handshake is done.
+        BreakKind::TlsAlert
     } else if facts.reused && (facts.handed_back || silent_end) {
         BreakKind::ClosedWhileIdle
     } else if error.is_parse_too_large() {
@@ -60,6 +63,38 @@ fn kind(error: &hyper::Error, facts: &Facts) -> BreakKind {
         BreakKind::WriteFailed
     } else {
         BreakKind::ResetBeforeHead
+    }
+}
+
+/// The break of an HTTP/2 exchange that ended without a head.
+pub(super) fn before_head_of_stream(
+    error: &hyper::Error,
+    handed_back: bool,
+    reused: bool,
+) -> Broken {
+    let (kind, certainty) = if handed_back {
+        let kind = if reused { BreakKind::ClosedWhileIdle } else { BreakKind::ResetBeforeHead };
+        (kind, Certainty::NotSent)
+    } else if find::<BodyError>(error).is_some() {
+        (BreakKind::ClientGone, Certainty::MaybeProcessed)
+    } else {
+        find::<h2::Error>(error)
+            .map_or((BreakKind::ResetBeforeHead, Certainty::MaybeProcessed), of_stream)
+    };
+    Broken { what: Break::new(kind, certainty), details: Some(describe(error)) }
+}
+
+fn of_stream(error: &h2::Error) -> (BreakKind, Certainty) {
+    if error.is_remote() && error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM) {
+        (BreakKind::StreamRefused, Certainty::Refused)
+    } else if error.is_remote() && error.is_go_away() {
+        // h2 gives this error to streams above the last that the peer will serve, and to those that it didn't even
+        // open after that. Streams below go on (RFC 9113, section 6.8).
+        (BreakKind::GoAway, Certainty::Refused)
+    } else if error.is_io() {
+        (BreakKind::ResetBeforeHead, Certainty::MaybeProcessed)
+    } else {
+        (BreakKind::StreamError, Certainty::MaybeProcessed)
     }
 }
 
@@ -83,9 +118,19 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 
 /// An error with its causes, for the record.
 fn describe(error: &(dyn Error + 'static)) -> String {
-    chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut texts: Vec<String> = chain(error).map(ToString::to_string).collect();
+    texts.dedup();
+    texts.join(": ")
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
+    std::iter::successors(Some(error), |error| {
+        // The error within an `io::Error` isn't its source: that one's source is.
+        let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        within.map(|within| within as &(dyn Error + 'static)).or_else(|| (*error).source())
+    })
+}
+
+fn is_alert(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::AlertReceived(_))
 }

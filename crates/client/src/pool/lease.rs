@@ -15,16 +15,17 @@ use crate::body::Outgoing;
 #[must_use]
 #[derive(Debug)]
 pub struct Lease {
-    target: Arc<Target>,
+    /// Where the connection goes when it is free again; `None` when it is used this once.
+    home: Option<Arc<Target>>,
     connection: Option<Connection>,
     reused: bool,
     sent: bool,
 }
 
 impl Lease {
-    pub(super) fn new(target: Arc<Target>, connection: Connection) -> Self {
+    pub(super) fn new(home: Option<Arc<Target>>, connection: Connection) -> Self {
         let reused = connection.is_reused();
-        Self { target, connection: Some(connection), reused, sent: false }
+        Self { home, connection: Some(connection), reused, sent: false }
     }
 
     /// Sends `request` and waits for the head of its answer. The URI's path and query are sent; over HTTP/2 the
@@ -74,16 +75,17 @@ impl Lease {
     fn answer(&mut self, response: Response<Incoming>) -> Response<AnswerBody> {
         let upgraded = response.extensions().get::<OnUpgrade>().is_some();
         let connection = self.connection.take().filter(|_| !upgraded);
-        let held =
-            connection.map(|connection| Held { connection, target: Arc::clone(&self.target) });
+        let home = self.home.take();
+        let held = connection.map(|connection| Held { connection, home });
         response.map(|incoming| AnswerBody::new(incoming, held))
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take().filter(|_| !self.sent) {
-            self.target.give_back(connection);
+        let unused = self.connection.take().filter(|_| !self.sent);
+        if let (Some(connection), Some(home)) = (unused, &self.home) {
+            home.give_back(connection);
         }
     }
 }
@@ -92,12 +94,14 @@ impl Connection {
     fn is_reused(&self) -> bool {
         match self {
             Self::Single(single) => single.reused,
+            Self::Stream(stream) => stream.reused,
         }
     }
 
     async fn exchange(&mut self, request: Request<Outgoing>) -> Result<Response<Incoming>, Broken> {
         match self {
             Self::Single(single) => single.exchange(request).await,
+            Self::Stream(stream) => stream.exchange(request).await,
         }
     }
 }

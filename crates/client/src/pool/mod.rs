@@ -4,12 +4,15 @@
 //! answer's body holds it and gives the connection back when it has been read to its end.
 //!
 //! Each connection has one task, hyper's, spawned when it is made; a request costs no task and no timer. Kept
-//! connections lie on a shelf that is divided by threads, so that a core finds its own first. What breaks is read
+//! connections lie on a shelf (HTTP/1.1) or in a hub (HTTP/2), both divided by threads, so that a core finds its own
+//! first. What breaks is read
 //! into a [`Break`] in one place, `classify`, and nobody looks at a foreign error after that.
 
 mod answer;
 mod classify;
+mod hub;
 mod lease;
+mod multi;
 mod shelf;
 mod single;
 mod target;
@@ -18,9 +21,10 @@ use std::sync::Arc;
 
 use mainstay_core::Break;
 
+pub use crate::connect::TargetError;
 pub use answer::{AnswerBody, AnswerError};
 pub use lease::Lease;
-pub use target::{Counts, Target, TargetError};
+pub use target::{Counts, Target};
 
 /// A broken exchange.
 #[derive(Debug)]
@@ -40,4 +44,6 @@ pub struct OnContinue(pub Arc<dyn Fn() + Send + Sync>);
 enum Connection {
     /// HTTP/1.1: one exchange at a time.
     Single(single::Single),
+    /// HTTP/2: one of many streams.
+    Stream(multi::Stream),
 }

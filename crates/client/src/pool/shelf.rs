@@ -59,6 +59,11 @@ impl Shelf {
         Self { divisions, idle: AtomicUsize::new(0), stale: AtomicU64::new(0), max_idle }
     }
 
+    /// How many divisions there are.
+    pub(super) fn divisions(&self) -> usize {
+        self.divisions.len()
+    }
+
     /// The division of the calling thread.
     pub(super) fn own(&self) -> usize {
         THREAD.with(|number| number % self.divisions.len())

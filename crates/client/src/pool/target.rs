@@ -1,31 +1,34 @@
 //! One endpoint: leases connections to it, kept or new.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use mainstay_config::settings::{ConnectSettings, Endpoint, PoolSettings};
+use mainstay_config::settings::{ConnectSettings, Endpoint, Http2, PoolSettings, Scheme};
 use mainstay_core::{Break, BreakKind, Certainty, Timestamp};
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
+use super::hub::Hub;
 use super::lease::Lease;
+use super::multi::Multi;
 use super::shelf::{Found, Shelf};
 use super::single::Single;
 use super::{Broken, Connection};
 use crate::Clock;
 use crate::chance::with_chance;
-use crate::connect::{Connector, Place};
+use crate::connect::{Connector, Place, TargetError};
 
 /// One endpoint: its connector and its kept connections.
 #[derive(Debug)]
 pub struct Target {
+    endpoint: Endpoint,
     connector: Connector,
     shelf: Shelf,
-    settings: PoolSettings,
+    hub: Hub,
+    /// What the endpoint speaks, as far as is known: one of the constants below.
+    speaks: AtomicU8,
+    settings: ConnectSettings,
 }
-
-/// Why a target can't be made: settings that name files which can't be used.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum TargetError {}
 
 /// A target's connections, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,10 +52,29 @@ impl Target {
     ///
     /// [`TargetError`] when a certificate or key can't be read.
     pub fn new(endpoint: &Endpoint, settings: &ConnectSettings) -> Result<Arc<Self>, TargetError> {
-        let connector = Connector::new(endpoint, settings);
-        let max_idle = usize::try_from(settings.pool.max_idle).unwrap_or(usize::MAX);
-        let settings = settings.pool.clone();
-        Ok(Arc::new(Self { connector, shelf: Shelf::new(max_idle), settings }))
+        let connector = Connector::new(endpoint, settings)?;
+        let shelf = Shelf::new(usize::try_from(settings.pool.max_idle).unwrap_or(usize::MAX));
+        let hub = Hub::new(shelf.divisions());
+        let speaks = match (settings.http2, endpoint.scheme) {
+            (Http2::Always, _) => HTTP2,
+            (Http2::Never, _) | (Http2::Auto, Scheme::Http) => HTTP1,
+            (Http2::Auto, Scheme::Https) => UNKNOWN,
+        };
+        let (endpoint, settings) = (endpoint.clone(), settings.clone());
+        Ok(Arc::new(Self {
+            endpoint,
+            connector,
+            shelf,
+            hub,
+            speaks: AtomicU8::new(speaks),
+            settings,
+        }))
+    }
+
+    /// The endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// A connection: a kept one unless `fresh`, else a new one.
@@ -62,16 +84,23 @@ impl Target {
     /// A break of the phases resolve, connect or TLS, or `limit-reached`; nothing was sent.
     pub async fn lease(self: &Arc<Self>, fresh: bool) -> Result<Lease, Broken> {
         let kept = if fresh { None } else { self.kept().await };
-        let single = match kept {
-            Some(single) => single,
-            None => self.open().await?,
+        let connection = match kept {
+            Some(connection) => connection,
+            None if fresh || self.speaks() == HTTP1 => self.open(true).await?,
+            None => self.open_for_many().await?,
         };
-        Ok(Lease::new(Arc::clone(self), Connection::Single(single)))
+        Ok(Lease::new(Some(Arc::clone(self)), connection))
+    }
+
+    /// A new connection that isn't kept after its use.
+    pub(crate) async fn lease_once(&self) -> Result<Lease, Broken> {
+        Ok(Lease::new(None, self.open(false).await?))
     }
 
     /// Closes idle connections whose time is over. Call it about each second.
     pub fn sweep(&self, now: Timestamp) {
         self.shelf.sweep(now);
+        self.hub.sweep(now, self.pool().idle_timeout);
     }
 
     /// Its connections, counted.
@@ -79,44 +108,93 @@ impl Target {
     pub fn counts(&self) -> Counts {
         let places = self.connector.places();
         let open = u64::from(places.taken());
-        // One whose socket is closed lies on the shelf until somebody looks at it.
-        let idle = open.min(self.shelf.idle() as u64);
+        // One whose socket is closed is still kept until somebody looks at it.
+        let idle = open.min((self.shelf.idle() + self.hub.idle()) as u64);
         Counts {
             idle,
             in_use: open - idle,
             opened: places.opened(),
-            reused: self.shelf.reused(),
-            closed_stale: self.shelf.stale(),
+            reused: self.shelf.reused() + self.hub.reused(),
+            closed_stale: self.shelf.stale() + self.hub.stale(),
         }
     }
 
-    async fn kept(&self) -> Option<Single> {
+    fn pool(&self) -> &PoolSettings {
+        &self.settings.pool
+    }
+
+    fn speaks(&self) -> u8 {
+        self.speaks.load(Ordering::Relaxed)
+    }
+
+    async fn kept(&self) -> Option<Connection> {
         let now = Clock::now();
         match self.shelf.take(now) {
-            Found::Ready(single) => Some(single),
-            Found::Nothing => None,
+            Found::Ready(single) => return Some(Connection::Single(single)),
+            Found::Nothing => {}
             Found::Soon => {
                 yield_now().await;
-                match self.shelf.take(now) {
-                    Found::Ready(single) => Some(single),
-                    Found::Soon | Found::Nothing => None,
+                if let Found::Ready(single) = self.shelf.take(now) {
+                    return Some(Connection::Single(single));
                 }
             }
         }
+        if self.speaks() == HTTP1 {
+            None
+        } else {
+            self.hub.take(self.shelf.own(), now).map(Connection::Stream)
+        }
     }
 
-    async fn open(&self) -> Result<Single, Broken> {
-        let division = self.shelf.own();
-        let transport = self.connector.connect(self.place().await?).await?;
-        let jitter = with_chance(|chance| chance.up_to(self.settings.max_age / MAX_AGE_JITTER));
-        Single::start(transport, division, Clock::now() + (self.settings.max_age - jitter)).await
+    /// Opens a connection that others may wait for: over HTTP/2 one does for all of them.
+    async fn open_for_many(&self) -> Result<Connection, Broken> {
+        let own = self.shelf.own();
+        let waiting = timeout(self.settings.connect_timeout, self.hub.opening(own));
+        let opening = waiting.await.map_err(|_| Broken {
+            what: Break::new(BreakKind::ConnectTimeout, Certainty::NotSent),
+            details: Some(
+                "another call's connection, which this one would have used, wasn't established"
+                    .to_owned(),
+            ),
+        })?;
+        if self.speaks() == HTTP1 {
+            drop(opening);
+        } else if let Some(stream) = self.hub.take(own, Clock::now()) {
+            return Ok(Connection::Stream(stream));
+        }
+        self.open(true).await
+    }
+
+    async fn open(&self, keep: bool) -> Result<Connection, Broken> {
+        let own = self.shelf.own();
+        let place = match self.place().await {
+            Ok(place) => place,
+            Err(full) => {
+                return self.hub.take_any(Clock::now()).map(Connection::Stream).ok_or(full);
+            }
+        };
+        let transport = self.connector.connect(place).await?;
+        let max_age = self.pool().max_age;
+        let jitter = with_chance(|chance| chance.up_to(max_age / MAX_AGE_JITTER));
+        let expires_at = Clock::now() + (max_age - jitter);
+        if self.settings.http2 != Http2::Always && !transport.agreed_on_http2() {
+            self.speaks.store(HTTP1, Ordering::Relaxed);
+            return Single::start(transport, own, expires_at).await.map(Connection::Single);
+        }
+        self.speaks.store(HTTP2, Ordering::Relaxed);
+        let multi = Multi::start(transport, expires_at).await?;
+        let stream = multi.stream(false);
+        if keep {
+            self.hub.put(multi, own);
+        }
+        Ok(Connection::Stream(stream))
     }
 
     /// A place for one more connection, an idle one's if there is no other.
     async fn place(&self) -> Result<Place, Broken> {
         let places = self.connector.places();
         let mut place = places.take();
-        if place.is_none() && self.shelf.close_one() {
+        if place.is_none() && (self.shelf.close_one() || self.hub.close_one()) {
             // The place is free when the connection's task has let go of its socket, at its next turn.
             for _ in 0..CLOSING_TURNS {
                 yield_now().await;
@@ -134,17 +212,22 @@ impl Target {
 
     /// Takes back a connection whose exchange is over.
     pub(super) fn give_back(&self, connection: Connection) {
-        match connection {
-            Connection::Single(single) => {
-                let now = Clock::now();
-                if !single.is_closed() && now < single.expires_at {
-                    let until = single.expires_at.min(now + self.settings.idle_timeout);
-                    self.shelf.put(single, now, until);
-                }
-            }
+        let single = match connection {
+            Connection::Single(single) => single,
+            // The connection itself never left the hub.
+            Connection::Stream(_) => return,
+        };
+        let now = Clock::now();
+        if !single.is_closed() && now < single.expires_at {
+            let until = single.expires_at.min(now + self.pool().idle_timeout);
+            self.shelf.put(single, now, until);
         }
     }
 }
+
+const UNKNOWN: u8 = 0;
+const HTTP1: u8 = 1;
+const HTTP2: u8 = 2;
 
 /// The part of the greatest age by which connections differ at most, so that those which were opened together
 /// aren't closed together: a tenth.
