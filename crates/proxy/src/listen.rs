@@ -41,6 +41,11 @@ pub(crate) fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>
     Ok(sockets)
 }
 
+/// The one socket of an address that isn't shared out.
+pub(crate) fn bind_alone(address: SocketAddr) -> Result<TcpListener, BindError> {
+    bind_one(address).map_err(|source| BindError { address, source })
+}
+
 fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the connections of the last run to be forgotten.

@@ -131,6 +131,12 @@ impl Proxy {
         self.control.shared.connections()
     }
 
+    /// Connections among them that are quiet and have given their buffers back.
+    #[must_use]
+    pub fn parked(&self) -> usize {
+        self.control.parked()
+    }
+
     /// Changes to other settings. Calls in progress keep theirs; endpoints that remain keep their state.
     ///
     /// # Errors
@@ -184,6 +190,11 @@ impl Control {
     /// Calls going on.
     pub(crate) fn calls(&self) -> usize {
         self.threads.calls()
+    }
+
+    /// Connections that are quiet and have given their buffers back.
+    pub(crate) fn parked(&self) -> usize {
+        self.threads.parked()
     }
 
     pub(crate) fn reload(&self, settings: Settings) -> Result<(), ReloadError> {

@@ -33,6 +33,7 @@ pub(crate) struct Worker {
     local: Mutex<Arc<Local>>,
     links: Mutex<Vec<Weak<Link>>>,
     calls: AtomicUsize,
+    parked: AtomicUsize,
     started: Instant,
     now_ms: AtomicU64,
 }
@@ -75,6 +76,7 @@ impl Worker {
             local: Mutex::new(local),
             links: Mutex::new(Vec::new()),
             calls: AtomicUsize::new(0),
+            parked: AtomicUsize::new(0),
             started: Instant::now(),
             now_ms: AtomicU64::new(1),
         })
@@ -87,6 +89,11 @@ impl Worker {
     /// Calls going on.
     pub(crate) const fn calls(&self) -> &AtomicUsize {
         &self.calls
+    }
+
+    /// Connections that are parked.
+    pub(crate) const fn parked(&self) -> &AtomicUsize {
+        &self.parked
     }
 
     /// Milliseconds since the worker began, as of the last sweep. Never 0.

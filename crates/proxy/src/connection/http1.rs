@@ -51,7 +51,12 @@ pub(super) async fn serve(link: &Arc<Link>, stream: Stream, prefix: Bytes) -> En
         async move { Ok::<Response<Reply>, Infallible>(handle(link, request).await) }
     });
     // In a box: the engine is large, and a parked connection's task must be small.
-    let connection = link.worker().local().http1.serve_connection(wire, service);
+    let builder = &link.worker().local().http1;
+    let connection = if link.worker().shared().is_draining() {
+        builder.clone().keep_alive(false).serve_connection(wire, service)
+    } else {
+        builder.serve_connection(wire, service)
+    };
     let mut engine = Box::new(connection.with_upgrades());
     let stop = poll_fn(|cx| poll_engine(link, &mut engine, cx)).await;
     match engine.into_parts() {
@@ -69,7 +74,13 @@ where
     match link.take_order() {
         Some(Order::Park) if link.is_between_requests() => return poll_park(link, engine, cx),
         Some(Order::Park) | None => {}
-        Some(Order::Drain) => Pin::new(&mut *engine).graceful_shutdown(),
+        Some(Order::Drain) => {
+            // A request that is there already is answered; it is the last.
+            if let Poll::Ready(stop) = poll_on(engine, cx) {
+                return Poll::Ready(stop);
+            }
+            Pin::new(&mut *engine).graceful_shutdown();
+        }
         Some(order @ (Order::Close | Order::HeadTimeout)) => {
             return Poll::Ready(Stop::Order(order));
         }

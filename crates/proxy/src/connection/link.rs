@@ -132,7 +132,11 @@ impl Link {
     }
 
     pub(super) fn set_parked(&self, parked: bool) {
-        self.parked.store(parked, Relaxed);
+        match (self.parked.swap(parked, Relaxed), parked) {
+            (false, true) => self.worker.parked().fetch_add(1, Relaxed),
+            (true, false) => self.worker.parked().fetch_sub(1, Relaxed),
+            (true, true) | (false, false) => 0,
+        };
     }
 
     pub(super) fn set_keeps_open(&self, keeps_open: bool) {

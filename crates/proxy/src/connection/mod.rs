@@ -98,7 +98,9 @@ async fn parked(link: &Link, stream: &Stream) -> bool {
 
 fn poll_parked(link: &Link, stream: &Stream, cx: &mut Context<'_>) -> Poll<bool> {
     match link.take_order() {
-        Some(Order::Close | Order::Drain | Order::HeadTimeout) => return Poll::Ready(false),
+        Some(Order::Close | Order::HeadTimeout) => return Poll::Ready(false),
+        // A request that is there already is answered; it is the last.
+        Some(Order::Drain) => return Poll::Ready(stream.poll_readable(cx).is_ready()),
         Some(Order::Park) | None => {}
     }
     stream.poll_readable(cx).map(|readable| readable.is_ok())

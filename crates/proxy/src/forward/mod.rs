@@ -33,11 +33,10 @@ pub(crate) async fn handle(link: Arc<Link>, request: Request<Incoming>) -> Respo
         link.note_ends_by_close();
     }
     let is_head = head.method == http::Method::HEAD;
-    let response = match forward(&local, &active, &mut head, body).await {
+    match forward(&local, &active, &mut head, body).await {
         Ok(response) => response.map(|inner| Reply::new(inner, active)),
         Err(refused) => answer::of_problem(refused, is_head).map(|inner| Reply::new(inner, active)),
-    };
-    response
+    }
 }
 
 /// A request that gets no answer of an upstream, with whether the connection can go on.

@@ -117,12 +117,6 @@ impl Problem {
         }
     }
 
-    /// Adds a member.
-    pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
-        self.members.insert(name.to_owned(), value);
-        self
-    }
-
     pub(crate) const fn status(&self) -> StatusCode {
         self.status
     }

@@ -49,6 +49,11 @@ impl Threads {
         self.0.iter().map(|thread| thread.worker.calls().load(Relaxed)).sum()
     }
 
+    /// Connections that are parked.
+    pub(super) fn parked(&self) -> usize {
+        self.0.iter().map(|thread| thread.worker.parked().load(Relaxed)).sum()
+    }
+
     /// Watches over these services, and over no others. Each is watched by one worker.
     pub(super) fn watch(&self, services: &[Arc<Service>]) {
         for (place, thread) in self.0.iter().enumerate() {

@@ -98,8 +98,11 @@ fn is_complete(bytes: &[u8]) -> bool {
     body.len() >= length.unwrap_or(0)
 }
 
-/// Settings with one listener, and one route to one upstream with these endpoints.
+/// Settings with one listener, and one route to one upstream with these endpoints; without any, with one that
+/// nobody asks.
 pub(crate) fn settings(endpoints: &[SocketAddr]) -> Settings {
+    let nobody = [SocketAddr::from(([127, 0, 0, 1], 1))];
+    let endpoints = if endpoints.is_empty() { &nobody } else { endpoints };
     let names = |address: &SocketAddr| address.to_string();
     let policy = UpstreamSettings {
         endpoints: endpoints
@@ -239,6 +242,17 @@ impl App {
         got
     }
 
+    /// Reads until this came, and forgets it and what was before.
+    pub(crate) fn expect(&mut self, wanted: &str) {
+        let end = loop {
+            match find(&self.bytes, wanted.as_bytes()) {
+                Some(start) => break start + wanted.len(),
+                None => assert!(self.more(), "{wanted:?} never came"),
+            }
+        };
+        self.bytes.drain(..end);
+    }
+
     /// Everything until the connection ends.
     pub(crate) fn rest(&mut self) -> String {
         while self.more() {}
@@ -270,4 +284,14 @@ impl App {
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+/// Waits for what happens on another thread.
+#[track_caller]
+pub(crate) fn until(condition: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "it didn't happen");
+        thread::yield_now();
+    }
 }

@@ -1,0 +1,144 @@
+//! Everything there is to show now.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay::{Clock, Service};
+use mainstay_core::Timestamp;
+use mainstay_core::breaker::{BreakerState, Forced};
+use mainstay_core::upstream::EndpointView;
+use mainstay_record::{EndpointSnapshot, UpstreamSnapshot};
+use serde_json::{Value, json};
+
+use crate::proxy::Control;
+
+/// The document of `/status`. Fields may be added; what is there keeps its meaning while `version` is 1.
+pub(super) fn status(control: &Control) -> Value {
+    let (shared, current) = (&control.shared, control.shared.current());
+    let now = Clock::now();
+    json!({
+        "version": 1,
+        "mainstay": env!("CARGO_PKG_VERSION"),
+        "uptime_s": shared.started.elapsed().as_secs(),
+        "generation": current.number,
+        "draining": !control.is_ready(),
+        "calls_in_progress": control.calls(),
+        "connections": {
+            "open": shared.connections(),
+            "parked": control.parked(),
+            "limit": current.settings.limits.connections,
+            "accepted": shared.accepted(),
+            "turned_away": shared.turned_away(),
+        },
+        "upstreams": current.services.iter().map(|service| upstream(service, now)).collect::<Vec<_>>(),
+        "counts": shared.recorder.counts(),
+    })
+}
+
+/// The same for metrics.
+pub(super) fn snapshots(control: &Control) -> Vec<UpstreamSnapshot> {
+    let at = Clock::now();
+    let snapshot = |service: &Arc<Service>| UpstreamSnapshot {
+        name: service.name().to_string(),
+        at,
+        endpoints: views(service, at)
+            .map(|(view, connections)| EndpointSnapshot {
+                view,
+                idle_connections: u32::try_from(connections.idle).unwrap_or(u32::MAX),
+                busy_connections: u32::try_from(connections.in_use).unwrap_or(u32::MAX),
+            })
+            .collect(),
+        budget: service.upstream().budget().level(at),
+    };
+    control.shared.current().services.iter().map(snapshot).collect()
+}
+
+/// Upstreams of which no endpoint would be asked now.
+pub(super) fn unusable(control: &Control) -> Vec<String> {
+    let now = Clock::now();
+    let usable = |view: &EndpointView| {
+        let open = matches!(view.breaker, BreakerState::Open { until } if until > now);
+        let ejected = view.ejected_until.is_some_and(|until| until > now);
+        view.healthy && !ejected && !open
+    };
+    let current = control.shared.current();
+    let without =
+        current.services.iter().filter(|service| !service.upstream().view(now).iter().any(usable));
+    without.map(|service| service.name().to_string()).collect()
+}
+
+fn views(
+    service: &Service,
+    now: Timestamp,
+) -> impl Iterator<Item = (EndpointView, mainstay::pool::Counts)> {
+    service.upstream().view(now).into_iter().zip(service.targets().map(|target| target.counts()))
+}
+
+fn upstream(service: &Service, now: Timestamp) -> Value {
+    let budget = service.upstream().budget().level(now);
+    json!({
+        "name": &**service.name(),
+        "budget": {
+            "tokens": budget.tokens,
+            "capacity": budget.capacity,
+            "calls": budget.calls,
+            "extra": budget.extra,
+        },
+        "endpoints": views(service, now).map(|(view, counts)| endpoint(&view, counts, now)).collect::<Vec<_>>(),
+    })
+}
+
+fn endpoint(view: &EndpointView, connections: mainstay::pool::Counts, now: Timestamp) -> Value {
+    let left = |until: Option<Timestamp>| {
+        until.filter(|until| *until > now).map(|until| millis(until.since(now)))
+    };
+    let routes = view.route_breakers.iter();
+    json!({
+        "name": view.name,
+        "tier": view.tier,
+        "weight": view.weight,
+        "healthy": view.healthy,
+        "ejected_for_ms": left(view.ejected_until),
+        "throttled_for_ms": left(view.throttled_until),
+        "breaker": breaker(view.breaker, now),
+        "ordered": match view.forced {
+            Forced::No => "auto",
+            Forced::Open => "open",
+            Forced::Closed => "closed",
+        },
+        "route_breakers": routes.map(|(route, state)| (route.clone(), breaker(*state, now))).collect::<serde_json::Map<_, _>>(),
+        "window": {
+            "calls": view.counts.calls,
+            "failures": view.counts.failures,
+            "slow": view.counts.slow,
+        },
+        "latency_ms": millis(view.latency),
+        "in_flight": view.in_flight,
+        "warm_percent": f64::from(view.warm.parts()) / 100.0,
+        "connections": {
+            "idle": connections.idle,
+            "in_use": connections.in_use,
+            "opened": connections.opened,
+            "reused": connections.reused,
+            "closed_stale": connections.closed_stale,
+        },
+    })
+}
+
+fn breaker(state: BreakerState, now: Timestamp) -> Value {
+    match state {
+        BreakerState::Closed => json!({ "state": "closed" }),
+        BreakerState::Open { until: Timestamp::MAX } => json!({ "state": "open", "for_ms": null }),
+        BreakerState::Open { until } => {
+            json!({ "state": "open", "for_ms": millis(until.since(now)) })
+        }
+        BreakerState::HalfOpen { probing, succeeded } => {
+            json!({ "state": "half-open", "probing": probing, "succeeded": succeeded })
+        }
+    }
+}
+
+/// To the microsecond.
+fn millis(length: Duration) -> f64 {
+    (length.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,139 @@
+//! The admin address, over real connections.
+
+use std::net::SocketAddr;
+
+use mainstay_config::settings::{Admin, Secret};
+use mainstay_proxy::Proxy;
+
+use crate::support::*;
+
+fn with_admin(endpoints: &[SocketAddr], token: Option<&str>) -> Proxy {
+    let mut settings = settings(endpoints);
+    let token = token.map(|token| Secret::new(token.into()));
+    settings.admin = Some(Admin { address: "127.0.0.1:0".parse().unwrap(), token });
+    start(settings)
+}
+
+fn ask(proxy: &Proxy, request: &str) -> Got {
+    let (head, body) = request.split_once("\n\n").unwrap_or((request, ""));
+    let (line, fields) = head.split_once('\n').unwrap_or((head, ""));
+    let fields: String = fields.lines().map(|field| format!("{field}\r\n")).collect();
+    let request = format!(
+        "{line} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    App::at(proxy.admin_address().unwrap()).send(request).answer()
+}
+
+#[test]
+fn it_says_that_it_lives_and_is_ready_until_it_drains() {
+    let origin = Origin::good();
+    let proxy = with_admin(&[origin.address], None);
+    assert_eq!(ask(&proxy, "GET /healthz").status, 200);
+    let got = ask(&proxy, "GET /readyz");
+    assert_eq!((got.status, got.member("status")), (200, "ready".into()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert_eq!(runtime.block_on(proxy.drain(PATIENCE)), 0);
+    let got = ask(&proxy, "GET /readyz");
+    assert_eq!((got.status, got.member("status")), (503, "draining".into()));
+    assert_eq!(ask(&proxy, "GET /healthz").status, 200);
+}
+
+#[test]
+fn the_status_shows_upstreams_and_counts() {
+    let origin = Origin::good();
+    let proxy = with_admin(&[origin.address], None);
+    let mut app = App::of(&proxy);
+    assert_eq!(app.get("/").status, 200);
+    let got = ask(&proxy, "GET /status");
+    let status: serde_json::Value = serde_json::from_str(&got.body).unwrap();
+    assert_eq!((&status["version"], &status["generation"]), (&1.into(), &1.into()));
+    assert_eq!(status["connections"]["open"], 1);
+    let endpoint = &status["upstreams"][0]["endpoints"][0];
+    assert_eq!(endpoint["name"], origin.address.to_string());
+    assert_eq!(
+        (&endpoint["breaker"]["state"], &endpoint["ordered"]),
+        (&"closed".into(), &"auto".into())
+    );
+    assert_eq!(status["counts"]["calls"]["started"], 1);
+}
+
+#[test]
+fn broken_calls_can_be_looked_up_and_followed() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let proxy = with_admin(&[closed], None);
+    let mut events = App::at(proxy.admin_address().unwrap());
+    events.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    events.expect(": mainstay\n\n");
+    let id = App::of(&proxy).get("/x").member("call").as_str().unwrap().to_owned();
+    events.expect("\"event\":\"attempt-failed\"");
+    events.expect(&id);
+    let got = ask(&proxy, &format!("GET /calls/{id}"));
+    assert_eq!((got.status, &got.member("call")["path"]), (200, &"/x".into()));
+    assert!(ask(&proxy, "GET /calls").body.contains(&id));
+    assert_eq!(ask(&proxy, "GET /calls/0000000000000000").status, 404);
+    assert_eq!(ask(&proxy, "GET /calls/nonsense").status, 404);
+}
+
+#[test]
+fn metrics_come_in_both_forms() {
+    let origin = Origin::good();
+    let proxy = with_admin(&[origin.address], None);
+    assert_eq!(App::of(&proxy).get("/").status, 200);
+    let got = ask(&proxy, "GET /metrics");
+    assert!(got.field("content-type").unwrap().starts_with("text/plain"));
+    assert!(got.body.contains("mainstay_") && !got.body.contains("# EOF"));
+    let got = ask(&proxy, "GET /metrics\nAccept: application/openmetrics-text; version=1.0.0");
+    assert!(got.body.ends_with("# EOF\n"));
+}
+
+#[test]
+fn a_breaker_can_be_held_open_and_let_go() {
+    let origin = Origin::good();
+    let proxy = with_admin(&[origin.address], None);
+    let path = format!("/upstreams/api/endpoints/{}/breaker", origin.address);
+    let order = |word: &str| ask(&proxy, &format!("POST {path}\n\n{word}")).status;
+    assert_eq!(order("open"), 200);
+    let got = App::of(&proxy).get("/");
+    assert_eq!((got.status, got.member("break")), (503, "breaker-open".into()));
+    assert_eq!(
+        ask(&proxy, "GET /readyz").member("upstreams_without_usable_endpoint"),
+        serde_json::json!(["api"])
+    );
+    assert_eq!(order("auto"), 200);
+    assert_eq!(order("closed"), 200);
+    assert_eq!(App::of(&proxy).get("/").status, 200);
+    assert_eq!(order("ajar"), 400);
+    assert_eq!(ask(&proxy, "POST /upstreams/no/endpoints/no/breaker\n\nopen").status, 404);
+}
+
+#[test]
+fn what_isnt_there_or_allowed_is_a_problem_document() {
+    let proxy = with_admin(&[], None);
+    for (request, status) in [
+        ("GET /nothing", 404),
+        ("GET /", 404),
+        ("POST /status", 405),
+        ("GET /reload", 405),
+        ("POST /reload", 409),
+        ("GET /status\nOrigin: http://evil.test", 200),
+        ("POST /reload\nOrigin: http://evil.test", 403),
+    ] {
+        let got = ask(&proxy, request);
+        assert_eq!(got.status, status, "{request}");
+        if status != 200 {
+            assert_eq!(got.field("content-type"), Some("application/problem+json"), "{request}");
+        }
+    }
+    let mut app = App::at(proxy.admin_address().unwrap());
+    assert_eq!(app.send("GET /status HTTP/1.1\r\nHost: evil.test\r\n\r\n").answer().status, 403);
+}
+
+#[test]
+fn a_token_is_asked_for() {
+    let proxy = with_admin(&[], Some("s3cret"));
+    assert_eq!(ask(&proxy, "GET /healthz").status, 200);
+    let got = ask(&proxy, "GET /status");
+    assert_eq!((got.status, got.field("www-authenticate")), (401, Some("bearer")));
+    assert_eq!(ask(&proxy, "GET /status\nAuthorization: Bearer s3cret").status, 200);
+}
