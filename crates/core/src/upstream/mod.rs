@@ -16,7 +16,8 @@
 //!
 //! In the order in which a call meets them: the [settings](UpstreamSettings); `pick`, which draws a `tier` and from
 //! its table (`balance`) an `endpoint` that isn't out (`health`, `ejection`) or still warming up (`slow_start`), by
-//! its `latency`; the [`Permit`]. Beside that path: `generation`, which builds it all, and `view`, which shows it.
+//! its `latency`, or else has a `look` at all; the [`Permit`]. Beside that path: `generation`, which builds it all, and
+//! `view`, which shows it.
 //!
 //! What it deliberately doesn't do: make checks, keep a timer, or know what a request is.
 
@@ -26,6 +27,7 @@ mod endpoint;
 mod generation;
 mod health;
 mod latency;
+mod look;
 mod moment;
 mod permit;
 mod pick;

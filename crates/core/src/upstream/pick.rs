@@ -43,29 +43,6 @@ pub(super) struct Admitted {
     id_and_change: NonZeroU32,
 }
 
-/// How an endpoint stands when all are looked at.
-enum Standing {
-    Usable,
-    /// Usable, but this call was there already.
-    Tried,
-    Throttled(Timestamp),
-    /// Unhealthy, or ejected until then.
-    Out(Option<Timestamp>),
-}
-
-/// What a look at all endpoints left over.
-#[derive(Default)]
-struct Leftover {
-    tried: bool,
-    out: bool,
-    /// When the first of those that are out comes back by itself.
-    back_at: Option<Timestamp>,
-    /// When the first throttled one may be asked again.
-    throttled_until: Option<Timestamp>,
-    /// When the first breaker is worth asking again.
-    refused_until: Option<Timestamp>,
-}
-
 impl Upstream {
     /// Inlined for certain, so that the pick is put together where it is used: handed up through memory, it is written in
     /// small fields and read back in large ones, which takes a fifth of the whole path.
@@ -250,7 +227,7 @@ impl Upstream {
     }
 
     #[inline]
-    fn admit(&self, id: u16, slot: &Slot, ask: &Ask<'_>) -> Result<Admitted, Refusal> {
+    pub(super) fn admit(&self, id: u16, slot: &Slot, ask: &Ask<'_>) -> Result<Admitted, Refusal> {
         let breaker = slot.breaker(ask.want.scope);
         if breaker.is_closed() {
             return Ok(Admitted::new(id, breaker.pass(), false));
@@ -283,113 +260,6 @@ impl Upstream {
         let permit = Permit::new(Arc::clone(self), endpoint, scope, admitted.admission);
         Pick { permit, failed_open, event }
     }
-
-    // ---- looking at all ---------------------------------------------------------------------------------------
-
-    /// Looks at every endpoint. The second value says whether nothing was usable.
-    #[cold]
-    fn look_at_all(
-        &self,
-        tier: usize,
-        start: u64,
-        ask: &Ask<'_>,
-    ) -> Result<(Admitted, bool), NoPick> {
-        let mut left = Leftover::default();
-        for (id, slot) in self.all_from(tier, start) {
-            match self.standing(id, slot, ask) {
-                Standing::Usable => match self.admit(id, slot, ask) {
-                    Ok(admitted) => return Ok((admitted, false)),
-                    Err(refusal) => earliest(&mut left.refused_until, refusal.until),
-                },
-                Standing::Tried => left.tried = true,
-                Standing::Throttled(until) => self.note_throttled(slot, until, ask, &mut left),
-                Standing::Out(until) => {
-                    left.out = true;
-                    until.into_iter().for_each(|until| earliest(&mut left.back_at, until));
-                }
-            }
-        }
-        if left.tried
-            && let Some(admitted) = self.first_that(tier, start, ask, &mut left, Standing::is_tried)
-        {
-            return Ok((admitted, false));
-        }
-        // A throttled endpoint is well and says when it can be asked: better to wait for it than to ask a broken one.
-        if left.throttled_until.is_none()
-            && left.out
-            && self.settings.fail_open
-            && let Some(admitted) = self.first_that(tier, start, ask, &mut left, Standing::is_out)
-        {
-            return Ok((admitted, true));
-        }
-        Err(left.into_no_pick(self.settings.fail_open))
-    }
-
-    /// The first that stands like this and whose breaker lets it pass.
-    fn first_that(
-        &self,
-        tier: usize,
-        start: u64,
-        ask: &Ask<'_>,
-        left: &mut Leftover,
-        stands: fn(&Standing) -> bool,
-    ) -> Option<Admitted> {
-        for (id, slot) in self.all_from(tier, start) {
-            if !stands(&self.standing(id, slot, ask)) {
-                continue;
-            }
-            if let Some(until) = slot.state.throttled_until.ahead_of(ask.now) {
-                earliest(&mut left.throttled_until, until);
-                continue;
-            }
-            match self.admit(id, slot, ask) {
-                Ok(admitted) => return Some(admitted),
-                Err(refusal) => earliest(&mut left.refused_until, refusal.until),
-            }
-        }
-        None
-    }
-
-    /// All endpoints: those of `tier` first, then the other tiers by rank, each from a place that `start` decides.
-    fn all_from(&self, tier: usize, start: u64) -> impl Iterator<Item = (u16, &Slot)> {
-        let others = (0..self.tiers.list.len()).filter(move |&other| other != tier);
-        core::iter::once(tier)
-            .chain(others)
-            .filter_map(|tier| self.tiers.list.get(tier))
-            .flat_map(move |tier| {
-                let count = tier.members.len() as u64;
-                let (before, after) =
-                    tier.members.split_at(start.checked_rem(count).unwrap_or(0) as usize);
-                after.iter().chain(before)
-            })
-            .filter_map(|&id| Some((id, self.slot(EndpointId(id))?)))
-    }
-
-    fn standing(&self, id: u16, slot: &Slot, ask: &Ask<'_>) -> Standing {
-        let state = &slot.state;
-        if !state.is_in(ask.now) {
-            let unhealthy = state.unhealthy.load(Relaxed);
-            return Standing::Out(state.ejected_until.ahead_of(ask.now).filter(|_| !unhealthy));
-        }
-        if let Some(until) = state.throttled_until.ahead_of(ask.now) {
-            return Standing::Throttled(until);
-        }
-        if ask.want.tried.contains(&EndpointId(id)) { Standing::Tried } else { Standing::Usable }
-    }
-
-    fn note_throttled(&self, slot: &Slot, until: Timestamp, ask: &Ask<'_>, left: &mut Leftover) {
-        let breaker = slot.breaker(ask.want.scope);
-        let settings = &self.settings.breaker;
-        let answer = if ask.want.extra {
-            breaker.would_admit(settings, ask.now)
-        } else {
-            breaker.would_admit_first(settings, ask.now)
-        };
-        match answer {
-            Ok(()) => earliest(&mut left.throttled_until, until),
-            Err(refusal) => earliest(&mut left.refused_until, refusal.until.max(until)),
-        }
-    }
 }
 
 impl Admitted {
@@ -411,37 +281,10 @@ impl Admitted {
     }
 }
 
-impl Standing {
-    fn is_tried(&self) -> bool {
-        matches!(self, Self::Tried)
-    }
-
-    fn is_out(&self) -> bool {
-        matches!(self, Self::Out(_))
-    }
-}
-
-impl Leftover {
-    fn into_no_pick(self, failed_open: bool) -> NoPick {
-        let Self { out, back_at, throttled_until, refused_until, .. } = self;
-        let times = [throttled_until, refused_until, back_at];
-        let until = times.into_iter().flatten().min().filter(|&until| until < Timestamp::MAX);
-        let only_breakers_refused =
-            throttled_until.is_none() && refused_until.is_some() && (failed_open || !out);
-        let kind =
-            if only_breakers_refused { BreakKind::BreakerOpen } else { BreakKind::NoEndpoint };
-        NoPick { kind, until }
-    }
-}
-
 /// Whether it is half-open, or open and its time is over.
 #[inline]
 fn wants_a_probe(breaker: &Breaker, now: Timestamp) -> bool {
     !breaker.is_closed() && matches!(breaker.state(now), BreakerState::HalfOpen { .. })
-}
-
-fn earliest(so_far: &mut Option<Timestamp>, until: Timestamp) {
-    *so_far = Some(so_far.map_or(until, |so_far| so_far.min(until)));
 }
 
 /// Draws before all are looked at: with half of the endpoints out, one pick in 256 gets that far.
