@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
 
+pub mod tls;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -69,6 +71,16 @@ impl Conversation {
             let more = self.stream.read_buf(&mut self.read).await.unwrap();
             assert!(more > 0, "the connection ended within a head: {:?}", self.read);
         }
+    }
+
+    /// The next head; nothing when the connection ends before it begins.
+    pub async fn next_head(&mut self) -> Option<String> {
+        while self.read.is_empty() {
+            if !matches!(self.stream.read_buf(&mut self.read).await, Ok(1..)) {
+                return None;
+            }
+        }
+        Some(self.head().await)
     }
 
     /// The next bytes of a body.
