@@ -34,5 +34,7 @@ fn run(path: &Path) -> Result<(), Failed> {
     let text = std::fs::read_to_string(path)?;
     let script = script::parse(&text).map_err(|why| format!("{}: {why}", path.display()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(play::play(&script)).map_err(|why| Failed::from(format!("{}: {why}", path.display())))
+    runtime
+        .block_on(play::play(&script))
+        .map_err(|why| Failed::from(format!("{}: {why}", path.display())))
 }

@@ -57,6 +57,9 @@ impl Play {
                 }
             }
             Step::Until { endpoint, field, value } => self.until(endpoint, field, value).await,
+            Step::UntilCount { of, operator, value } => {
+                self.until_count(of, *operator, *value).await
+            }
             Step::Expect { of, operator, value } => self.expect(of, *operator, *value).await,
         }
     }
@@ -106,13 +109,17 @@ impl Play {
     async fn after(&mut self, name: &str, results: usize) -> Result<(), String> {
         let running = self.running.get_mut(name).ok_or("no such load")?;
         let enough = running.results.wait_for(|count| *count >= results);
-        tokio::time::timeout(PATIENCE, enough).await.map_err(|_| "not so many results")?.map_err(text)?;
+        tokio::time::timeout(PATIENCE, enough)
+            .await
+            .map_err(|_| "not so many results")?
+            .map_err(text)?;
         Ok(())
     }
 
     async fn join(&mut self, name: &str) -> Result<(), String> {
         let running = self.running.remove(name).ok_or("no such load")?;
-        let done = tokio::time::timeout(3 * PATIENCE, running.task).await.map_err(text)?.map_err(text)?;
+        let done =
+            tokio::time::timeout(3 * PATIENCE, running.task).await.map_err(text)?.map_err(text)?;
         self.done.insert(name.to_owned(), done);
         Ok(())
     }
@@ -129,24 +136,45 @@ impl Play {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, waiting).await.map_err(|_| format!("{field} never became {value}"))?
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .map_err(|_| format!("{field} never became {value}"))?
+    }
+
+    /// Measures until it is so; bounded.
+    async fn until_count(
+        &self,
+        of: &[String],
+        operator: Operator,
+        value: Value,
+    ) -> Result<(), String> {
+        let words: Vec<&str> = of.iter().map(String::as_str).collect();
+        let waiting = async {
+            while !operator.holds(self.measure(&words, value).await?, number_of(value)) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok::<(), String>(())
+        };
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .map_err(|_| format!("{} never became so", words.join(" ")))?
     }
 
     async fn expect(&self, of: &[String], operator: Operator, value: Value) -> Result<(), String> {
         let words: Vec<&str> = of.iter().map(String::as_str).collect();
         let found = self.measure(&words, value).await?;
-        let wanted = match value {
-            Value::Percent(share) => share,
-            Value::Count(count) => count,
-            Value::Time(time) => time.as_secs_f64(),
-        };
+        let wanted = number_of(value);
         if operator.holds(found, wanted) {
             return Ok(());
         }
-        let calls = self.stage.admin("/calls").await.map(|calls| calls.to_string()).unwrap_or_default();
+        let calls =
+            self.stage.admin("/calls").await.map(|calls| calls.to_string()).unwrap_or_default();
         let calls: String = calls.chars().take(2_000).collect();
-        let summaries: Vec<String> =
-            self.done.iter().map(|(name, done)| format!("{name}: {:?}", shown(&done.summary))).collect();
+        let summaries: Vec<String> = self
+            .done
+            .iter()
+            .map(|(name, done)| format!("{name}: {:?}", shown(&done.summary)))
+            .collect();
         Err(format!(
             "{} is {found}, wanted {operator:?} {value:?}\n{}\nrecent broken calls: {calls}",
             words.join(" "),
@@ -166,22 +194,58 @@ impl Play {
             ["executed", id] => Ok(oracle.executions(id) as f64),
             ["amplification"] => {
                 let calls: u64 = self.done.values().map(|done| done.summary.calls).sum();
-                let received: u64 =
-                    self.stage.lab.servers().iter().map(|server| oracle.totals(server.name()).received).sum();
+                let received: u64 = self
+                    .stage
+                    .lab
+                    .servers()
+                    .iter()
+                    .map(|server| oracle.totals(server.name()).received)
+                    .sum();
                 Ok(received as f64 / calls as f64)
             }
-            ["calls", field] => number(&self.stage.admin("/status").await?, &["counts", field]),
-            ["records"] => {
-                let status = self.stage.admin("/status").await?;
-                let calls: u64 = self.done.values().map(|done| done.summary.calls).sum();
-                let ended = number(&status, &["counts", "delivered"])? + number(&status, &["counts", "failed"])?;
-                let started = number(&status, &["counts", "started"])?;
-                Ok(if started == ended { ended - calls as f64 } else { f64::NAN })
+            ["calls", field] => {
+                number(&self.stage.admin("/status").await?, &["counts", "calls", field])
             }
-            ["break", code] => Ok(number(&self.stage.admin("/status").await?, &["counts", "breaks", code]).unwrap_or(0.0)),
-            ["event", code] => Ok(number(&self.stage.admin("/status").await?, &["counts", "events", code]).unwrap_or(0.0)),
+            ["records"] => self.records().await,
+            ["break", code] => {
+                let status = self.stage.admin("/status").await?;
+                Ok(endpoint_counts(&status, "breaks", Some(code))
+                    + endpoint_counts(&status, "body_failures", Some(code)))
+            }
+            ["breaker-openings"] => {
+                Ok(endpoint_counts(&self.stage.admin("/status").await?, "breaker_opens", None))
+            }
             _ => Err(format!("don't know how to measure `{}`", words.join(" "))),
         }
+    }
+
+    /// By how much the records differ from the calls that were made: nothing, once the last body has been booked.
+    async fn records(&self) -> Result<f64, String> {
+        let calls: u64 = self.done.values().map(|done| done.summary.calls).sum();
+        let counting = async {
+            loop {
+                let status = self.stage.admin("/status").await?;
+                let count = |field| number(&status, &["counts", "calls", field]);
+                let ended = count("delivered")? + count("failed")?;
+                if count("in_progress")? == 0.0 && count("started")? == count("records")? {
+                    return Ok::<f64, String>(
+                        count("records")? - calls as f64 + (ended - count("records")?).abs(),
+                    );
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, counting)
+            .await
+            .map_err(|_| "records and calls never came to agree")?
+    }
+}
+
+fn number_of(value: Value) -> f64 {
+    match value {
+        Value::Percent(share) => share,
+        Value::Count(count) => count,
+        Value::Time(time) => time.as_secs_f64(),
     }
 }
 
@@ -194,9 +258,12 @@ fn of_load(done: &Done, what: &[&str], value: Value) -> Result<f64, String> {
         ["attempts"] => done.attempts,
         ["without-answer"] => summary.without_answer.values().sum(),
         ["status", status] => *summary.by_status.get(&status.parse().map_err(text)?).unwrap_or(&0),
-        ["problem", code] => {
-            summary.problems.iter().filter(|(key, _)| key.starts_with(code)).map(|(_, count)| count).sum()
-        }
+        ["problem", code] => summary
+            .problems
+            .iter()
+            .filter(|(key, _)| key.starts_with(code))
+            .map(|(_, count)| count)
+            .sum(),
         ["p50"] => return Ok(summary.percentiles().p50.as_secs_f64()),
         ["p99"] => return Ok(summary.percentiles().p99.as_secs_f64()),
         ["max"] => return Ok(summary.percentiles().max.as_secs_f64()),
@@ -220,8 +287,24 @@ fn number(json: &Json, path: &[&str]) -> Result<f64, String> {
 /// A field of an endpoint in `/status`, as text.
 fn endpoint_field(status: &Json, endpoint: &str, field: &str) -> Option<String> {
     let upstreams = status.get("upstreams")?.as_array()?;
-    let endpoints = upstreams.iter().filter_map(|upstream| upstream.get("endpoints")?.as_array()).flatten();
-    let found = endpoints.into_iter().find(|one| one.get("name").and_then(Json::as_str) == Some(endpoint))?;
+    let endpoints =
+        upstreams.iter().filter_map(|upstream| upstream.get("endpoints")?.as_array()).flatten();
+    let found = endpoints
+        .into_iter()
+        .find(|one| one.get("name").and_then(Json::as_str) == Some(endpoint))?;
     let value = field.split('.').try_fold(found, |at, key| at.get(key))?;
     Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+}
+
+/// A count of all endpoints, by code; all codes together without one.
+fn endpoint_counts(status: &Json, field: &str, code: Option<&str>) -> f64 {
+    let upstreams =
+        status.pointer("/counts/upstreams").and_then(Json::as_array).into_iter().flatten();
+    let endpoints =
+        upstreams.filter_map(|upstream| upstream.get("endpoints")?.as_array()).flatten();
+    let counts = endpoints.filter_map(|endpoint| endpoint.get(field)?.as_object()).flatten();
+    counts
+        .filter(|(found, _)| code.is_none_or(|code| code == *found))
+        .filter_map(|(_, count)| count.as_f64())
+        .sum()
 }

@@ -7,7 +7,8 @@
 //! load reads GET /x count=100 rate=200           starts a load and goes on
 //! after reads 20                                 waits for so many of its results
 //! fault b reset-before                           the lab's own words
-//! until endpoint b breaker=open                  waits for the admin address to say so
+//! until endpoint b breaker.state=open            waits for the admin address to say so
+//! until break throttled >= 3                     waits until it is so; what `expect` knows
 //! join reads                                     waits for the load's end
 //! expect reads good = 100%                       good, status 503, without-answer, p50, p99, max, attempts
 //! expect duplicates = 0                          duplicates, amplification, executed ID, records, break CODE, event CODE
@@ -31,6 +32,7 @@ pub(crate) enum Step {
     Join { name: String },
     Fault { server: String, text: String },
     Until { endpoint: String, field: String, value: String },
+    UntilCount { of: Vec<String>, operator: Operator, value: Value },
     Expect { of: Vec<String>, operator: Operator, value: Value },
 }
 
@@ -97,7 +99,9 @@ fn step(words: &[&str]) -> Option<Step> {
                 .map(|option| option.split_once('=').map(|(key, value)| (key.into(), value.into())))
                 .collect::<Option<_>>()?,
         },
-        ["after", name, results] => Step::After { name: owned(name), results: results.parse().ok()? },
+        ["after", name, results] => {
+            Step::After { name: owned(name), results: results.parse().ok()? }
+        }
         ["join", name] => Step::Join { name: owned(name) },
         ["fault", server, text @ ..] if !text.is_empty() => {
             Step::Fault { server: owned(server), text: text.join(" ") }
@@ -106,18 +110,27 @@ fn step(words: &[&str]) -> Option<Step> {
             let (field, value) = what.split_once('=')?;
             Step::Until { endpoint: owned(endpoint), field: field.into(), value: value.into() }
         }
+        ["until", of @ .., operator, value] if !of.is_empty() => Step::UntilCount {
+            of: of.iter().map(owned).collect(),
+            operator: operator_of(operator)?,
+            value: value_of(value)?,
+        },
         ["expect", of @ .., operator, value] if !of.is_empty() => Step::Expect {
             of: of.iter().map(owned).collect(),
-            operator: match *operator {
-                "=" => Operator::Equal,
-                "<=" => Operator::AtMost,
-                ">=" => Operator::AtLeast,
-                _ => return None,
-            },
+            operator: operator_of(operator)?,
             value: value_of(value)?,
         },
         _ => return None,
     })
+}
+
+fn operator_of(word: &str) -> Option<Operator> {
+    match word {
+        "=" => Some(Operator::Equal),
+        "<=" => Some(Operator::AtMost),
+        ">=" => Some(Operator::AtLeast),
+        _ => None,
+    }
 }
 
 fn value_of(word: &str) -> Option<Value> {

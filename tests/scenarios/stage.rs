@@ -27,7 +27,8 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn set(script: &Script) -> Result<Self, String> {
-        let lab = Lab::start(Spec::of(script.servers.iter().map(String::as_str))).await.map_err(text)?;
+        let lab =
+            Lab::start(Spec::of(script.servers.iter().map(String::as_str))).await.map_err(text)?;
         let mut config = tempfile::Builder::new().suffix(".toml").tempfile().map_err(text)?;
         config.write_all(config_text(script, &lab).as_bytes()).map_err(text)?;
         let mut binary = Command::new(env!("CARGO_BIN_EXE_mainstay"))
@@ -47,10 +48,14 @@ impl Stage {
     /// The JSON at a path of the admin address.
     pub(crate) async fn admin(&self, path: &str) -> Result<Value, String> {
         let mut stream = TcpStream::connect(self.admin).await.map_err(text)?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin);
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin);
         stream.write_all(request.as_bytes()).await.map_err(text)?;
         let mut answer = Vec::new();
-        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.map_err(text)?.map_err(text)?;
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
+            .await
+            .map_err(text)?
+            .map_err(text)?;
         let answer = String::from_utf8_lossy(&answer);
         let (_, body) = answer.split_once("\r\n\r\n").ok_or("no answer of the admin address")?;
         // The body may be chunked: JSON starts and ends with a brace.
@@ -63,7 +68,9 @@ fn config_text(script: &Script, lab: &Lab) -> String {
     let endpoints: Vec<String> = lab
         .servers()
         .iter()
-        .map(|server| format!("{{ url = \"http://{}\", name = \"{}\" }}", server.addr(), server.name()))
+        .map(|server| {
+            format!("{{ url = \"http://{}\", name = \"{}\" }}", server.addr(), server.name())
+        })
         .collect();
     format!(
         "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\n[upstream.api]\nendpoints = [{}]\n{}",
@@ -73,7 +80,9 @@ fn config_text(script: &Script, lab: &Lab) -> String {
 }
 
 /// Reads what the binary says until both addresses are known, and keeps reading, so that it never blocks.
-async fn addresses(stderr: tokio::process::ChildStderr) -> Result<(SocketAddr, SocketAddr), String> {
+async fn addresses(
+    stderr: tokio::process::ChildStderr,
+) -> Result<(SocketAddr, SocketAddr), String> {
     let mut lines = BufReader::new(stderr).lines();
     let (mut proxy, mut admin, mut said) = (None, None, String::new());
     while let Some(line) = lines.next_line().await.map_err(text)? {

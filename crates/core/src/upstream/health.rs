@@ -85,6 +85,8 @@ impl Upstream {
             }
         } else if in_a_row >= u32::from(health.fall) {
             self.find_unhealthy(endpoint, slot, now, &mut events);
+        } else {
+            self.check_soon(slot, now);
         }
         events
     }
@@ -124,7 +126,7 @@ impl Upstream {
         }
     }
 
-    /// The endpoint is down as of now: its next check comes by the shorter interval.
+    /// The endpoint is down as of now, or there is a reason to think so: its next check comes by the shorter interval.
     pub(super) fn check_soon(&self, slot: &Slot, now: Timestamp) {
         if let Some(HealthSettings { interval_down, .. }) = &self.settings.health {
             slot.state.next_check.bring_forward(now + *interval_down);

@@ -76,6 +76,8 @@ impl Permit {
                 if settings.ejection.is_some() {
                     slot.state.tally.failure();
                 }
+                // What calls meet and what checks see are one picture: a check tells soon whether it was more than a hiccup.
+                self.upstream.check_soon(slot, now);
                 self.settle(slot, admission, Outcome::Failure, now, chance)
             }
             Report::Throttled(hint) => {
