@@ -98,6 +98,23 @@ impl Conversation {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
 
+    pub async fn say_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Reads frames of HTTP/2 until one of the wanted type has come.
+    pub async fn frame(&mut self, wanted: u8) {
+        loop {
+            let head = self.body(9).await;
+            let length =
+                usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            self.body(length).await;
+            if head[3] == wanted {
+                return;
+            }
+        }
+    }
+
     /// Ends the connection with a reset instead of an orderly end.
     pub fn reset(self) {
         self.stream.set_zero_linger().unwrap();
