@@ -1,5 +1,6 @@
 //! What a reader must know to compare a figure with one of their own: versions and the machine.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::process::Command;
 use std::thread;
@@ -23,7 +24,7 @@ impl Facts {
                 System::Direct => {}
                 System::Haproxy => lines.push(("haproxy", version("haproxy"))),
                 System::Nginx => lines.push(("nginx", version("nginx"))),
-                System::Mainstay => lines.push(("mainstay", mainstay())),
+                System::Mainstay => lines.push(("mainstay", mainstay(options))),
             }
         }
         Self(lines)
@@ -36,12 +37,15 @@ impl fmt::Display for Facts {
     }
 }
 
-fn mainstay() -> String {
-    format!(
-        "commit {}, {}",
-        first_line("git", &["describe", "--always", "--dirty"]),
-        first_line("rustc", &["-V"])
-    )
+/// The commit, unless somebody else built it: then only they know.
+fn mainstay(options: &Options) -> String {
+    match &options.binary {
+        Some(binary) => first_line(binary, &["--version"]) + ", built before",
+        None => {
+            let commit = first_line("git", &["describe", "--always", "--dirty"]);
+            format!("commit {commit}, {}", first_line("rustc", &["-V"]))
+        }
+    }
 }
 
 /// The word of `PROGRAM -v` that has a version in it.
@@ -63,7 +67,7 @@ fn processor() -> String {
 }
 
 /// The first line that a program prints, wherever it prints it: nginx tells its version on standard error.
-fn first_line(program: &str, words: &[&str]) -> String {
+fn first_line(program: impl AsRef<OsStr>, words: &[&str]) -> String {
     let Ok(output) = Command::new(program).args(words).output() else { return "unknown".into() };
     let text = [output.stdout, output.stderr].concat();
     String::from_utf8_lossy(&text).lines().next().unwrap_or("unknown").trim().to_owned()

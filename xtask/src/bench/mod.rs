@@ -43,8 +43,9 @@ pub(crate) fn proxy(words: &[&str]) -> Result<(), String> {
         return Ok(());
     }
     let options = Options::parse(words)?;
+    let target = target()?;
+    let mainstay = options.binary.clone().unwrap_or_else(|| target.join("release/mainstay"));
     prepare(&options)?;
-    let target = target();
     let folder = Folder::new(&target.join("bench-proxy"))?;
     let idle = idle::allowed(options.idle)?;
     if idle < options.idle {
@@ -73,15 +74,17 @@ pub(crate) fn proxy(words: &[&str]) -> Result<(), String> {
 fn prepare(options: &Options) -> Result<(), String> {
     let generators: &[&str] = if options.h2 { &["wrk", "nghttp2-client"] } else { &["wrk"] };
     setup::packages(&[&["haproxy", "nginx", "util-linux"], generators].concat())?;
-    if options.systems.contains(&System::Mainstay) {
+    if options.binary.is_none() && options.systems.contains(&System::Mainstay) {
         step::run(&[Step::cargo("build --release --package mainstay-cli")])?;
     }
     Ok(())
 }
 
-fn target() -> PathBuf {
+/// Where cargo builds to.
+fn target() -> Result<PathBuf, String> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(beside, PathBuf::from)
+    let path = std::env::var_os("CARGO_TARGET_DIR").map_or_else(beside, PathBuf::from);
+    std::path::absolute(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// For health checks, the warm-up's connections that are still closing, and wrk's first probe.

@@ -12,6 +12,7 @@ cargo xtask bench proxy [OPTIONS]
   --connections N    client connections under load (default 64)
   --idle N           idle client connections whose memory is measured; 0 leaves that out (default 10000)
   --systems LIST     of direct,haproxy,nginx,mainstay (default all)
+  --binary FILE      a `mainstay` that is built already, to compare two of them (default: build this one)
   --h2               HTTP/2 too: 100 streams
   --markdown FILE    write the result there, between its markers if it has them
   --smoke            one round of one second, 200 idle connections: does it run at all?
@@ -25,6 +26,7 @@ pub(super) struct Options {
     pub(super) connections: usize,
     pub(super) idle: usize,
     pub(super) systems: Vec<System>,
+    pub(super) binary: Option<PathBuf>,
     pub(super) h2: bool,
     pub(super) markdown: Option<PathBuf>,
     /// The command line that repeats the run.
@@ -44,6 +46,7 @@ impl Options {
                 "--connections" => options.connections = number(word, rest.next(), 1..=10_000)?,
                 "--idle" => options.idle = number(word, rest.next(), 0..=25_000)?,
                 "--systems" => options.systems = systems(value(word, rest.next())?)?,
+                "--binary" => options.binary = Some(absolute(value(word, rest.next())?)?),
                 "--markdown" => options.markdown = Some(value(word, rest.next())?.into()),
                 _ => return Err(format!("unknown option `{word}`\n\n{HELP}")),
             }
@@ -62,6 +65,7 @@ impl Default for Options {
             connections: 64,
             idle: 10_000,
             systems: System::ALL.to_vec(),
+            binary: None,
             h2: false,
             markdown: None,
             typed: String::new(),
@@ -71,6 +75,11 @@ impl Default for Options {
 
 fn value<'a>(option: &str, word: Option<&'a str>) -> Result<&'a str, String> {
     word.ok_or_else(|| format!("{option} needs a value\n\n{HELP}"))
+}
+
+/// Programs are started in another folder.
+fn absolute(path: &str) -> Result<PathBuf, String> {
+    std::path::absolute(path).map_err(|error| format!("{path}: {error}"))
 }
 
 fn number(
