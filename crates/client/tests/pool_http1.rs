@@ -1,17 +1,22 @@
 //! HTTP/1.1 over real sockets: what breaks, how sure it is, and what becomes of the connection.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 mod peer;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
+use mainstay::body::{Gate, Replay, ReplayLimits, ReplayMemory, Source};
 use mainstay::pool::{OnContinue, Target};
 use mainstay_core::{BreakKind, Certainty};
 use peer::{Conversation, Peer, assert_broken, exchange, get, read, request, send, until_counts};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -189,10 +194,7 @@ async fn a_head_that_never_ends_is_too_large() {
         conversation.say("HTTP/1.1 200 OK\r\n").await;
         let line = format!("x-long: {}\r\n", "x".repeat(1000));
         // The other side hangs up when it has had enough.
-        while tokio::io::AsyncWriteExt::write_all(&mut conversation.stream, line.as_bytes())
-            .await
-            .is_ok()
-        {}
+        while conversation.stream.write_all(line.as_bytes()).await.is_ok() {}
     };
     check(script, BreakKind::HeadTooLarge, Certainty::MaybeProcessed).await;
 }
@@ -418,4 +420,73 @@ async fn a_100_is_told_and_the_answer_comes_after_it() {
     });
     assert_eq!(result.unwrap().body, "ok");
     assert_eq!(told.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_switches_protocols_hands_the_connection_over() {
+    let peer = Peer::listen().await;
+    let target = peer.target();
+    let mut upgrade = get();
+    upgrade.headers_mut().insert("connection", HeaderValue::from_static("upgrade"));
+    upgrade.headers_mut().insert("upgrade", HeaderValue::from_static("echo"));
+    let (response, mut conversation) = tokio::join!(send(&target, upgrade), async {
+        let mut conversation = peer.accept().await;
+        let head = conversation.head().await;
+        assert!(head.contains("upgrade: echo\r\n"), "{head}");
+        conversation.say("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nhi").await;
+        conversation
+    });
+    let response = response.unwrap();
+    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+    let mut stream = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    let mut heard = [0; 2];
+    stream.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"hi", "what came right behind the head isn't lost");
+    stream.write_all(b"ping").await.unwrap();
+    assert_eq!(conversation.body(4).await, b"ping");
+    assert_eq!(
+        (target.counts().idle, target.counts().in_use),
+        (0, 1),
+        "it counts as long as it is open"
+    );
+    drop(stream);
+    conversation.ended().await;
+    until_counts(&target, |counts| counts.in_use == 0).await;
+    assert_eq!(target.counts().idle, 0);
+}
+
+#[tokio::test]
+async fn an_early_answer_is_delivered_while_the_request_is_still_being_sent() {
+    let peer = Peer::listen().await;
+    let target = peer.target();
+    // A body that waits for a permission that never comes.
+    let body = stuck_body();
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("/")
+        .header("host", "peer.test")
+        .body(body)
+        .unwrap();
+    let (result, _open) = tokio::join!(exchange(&target, request), async {
+        let mut conversation = peer.accept().await;
+        conversation.head().await;
+        conversation.say("HTTP/1.1 413 Content Too Large\r\ncontent-length: 2\r\n\r\nno").await;
+        conversation
+    });
+    assert_eq!(result.unwrap().status, StatusCode::PAYLOAD_TOO_LARGE);
+    // Its connection isn't free, so the next call gets another one.
+    let (second, _open) = tokio::join!(exchange(&target, get()), async {
+        let mut conversation = peer.accept().await;
+        conversation.head().await;
+        conversation.say(OK).await;
+        conversation
+    });
+    assert_eq!(second.unwrap().body, "ok");
+    assert_eq!(target.counts().opened, 2);
+}
+
+fn stuck_body() -> mainstay::Outgoing {
+    let limits = ReplayLimits { kept_bytes: 1 << 20, body_bytes: None };
+    let source = Source::Full("never sent".into());
+    Replay::new(source, limits, &ReplayMemory::new(1 << 20)).outgoing(Some(Gate::default()))
 }

@@ -1,5 +1,7 @@
 //! HTTP/2 over real sockets: streams share a connection, and each way of refusing them is told apart.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 mod peer;
 
 use std::sync::Arc;
