@@ -10,6 +10,10 @@ use std::{env, fs, io, thread};
 
 use mainstay_proxy::{Options, Proxy};
 
+/// As in the binary: it gives pages back, so that what is freed can be seen from outside.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count: usize = env::args().nth(1).map_or(Ok(10_000), |count| count.parse())?;
     let origin = TcpListener::bind("127.0.0.1:0")?;
@@ -55,10 +59,16 @@ fn serve(mut tcp: TcpStream) -> io::Result<()> {
 
 fn ask(mut tcp: TcpStream) -> io::Result<TcpStream> {
     tcp.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
-    let mut bytes = [0; 1024];
-    let length = tcp.read(&mut bytes)?;
-    if !bytes[..length].starts_with(b"HTTP/1.1 200") {
-        return Err(io::Error::other(String::from_utf8_lossy(&bytes[..length]).into_owned()));
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n\r\nok") {
+        let mut piece = [0; 1024];
+        match tcp.read(&mut piece)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            length => bytes.extend_from_slice(&piece[..length]),
+        }
+    }
+    if !bytes.starts_with(b"HTTP/1.1 200") {
+        return Err(io::Error::other(String::from_utf8_lossy(&bytes).into_owned()));
     }
     Ok(tcp)
 }

@@ -122,7 +122,7 @@ async fn end(link: &Link, stop: Stop, wire: Wire, read: Bytes) -> End {
     let (stream, prefix) = wire.into_parts();
     match stop {
         Stop::Parked if ended => End::Over,
-        Stop::Parked => End::Parked(stream, joined(read, prefix)),
+        Stop::Parked => End::Parked(stream, joined(&read, &prefix)),
         Stop::Done if suspect => told_apart(link, stream, prefix).await,
         Stop::Done | Stop::Refused if ended => End::Over,
         Stop::Done | Stop::Refused => {
@@ -157,13 +157,12 @@ async fn told_apart(link: &Link, mut stream: Stream, prefix: Bytes) -> End {
     }
 }
 
-fn joined(first: Bytes, second: Bytes) -> Bytes {
-    if second.is_empty() {
-        return first;
+/// Both, in memory of their own: bytes that hyper gives back hold its whole buffer, even where there are none.
+fn joined(first: &[u8], second: &[u8]) -> Bytes {
+    if first.is_empty() && second.is_empty() {
+        return Bytes::new();
     }
-    let mut both = BytesMut::from(first);
-    both.extend_from_slice(&second);
-    both.freeze()
+    [first, second].concat().into()
 }
 
 type Engine<S> = UpgradeableConnection<TokioIo<Wire>, S>;

@@ -53,7 +53,7 @@ pub(crate) async fn serve(
     .await;
     match tls {
         None => http1_or_2(link, Stream::Plain(tcp)).await,
-        Some(config) => secured(link, tcp, config).await,
+        Some(config) => Box::pin(secured(link, tcp, config)).await,
     }
 }
 
@@ -64,7 +64,7 @@ async fn secured(link: Arc<Link>, tcp: TcpStream, config: Arc<ServerConfig>) {
             let is_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
             let stream = Stream::Tls(Box::new(tls));
             if is_http2 {
-                http2::serve(link, stream, Bytes::new()).await;
+                Box::pin(http2::serve(link, stream, Bytes::new())).await;
             } else {
                 http1_or_2(link, stream).await;
             }
@@ -80,10 +80,13 @@ async fn http1_or_2(link: Arc<Link>, mut stream: Stream) {
         if prefix.is_empty() && !parked(&link, &stream).await {
             return;
         }
-        match http1::serve(&link, stream, prefix).await {
+        // In boxes, so that the task of a parked connection is small.
+        match Box::pin(http1::serve(&link, stream, prefix)).await {
             http1::End::Over => return,
             http1::End::Parked(quiet, unread) => (stream, prefix) = (quiet, unread),
-            http1::End::Http2(other, preface) => return http2::serve(link, other, preface).await,
+            http1::End::Http2(other, preface) => {
+                return Box::pin(http2::serve(link, other, preface)).await;
+            }
         }
     }
 }

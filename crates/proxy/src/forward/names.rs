@@ -56,7 +56,9 @@ impl Names {
             format!("for={node};host=\"{host}\";proto={proto}")
         };
         Self {
-            authority: authority.clone(),
+            // Copied: the request's own value would keep its whole head in memory as long as the connection lasts.
+            authority: HeaderValue::from_bytes(authority.as_bytes())
+                .unwrap_or(HeaderValue::from_static("")),
             forwarded: HeaderValue::try_from(forwarded)
                 .unwrap_or(HeaderValue::from_static("for=unknown")),
             peer: HeaderValue::try_from(peer.to_string())
