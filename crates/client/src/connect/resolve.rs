@@ -145,3 +145,145 @@ const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 /// How often the system's files are looked at: two calls of `stat`, nothing that a connect would notice, and
 /// soon enough for somebody who has just repaired the network.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
+    use hickory_resolver::net::runtime::TokioRuntimeProvider;
+    use std::net::SocketAddr;
+    use tokio::net::UdpSocket;
+
+    /// How a name server answers the question for one family.
+    #[derive(Clone, Copy)]
+    enum Says {
+        Address(&'static str),
+        /// This code, and no records.
+        Code(u8),
+        Nothing,
+    }
+
+    const NO_ERROR: u8 = 0;
+    const SERVER_FAILED: u8 = 2;
+    const NO_SUCH_NAME: u8 = 3;
+    const REFUSED: u8 = 5;
+
+    /// A name server that gives these answers to questions for A and AAAA, whatever the name.
+    async fn serve(v4: Says, v6: Says) -> SocketAddr {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut question = [0; 512];
+            loop {
+                let (length, from) = socket.recv_from(&mut question).await.unwrap();
+                if let Some(answer) = answer(&question[..length], v4, v6) {
+                    socket.send_to(&answer, from).await.unwrap();
+                }
+            }
+        });
+        address
+    }
+
+    fn answer(question: &[u8], v4: Says, v6: Says) -> Option<Vec<u8>> {
+        // Header of 12 bytes, then the name as labels, an empty one at its end, then type and class.
+        let mut end = 12;
+        while question[end] != 0 {
+            end += 1 + usize::from(question[end]);
+        }
+        let is_v6 = question[end + 2] == 28;
+        let end = end + 5;
+        let (code, records) = match if is_v6 { v6 } else { v4 } {
+            Says::Nothing => return None,
+            Says::Code(code) => (code, Vec::new()),
+            Says::Address(text) => {
+                let data = match text.parse().unwrap() {
+                    IpAddr::V4(address) => address.octets().to_vec(),
+                    IpAddr::V6(address) => address.octets().to_vec(),
+                };
+                // The name by reference, type, class, a TTL of 60 s, length.
+                let mut record =
+                    vec![0xc0, 12, 0, question[end - 3], 0, 1, 0, 0, 0, 60, 0, data.len() as u8];
+                record.extend(data);
+                (NO_ERROR, record)
+            }
+        };
+        let mut message = question[..2].to_vec();
+        message.extend([0x81, 0x80 | code, 0, 1, 0, u8::from(!records.is_empty()), 0, 0, 0, 0]);
+        message.extend(&question[12..end]);
+        message.extend(records);
+        Some(message)
+    }
+
+    async fn look_up(v4: Says, v6: Says) -> Result<Vec<IpAddr>, BreakKind> {
+        let server = serve(v4, v6).await;
+        let mut name_server = NameServerConfig::udp(server.ip());
+        for connection in &mut name_server.connections {
+            connection.port = server.port();
+        }
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![name_server]);
+        let mut builder =
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        *builder.options_mut() = ResolverOpts::default();
+        let resolver = builder.build().unwrap();
+        lookup(&resolver, "api.test.").await.map_err(|broken| broken.what.kind)
+    }
+
+    async fn check(v4: Says, v6: Says, wanted: Result<&[&str], BreakKind>) {
+        let wanted =
+            wanted.map(|all| all.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>());
+        assert_eq!(look_up(v4, v6).await, wanted);
+    }
+
+    const V4: Says = Says::Address("192.0.2.1");
+    const V6: Says = Says::Address("2001:db8::1");
+
+    #[tokio::test]
+    async fn both_families_are_asked_and_ipv6_comes_first() {
+        check(V4, V6, Ok(&["2001:db8::1", "192.0.2.1"])).await;
+    }
+
+    #[tokio::test]
+    async fn one_family_is_enough() {
+        check(V4, Says::Code(NO_ERROR), Ok(&["192.0.2.1"])).await;
+        check(Says::Code(NO_ERROR), V6, Ok(&["2001:db8::1"])).await;
+        check(V4, Says::Code(SERVER_FAILED), Ok(&["192.0.2.1"])).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_drops_questions_for_ipv6_costs_little() {
+        let begin = tokio::time::Instant::now();
+        check(V4, Says::Nothing, Ok(&["192.0.2.1"])).await;
+        assert!(begin.elapsed() <= RESOLUTION_DELAY * 2, "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_exist_is_told_from_one_without_addresses() {
+        let (none, empty) = (Says::Code(NO_SUCH_NAME), Says::Code(NO_ERROR));
+        check(none, none, Err(BreakKind::NameNotFound)).await;
+        check(empty, none, Err(BreakKind::NameNotFound)).await;
+        check(empty, empty, Err(BreakKind::NoAddress)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failing_and_silent_servers_are_told_apart() {
+        let failed = Says::Code(SERVER_FAILED);
+        check(failed, failed, Err(BreakKind::ResolverFailure)).await;
+        check(Says::Code(REFUSED), Says::Code(NO_ERROR), Err(BreakKind::ResolverFailure)).await;
+        check(Says::Nothing, Says::Nothing, Err(BreakKind::ResolverTimeout)).await;
+    }
+
+    #[tokio::test]
+    async fn the_systems_resolver_is_made_once_while_its_files_stay_as_they_are() {
+        let system = System(Mutex::new(None));
+        let first = system.resolver(Timestamp::ZERO).unwrap();
+        let second = system.resolver(Timestamp::ZERO + LOOK_EVERY).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        if let Some(current) = system.0.lock().as_mut() {
+            current.files = [None, None];
+        }
+        let third = system.resolver(Timestamp::ZERO + LOOK_EVERY / 2).unwrap();
+        assert!(Arc::ptr_eq(&first, &third), "not looked at again so soon");
+        let fourth = system.resolver(Timestamp::ZERO + LOOK_EVERY * 3).unwrap();
+        assert!(!Arc::ptr_eq(&first, &fourth));
+    }
+}
