@@ -4,6 +4,7 @@
 
 mod admin;
 mod exchange;
+mod http2;
 mod life;
 mod parking;
 mod smuggling;
