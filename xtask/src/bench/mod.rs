@@ -56,12 +56,7 @@ pub(crate) fn proxy(words: &[&str]) -> Result<(), String> {
     // In this order: what is started last ends first, and the folder goes when nobody writes into it any more.
     let (origin, origins) = system::origin(folder.path())?;
     let connections = idle.max(options.connections) + SPARE_CONNECTIONS;
-    let place = Place {
-        folder: folder.path(),
-        mainstay: target.join("release/mainstay"),
-        origins,
-        connections,
-    };
+    let place = Place { folder: folder.path(), mainstay, origins, connections };
     let mut all = rounds::run(&options, &place, &origin)?;
     if idle > 0 {
         rounds::add_idle(&mut all, idle, &place)?;
