@@ -22,7 +22,6 @@ use std::time::Duration;
 
 use mainstay_config::settings::{ConnectSettings, Endpoint, Scheme};
 use mainstay_core::{Break, BreakKind, Certainty};
-use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -32,6 +31,7 @@ pub use trust::TargetError;
 
 use crate::pool::Broken;
 use race::{interleave, race};
+use resolve::LastGood;
 use tcp::TcpOptions;
 use tls::Tls;
 use transport::Socket;
@@ -51,11 +51,7 @@ pub(crate) struct Connector {
 #[derive(Debug)]
 enum Host {
     Address(IpAddr),
-    Name {
-        name: String,
-        /// The addresses of the last lookup that gave any: better than none while no name server answers.
-        last_good: Mutex<Vec<IpAddr>>,
-    },
+    Name { name: String, last_good: LastGood },
 }
 
 impl Connector {
@@ -68,7 +64,7 @@ impl Connector {
             Scheme::Https => Some(Tls::new(&endpoint.host, &settings.tls, settings.http2)?),
         };
         let host = endpoint.host.parse().map_or_else(
-            |_| Host::Name { name: endpoint.host.clone(), last_good: Mutex::default() },
+            |_| Host::Name { name: endpoint.host.clone(), last_good: LastGood::default() },
             Host::Address,
         );
         Ok(Self {
@@ -108,18 +104,10 @@ impl Connector {
             Host::Address(address) => return Ok(vec![*address]),
             Host::Name { name, last_good } => (name, last_good),
         };
-        // A part of the time is left for the connection itself, so that known addresses can be tried.
-        let known = last_good.lock().clone();
-        let until = if known.is_empty() { until } else { until - self.connect_timeout / 2 };
+        // Where there are addresses to fall back on, a part of the time is left for connecting to them.
+        let until = if last_good.is_known() { until - self.connect_timeout / 2 } else { until };
         let found = timeout_at(until, resolve::resolve(name)).await;
-        match found.unwrap_or_else(|_| Err(late(BreakKind::ResolverTimeout, None))) {
-            Ok(addresses) => {
-                last_good.lock().clone_from(&addresses);
-                Ok(addresses)
-            }
-            Err(broken) if is_no_answer(broken.what.kind) && !known.is_empty() => Ok(known),
-            Err(broken) => Err(broken),
-        }
+        last_good.settle(found.unwrap_or_else(|_| Err(late(BreakKind::ResolverTimeout, None))))
     }
 
     async fn tcp(&self, addresses: &[IpAddr], until: Instant) -> Result<TcpStream, Broken> {
@@ -133,11 +121,6 @@ impl Connector {
             Err(_) => Err(late(BreakKind::ConnectTimeout, Some(tcp::describe(&failed)))),
         }
     }
-}
-
-/// Whether the name servers were silent or useless, as opposed to: they know, and there is nothing.
-fn is_no_answer(kind: BreakKind) -> bool {
-    matches!(kind, BreakKind::ResolverTimeout | BreakKind::ResolverFailure)
 }
 
 fn late(kind: BreakKind, details: Option<String>) -> Broken {

@@ -35,6 +35,34 @@ struct Current {
 
 type Stamps = [Option<SystemTime>; 2];
 
+/// The addresses of the last lookup that gave any: better than none while no name server answers.
+#[derive(Debug, Default)]
+pub(super) struct LastGood(Mutex<Vec<IpAddr>>);
+
+impl LastGood {
+    pub(super) fn is_known(&self) -> bool {
+        !self.0.lock().is_empty()
+    }
+
+    /// What to make of a lookup: its addresses; or the last good ones where the name servers were silent or
+    /// useless. When they say that there is nothing, there is nothing.
+    pub(super) fn settle(&self, found: Result<Vec<IpAddr>, Broken>) -> Result<Vec<IpAddr>, Broken> {
+        let mut known = self.0.lock();
+        match found {
+            Ok(addresses) => {
+                known.clone_from(&addresses);
+                Ok(addresses)
+            }
+            Err(broken) => match broken.what.kind {
+                BreakKind::ResolverTimeout | BreakKind::ResolverFailure if !known.is_empty() => {
+                    Ok(known.clone())
+                }
+                _ => Err(broken),
+            },
+        }
+    }
+}
+
 /// The addresses of `host`, in the order in which to try them; never none.
 pub(super) async fn resolve(host: &str) -> Result<Vec<IpAddr>, Broken> {
     let resolver = SYSTEM.resolver(Clock::now()).map_err(|error| broken(&error))?;
@@ -270,6 +298,20 @@ mod tests {
         check(failed, failed, Err(BreakKind::ResolverFailure)).await;
         check(Says::Code(REFUSED), Says::Code(NO_ERROR), Err(BreakKind::ResolverFailure)).await;
         check(Says::Nothing, Says::Nothing, Err(BreakKind::ResolverTimeout)).await;
+    }
+
+    #[test]
+    fn the_last_good_addresses_serve_while_no_name_server_answers() {
+        let (last_good, address) = (LastGood::default(), IpAddr::from([192, 0, 2, 1]));
+        let settle = |kind| {
+            last_good.settle(Err(miss(kind, &"no answer"))).map_err(|broken| broken.what.kind)
+        };
+        assert_eq!(settle(BreakKind::ResolverTimeout), Err(BreakKind::ResolverTimeout));
+        assert_eq!(last_good.settle(Ok(vec![address])).ok(), Some(vec![address]));
+        assert_eq!(settle(BreakKind::ResolverTimeout), Ok(vec![address]));
+        assert_eq!(settle(BreakKind::ResolverFailure), Ok(vec![address]));
+        assert_eq!(settle(BreakKind::NameNotFound), Err(BreakKind::NameNotFound));
+        assert_eq!(settle(BreakKind::NoAddress), Err(BreakKind::NoAddress));
     }
 
     #[tokio::test]

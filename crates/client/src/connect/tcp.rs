@@ -35,7 +35,8 @@ impl TcpOptions {
         // A request is written in one piece; waiting for more would only delay it.
         socket.set_nodelay(true)?;
         let raw = SockRef::from(socket);
-        if let Some(every) = self.keepalive {
+        // The system counts in whole seconds, and takes no zero.
+        if let Some(every) = self.keepalive.map(|every| every.max(Duration::from_secs(1))) {
             let probes = TcpKeepalive::new().with_time(every).with_interval(every);
             raw.set_tcp_keepalive(&probes)?;
         }
