@@ -6,7 +6,7 @@
 //!
 //! # How it is made
 //!
-//! One description of the keys ([`keys`](crate), not public) drives the reader, the suggestions, the printer, the JSON Schema
+//! One description of the keys (the private module `keys`) drives the reader, the suggestions, the printer, the JSON Schema
 //! ([`schema`]) and the manual page ([`manual`]). It stands in for `serde` and `schemars`, for three reasons: serde stops at the
 //! first error; with it the ranges, costs and suggestions would be written beside the types, to drift; and the layers
 //! (defaults, profile, upstream, route) would need a second set of types in which everything is optional. Here a layer is a table
@@ -91,6 +91,19 @@ pub fn load(path: impl AsRef<Path>) -> Result<Loaded, Errors> {
 }
 
 /// Reads a text; `name` is how messages call it. Files that it names are neither moved nor looked for.
+///
+/// ```
+/// let text = "[upstream.orders]\nendpoints = [\"https://a.example\"]\nretry.max_atempts = 3";
+/// let errors = mainstay_config::parse(text, "mainstay.toml").unwrap_err();
+/// assert_eq!(
+///     errors.to_string(),
+///     "error: unknown key `max_atempts`\n \
+///      --> mainstay.toml:3:7\n  \
+///        |\n\
+///      3 | retry.max_atempts = 3\n  \
+///        |       ^^^^^^^^^^^ did you mean `max_attempts`?\n"
+/// );
+/// ```
 ///
 /// # Errors
 ///

@@ -71,14 +71,14 @@ impl MistakeKind {
 
 impl Errors {
     /// `None` when there is nothing to tell.
-    pub(crate) fn new(mistakes: Vec<Mistake>) -> Option<Self> {
-        let mut list = Vec::with_capacity(mistakes.len());
-        for mistake in mistakes {
-            if !list.contains(&mistake) {
-                list.push(mistake);
-            }
-        }
-        list.sort_by_key(|mistake: &Mistake| (mistake.place.line, mistake.place.column));
+    pub(crate) fn new(mut list: Vec<Mistake>) -> Option<Self> {
+        // What an upstream says is read once for each of its routes; the same mistake is told once.
+        list.sort_by(|a, b| {
+            let key = |mistake: &Mistake| (mistake.place.line, mistake.place.column);
+            let rest = |mistake: &Mistake| (mistake.place.name.clone(), mistake.message.clone());
+            key(a).cmp(&key(b)).then_with(|| rest(a).cmp(&rest(b)))
+        });
+        list.dedup();
         (!list.is_empty()).then_some(Self(list))
     }
 
@@ -117,5 +117,8 @@ impl fmt::Display for Errors {
 
 impl std::error::Error for Errors {}
 
-/// Nobody reads more than this at once; the list itself is whole.
+/// More are not collected: a file that isn't one (a log, a picture) has a mistake in each line, and each costs an excerpt.
+pub(crate) const MOST_MISTAKES: usize = 200;
+
+/// Nobody reads more than this at once.
 const MOST_SHOWN: usize = 50;

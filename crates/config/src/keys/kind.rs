@@ -1,5 +1,6 @@
 //! What may stand at a key: how it is read, said, written and described to editors.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mainstay_core::Ratio;
@@ -261,12 +262,13 @@ impl Kind {
             _ => return Err(Wrong::type_of(self)),
         };
         let mut list = Vec::new();
+        let mut seen = BTreeSet::new();
         for (index, item) in items.iter().enumerate() {
             let DeValue::String(text) = item.get_ref() else {
                 return Err(Wrong::type_of(self).at(index));
             };
             let text = rule.read(text).map_err(|advice| Wrong::form(advice).at(index))?;
-            if list.contains(&text) {
+            if !seen.insert(text.clone()) {
                 return Err(
                     Wrong::new(MistakeKind::Taken, "it is in the list already".into()).at(index)
                 );

@@ -1,6 +1,6 @@
 //! Drafts to settings: values that nobody wrote give way, names are given, and the engine's rules are asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mainstay_core::check::Check;
@@ -8,7 +8,7 @@ use mainstay_core::upstream::{EndpointSettings, ScopeId};
 use mainstay_core::{CallPolicy, Checked, Problem};
 
 use super::Reader;
-use super::cover::covers;
+use super::cover::Reach;
 use super::places::join;
 use super::route::ReadRoute;
 use super::upstream::ReadUpstream;
@@ -35,7 +35,7 @@ impl Reader<'_> {
             self.give_way_call(&mut route.draft.call, &prefixes);
             self.check_factor(&route.draft.call, &prefixes);
             let policy = route.draft.call.policy(scope);
-            let policy = self.checked(policy, &keys::route(), &mut route.draft, &prefixes);
+            let policy = self.checked(policy, keys::route, &mut route.draft, &prefixes);
             if let Some(policy) = policy {
                 built.push(finished(route, name, policy));
             }
@@ -48,25 +48,30 @@ impl Reader<'_> {
 
     /// Every route must be reached by some request.
     fn check_reached(&mut self, routes: &[ReadRoute]) {
-        for (index, later) in routes.iter().enumerate().filter(|(_, route)| route.clean) {
-            let earlier = routes.iter().take(index).filter(|route| route.clean);
-            if let Some(earlier) =
-                earlier.into_iter().find(|earlier| covers(&earlier.matcher, &later.matcher))
-            {
-                let line = self.source.line(earlier.span.start);
-                let remedy = match covers(&later.matcher, &earlier.matcher) {
-                    true => "take one of them out",
-                    false => "put this one before it",
-                };
-                let advice =
-                    format!("the route in line {line} takes all of its requests: {remedy}");
-                self.mistake(
-                    MistakeKind::Unreachable,
-                    &later.span.clone(),
-                    "no request reaches this route",
-                    advice,
-                );
-            }
+        let clean: Vec<(&ReadRoute, Reach<'_>)> = routes
+            .iter()
+            .filter(|route| route.clean)
+            .map(|route| (route, Reach::of(&route.matcher)))
+            .collect();
+        for (index, (route, later)) in clean.iter().enumerate() {
+            let Some((first, earlier)) =
+                clean.iter().take(index).find(|(_, earlier)| earlier.covers(later))
+            else {
+                continue;
+            };
+            let line = self.source.line(first.span.start);
+            let remedy = if later.covers(earlier) {
+                "take one of them out"
+            } else {
+                "put this one before it"
+            };
+            let advice = format!("the route in line {line} takes all of its requests: {remedy}");
+            self.mistake(
+                MistakeKind::Unreachable,
+                &route.span,
+                "no request reaches this route",
+                advice,
+            );
         }
     }
 
@@ -87,20 +92,17 @@ impl Reader<'_> {
                 );
             }
         }
-        let mut names = Vec::new();
-        for route in routes {
-            let name = route.draft.name.clone().unwrap_or_else(|| {
-                let upstream = route.upstream.and_then(|index| upstreams.get(index));
-                free_name(
-                    upstream.map_or("route", |upstream| upstream.name.as_str()),
-                    route,
-                    &taken,
-                )
-            });
-            taken.insert(name.clone());
-            names.push(name);
-        }
-        names
+        let mut counts = BTreeMap::new();
+        let named = routes.iter().map(|route| {
+            let upstream = route.upstream.and_then(|index| upstreams.get(index));
+            let upstream = upstream.map_or("route", |upstream| upstream.name.as_str());
+            route
+                .draft
+                .name
+                .clone()
+                .unwrap_or_else(|| free_name(upstream, route, &taken, &mut counts))
+        });
+        named.collect()
     }
 
     fn scope(&mut self, route: &ReadRoute, name: &str, upstream: &mut ReadUpstream) -> ScopeId {
@@ -140,7 +142,7 @@ impl Reader<'_> {
         policy.health = all.health.as_ref().map(|health| health.rhythm.clone());
         let probe = all.health.as_ref().map(|health| health.probe());
         let connect = ConnectSettings { tls: all.tls.settings(), ..all.connect.clone() };
-        let policy = self.checked(policy, &keys::upstream(), &mut all, &[&prefix])?;
+        let policy = self.checked(policy, keys::upstream, &mut all, &[&prefix])?;
         Some(Upstream { name, policy, endpoints, connect, probe })
     }
 
@@ -148,15 +150,16 @@ impl Reader<'_> {
     fn checked<S: Check, T>(
         &mut self,
         settings: S,
-        keys: &[Key<T>],
+        keys: fn() -> Vec<Key<T>>,
         draft: &mut T,
         prefixes: &[&str],
     ) -> Option<Checked<S>> {
         match Checked::new(settings) {
             Ok(checked) => Some(checked),
             Err(problems) => {
+                let keys = keys();
                 for problem in problems {
-                    self.problem(&problem, keys, draft, prefixes);
+                    self.problem(&problem, &keys, draft, prefixes);
                 }
                 None
             }
@@ -237,16 +240,28 @@ fn finished(route: ReadRoute, name: String, policy: Checked<CallPolicy>) -> Rout
     }
 }
 
-/// A name made of upstream and path, with a number when it is taken.
-fn free_name(upstream: &str, route: &ReadRoute, taken: &BTreeSet<String>) -> String {
+/// A name made of upstream and path, with a number when it isn't the first. `taken` are the names that are given, `counts`
+/// how many have been made of each stem.
+fn free_name(
+    upstream: &str,
+    route: &ReadRoute,
+    taken: &BTreeSet<String>,
+    counts: &mut BTreeMap<String, u64>,
+) -> String {
     let path = match &route.matcher.path {
         None => String::new(),
         Some(PathMatch::Prefix(prefix)) => format!(":{prefix}"),
         Some(PathMatch::Pattern(segments)) => format!(":/{}", segments.join("/")),
     };
     let stem: String = format!("{upstream}{path}").chars().take(LONGEST_STEM).collect();
-    let numbered = (2_u64..).map(|number| format!("{stem} #{number}"));
-    std::iter::once(stem.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(stem)
+    let count = counts.entry(stem.clone()).or_default();
+    loop {
+        *count += 1;
+        let name = if *count == 1 { stem.clone() } else { format!("{stem} #{count}") };
+        if !taken.contains(&name) {
+            return name;
+        }
+    }
 }
 
 /// As the engine says; told here with the place.

@@ -1,15 +1,27 @@
 //! Whether one route takes everything that another is for, so that the later of them is never reached.
 
-use crate::settings::{Matcher, NameMatch, PathMatch};
+use crate::settings::{Matcher, NameMatch};
 use crate::text::segments;
 
-/// Whether each request that `later` matches is matched by `earlier` as well.
-pub(crate) fn covers(earlier: &Matcher, later: &Matcher) -> bool {
-    hosts(&earlier.hosts, &later.hosts)
-        && paths(earlier.path.as_ref(), later.path.as_ref())
-        && methods(&earlier.methods, &later.methods)
-        && names(&earlier.query, &later.query)
-        && names(&earlier.headers, &later.headers)
+/// What a route matches, with its path split once: each route is compared with all before it.
+pub(super) struct Reach<'m> {
+    matcher: &'m Matcher,
+    segments: Vec<&'m str>,
+}
+
+impl<'m> Reach<'m> {
+    pub(super) fn of(matcher: &'m Matcher) -> Self {
+        Self { matcher, segments: matcher.path.as_ref().map_or(vec!["**"], segments) }
+    }
+
+    /// Whether each request that `later` matches is matched by this one as well.
+    pub(super) fn covers(&self, later: &Self) -> bool {
+        segments_cover(&self.segments, &later.segments)
+            && hosts(&self.matcher.hosts, &later.matcher.hosts)
+            && methods(&self.matcher.methods, &later.matcher.methods)
+            && names(&self.matcher.query, &later.matcher.query)
+            && names(&self.matcher.headers, &later.matcher.headers)
+    }
 }
 
 /// An empty list is any host.
@@ -42,14 +54,6 @@ fn names(earlier: &[NameMatch], later: &[NameMatch]) -> bool {
     earlier.iter().all(implied)
 }
 
-fn paths(earlier: Option<&PathMatch>, later: Option<&PathMatch>) -> bool {
-    match (earlier, later) {
-        (None, _) => true,
-        (Some(earlier), None) => segments_cover(&segments(earlier), &["**"]),
-        (Some(earlier), Some(later)) => segments_cover(&segments(earlier), &segments(later)),
-    }
-}
-
 fn segments_cover(earlier: &[&str], later: &[&str]) -> bool {
     match (earlier, later) {
         (["**"], _) | ([], []) => true,
@@ -70,9 +74,10 @@ mod tests {
     use crate::text::path;
 
     fn check(earlier: &str, later: &str, expected: bool) {
-        let of = |text: &str| path(text).unwrap();
+        let of = |text: &str| Matcher { path: path(text).unwrap(), ..Matcher::default() };
+        let (narrow, wide) = (of(later), of(earlier));
         assert_eq!(
-            paths(of(earlier).as_ref(), of(later).as_ref()),
+            Reach::of(&wide).covers(&Reach::of(&narrow)),
             expected,
             "{earlier} covers {later}"
         );

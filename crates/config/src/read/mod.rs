@@ -33,7 +33,7 @@ pub(crate) use places::Places;
 
 use crate::draft::TopDraft;
 use crate::keys;
-use crate::mistake::{Errors, Mistake, MistakeKind};
+use crate::mistake::{Errors, MOST_MISTAKES, Mistake, MistakeKind};
 use crate::settings::Settings;
 use crate::source::Source;
 
@@ -108,6 +108,11 @@ impl Reader<'_> {
         })
     }
 
+    /// Whether further mistakes aren't collected, so that there is no use in looking for advice.
+    fn is_full(&self) -> bool {
+        self.mistakes.len() >= MOST_MISTAKES
+    }
+
     fn mistake(
         &mut self,
         kind: MistakeKind,
@@ -115,6 +120,9 @@ impl Reader<'_> {
         message: impl Into<String>,
         advice: impl Into<String>,
     ) {
+        if self.is_full() {
+            return;
+        }
         let place = self.source.place(span);
         self.mistakes.push(Mistake { kind, place, message: message.into(), advice: advice.into() });
     }

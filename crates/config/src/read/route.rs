@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::Reader;
 use super::upstream::ReadUpstream;
@@ -34,12 +34,17 @@ impl Reader<'_> {
         let tables = self.tables(table, "route");
         match (tables.as_slice(), upstreams) {
             ([], [only]) => vec![everything_to(only)],
-            ([], [_, ..]) if self.places.get("route").is_none() => {
+            ([], [_, ..]) if is_list_or_none(table) => {
                 let message = "there are several upstreams and no route";
                 let advice =
                     "say which requests go where:  [[route]]  path = \"/v1\"  upstream = \"...\"";
                 let span = upstreams.get(1).map_or(0..0, |upstream| upstream.span.clone());
                 self.mistake(MistakeKind::Missing, &span, message, advice);
+                Vec::new()
+            }
+            ([.., (_, last)], _) if tables.len() > MOST_ROUTES => {
+                let advice = format!("allowed: at most {MOST_ROUTES}");
+                self.mistake(MistakeKind::OutOfRange, last, "there are too many routes", advice);
                 Vec::new()
             }
             _ => {
@@ -115,6 +120,12 @@ impl Reader<'_> {
     }
 }
 
+/// Whether `route` isn't there, or is a list as it should be.
+fn is_list_or_none(table: &DeTable<'_>) -> bool {
+    super::entry(table, "route")
+        .is_none_or(|(_, value)| matches!(value.get_ref(), DeValue::Array(_)))
+}
+
 /// The route that is meant when there is one upstream and no route.
 fn everything_to(upstream: &ReadUpstream) -> ReadRoute {
     ReadRoute {
@@ -126,3 +137,6 @@ fn everything_to(upstream: &ReadUpstream) -> ReadRoute {
         clean: upstream.clean,
     }
 }
+
+/// Each is compared with all before it: ten thousand take a second or two.
+const MOST_ROUTES: usize = 10_000;

@@ -2,7 +2,7 @@
 
 use toml::de::DeTable;
 
-use crate::mistake::{Errors, Mistake, MistakeKind};
+use crate::mistake::{Errors, MOST_MISTAKES, Mistake, MistakeKind};
 use crate::source::Source;
 use crate::text;
 
@@ -13,7 +13,7 @@ use crate::text;
 /// All errors of syntax. What is in the tree beside them isn't looked at: most of it would be misunderstood.
 pub(super) fn parse(source: &Source) -> Result<DeTable<'_>, Errors> {
     let (table, errors) = DeTable::parse_recoverable(source.text());
-    let mistakes = errors.iter().map(|error| {
+    let mistakes = errors.iter().take(MOST_MISTAKES).map(|error| {
         let span = error.span().unwrap_or(0..0);
         let message = error.message().lines().next().unwrap_or("not TOML");
         Mistake {

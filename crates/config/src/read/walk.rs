@@ -117,6 +117,9 @@ impl Reader<'_> {
         prefix: &str,
         section: &str,
     ) {
+        if self.is_full() {
+            return;
+        }
         let word = name.get_ref().as_ref();
         let beside: Vec<&str> =
             keys.iter().filter(|key| key.section() == section).map(Key::name).collect();
