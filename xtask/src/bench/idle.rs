@@ -49,7 +49,9 @@ pub(super) fn measure(running: &Running, connections: usize) -> Result<Option<Id
             running.system.name()
         ));
     }
-    Ok(Some(Idle { connections, before_kib, with_them_kib }))
+    let idle = Idle { connections, before_kib, with_them_kib };
+    eprintln!("{:>10}: {:.2} KiB each", running.system.name(), idle.kib_each());
+    Ok(Some(idle))
 }
 
 /// Raises the limit of open files for us and our children, and says how many of the wanted connections fit.

@@ -59,7 +59,7 @@ pub(crate) fn proxy(words: &[&str]) -> Result<(), String> {
     let place = Place { folder: folder.path(), mainstay, origins, connections };
     let mut all = rounds::run(&options, &place, &origin)?;
     if idle > 0 {
-        rounds::add_idle(&mut all, idle, &place)?;
+        rounds::add_idle(&mut all, options.rounds, idle, &place)?;
     }
     let text = report::text(&options, &all, &facts::Facts::gather(&options));
     println!("\n{text}");

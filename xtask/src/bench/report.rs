@@ -1,6 +1,7 @@
 //! The result as Markdown tables, the same for the terminal and for the manual.
 
 use super::facts::Facts;
+use super::idle::Idle;
 use super::options::Options;
 use super::rounds::{Sample, Series};
 use super::stats::Spread;
@@ -22,7 +23,7 @@ pub(super) fn text(options: &Options, all: &[Series], facts: &Facts) -> String {
         text +=
             &format!("\n**HTTP/2**: four connections with 25 streams each.\n\n{}", streams(all));
     }
-    if all.iter().any(|series| series.idle.is_some()) {
+    if all.iter().any(|series| !series.idle.is_empty()) {
         text += &format!("\n**Idle client connections**, each after one answer.\n\n{}", idle(all));
     }
     text + &targets(all)
@@ -92,18 +93,19 @@ fn streams(all: &[Series]) -> String {
 }
 
 fn idle(all: &[Series]) -> String {
-    let rows = all.iter().filter_map(|series| {
-        let idle = series.idle?;
-        let mib = |kib: u64| format!("{:.1}", kib as f64 / 1024.0);
-        Some(vec![
+    let measured = all.iter().filter(|series| !series.idle.is_empty());
+    let row = |series: &Series| {
+        let of = |figure: fn(&Idle) -> f64| Spread::of(series.idle.iter().map(figure));
+        vec![
             series.system.name().into(),
-            idle.connections.to_string(),
-            mib(idle.before_kib),
-            mib(idle.with_them_kib),
-            format!("{:.2}", idle.kib_each()),
-        ])
-    });
-    table(&["system", "connections", "before, MiB", "with them, MiB", "KiB each"], rows)
+            shown(of(|idle| idle.connections as f64), 0),
+            shown(of(|idle| idle.before_kib as f64 / 1024.0), 1),
+            shown(of(|idle| idle.with_them_kib as f64 / 1024.0), 1),
+            shown(of(Idle::kib_each), 2),
+        ]
+    };
+    let head = ["system", "connections", "before, MiB", "with them, MiB", "KiB each"];
+    table(&head, measured.map(row))
 }
 
 /// What Mainstay is meant to reach, and whether it did.
@@ -117,9 +119,10 @@ fn targets(all: &[Series]) -> String {
             ratio.median
         );
     }
-    if let Some(idle) = ours.idle {
-        let each = idle.kib_each();
-        let verdict = verdict(each <= MOST_IDLE_KIB, idle.connections >= FEWEST_IDLE);
+    if let Some(each) = Spread::of(ours.idle.iter().map(Idle::kib_each)) {
+        let enough = ours.idle.iter().all(|idle| idle.connections >= FEWEST_IDLE);
+        let verdict = verdict(each.median <= MOST_IDLE_KIB, enough);
+        let each = each.median;
         lines += &format!(
             "- {verdict}: at most {MOST_IDLE_KIB:.0} KiB for an idle client connection; it is {each:.2} KiB\n"
         );
@@ -194,7 +197,6 @@ const FEWEST_IDLE: usize = 1000;
 
 #[cfg(test)]
 mod tests {
-    use super::super::idle::Idle;
     use super::super::load::Load;
     use super::*;
 
@@ -209,7 +211,7 @@ mod tests {
         Sample { load, cpu_us, others: 0.0 }
     }
 
-    fn series(system: System, figures: &[(Option<f64>, f64)], idle: Option<Idle>) -> Series {
+    fn series(system: System, figures: &[(Option<f64>, f64)], idle: Vec<Idle>) -> Series {
         let samples: Vec<Sample> = figures.iter().map(|&(cpu, p50)| sample(cpu, p50)).collect();
         Series { system, busy: samples.clone(), quiet: samples, streams: Vec::new(), idle }
     }
@@ -217,16 +219,16 @@ mod tests {
     fn three_rounds() -> Vec<Series> {
         let idle = Idle { connections: 1000, before_kib: 1_000, with_them_kib: 10_000 };
         vec![
-            series(System::Direct, &[(None, 40.0), (None, 80.0), (None, 50.0)], None),
+            series(System::Direct, &[(None, 40.0), (None, 80.0), (None, 50.0)], Vec::new()),
             series(
                 System::Haproxy,
                 &[(Some(20.0), 70.0), (Some(40.0), 150.0), (Some(20.0), 90.0)],
-                None,
+                Vec::new(),
             ),
             series(
                 System::Mainstay,
                 &[(Some(18.0), 60.0), (Some(44.0), 140.0), (Some(16.0), 80.0)],
-                Some(idle),
+                vec![idle],
             ),
         ]
     }

@@ -20,7 +20,8 @@ pub(super) struct Series {
     pub(super) quiet: Vec<Sample>,
     /// HTTP/2, if asked for.
     pub(super) streams: Vec<Sample>,
-    pub(super) idle: Option<Idle>,
+    /// Of one fresh process each.
+    pub(super) idle: Vec<Idle>,
 }
 
 /// One measurement.
@@ -55,22 +56,26 @@ pub(super) fn run(
     Ok(all)
 }
 
-/// Measures the memory of idle connections, with one fresh process after the other.
+/// Measures the memory of idle connections, in rounds too, with one fresh process after the other: what an allocator keeps
+/// differs from one process to the next.
 pub(super) fn add_idle(
     all: &mut [Series],
+    rounds: usize,
     connections: usize,
     place: &Place<'_>,
 ) -> Result<(), String> {
-    for series in all.iter_mut().filter(|series| series.system != System::Direct) {
-        eprintln!("=== {connections} idle connections to {}", series.system.name());
-        series.idle = idle::measure(&series.system.start(place)?, connections)?;
+    for round in 0..rounds.min(MOST_IDLE_ROUNDS) {
+        eprintln!("=== {connections} idle connections, round {}", round + 1);
+        for series in all.iter_mut() {
+            series.idle.extend(idle::measure(&series.system.start(place)?, connections)?);
+        }
     }
     Ok(())
 }
 
 impl Series {
     fn new(system: System) -> Self {
-        Self { system, busy: Vec::new(), quiet: Vec::new(), streams: Vec::new(), idle: None }
+        Self { system, busy: Vec::new(), quiet: Vec::new(), streams: Vec::new(), idle: Vec::new() }
     }
 
     fn measure(
@@ -122,3 +127,6 @@ impl Sample {
         Ok(sample)
     }
 }
+
+/// Each takes ten seconds a system, and memory is less noisy than time.
+const MOST_IDLE_ROUNDS: usize = 3;
