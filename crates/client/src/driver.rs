@@ -46,6 +46,8 @@ pub struct Answer {
     pub endpoint: EndpointId,
     /// Whether it is a broken attempt's own answer, delivered since nothing better came.
     pub as_is: bool,
+    /// What broke last before this answer was delivered, if anything did.
+    pub last_break: Option<BreakKind>,
 }
 
 /// A call without an answer of the upstream.

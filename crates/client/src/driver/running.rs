@@ -28,6 +28,7 @@ pub(super) struct Running {
     service: Arc<Service>,
     trace: CallTrace,
     as_is: bool,
+    last_break: Option<BreakKind>,
 }
 
 impl Running {
@@ -48,6 +49,7 @@ impl Running {
             service: Arc::clone(&plan.service),
             trace: CallTrace::of(id),
             as_is: false,
+            last_break: None,
         }
     }
 
@@ -57,8 +59,10 @@ impl Running {
         let upstream = self.service.upstream();
         with_chance(|chance| news(&mut self.call, &mut Ctx { now, chance, upstream }));
         while let Some(event) = self.call.next_event() {
-            if let Event::CallDelivered { as_is, .. } = event {
-                self.as_is = as_is;
+            match event {
+                Event::AttemptFailed { what, .. } => self.last_break = Some(what.kind),
+                Event::CallDelivered { as_is, .. } => self.as_is = as_is,
+                _ => {}
             }
             self.service.recorder().on_call_event(&mut self.trace, now, event);
         }
@@ -94,8 +98,9 @@ impl Running {
     /// Hands the answer over; the call goes on with its body.
     pub(super) fn deliver(self: Box<Self>, held: Held, idle_timeout: Duration) -> Answer {
         let (id, attempts, as_is) = (self.id, self.call.attempts(), self.as_is);
+        let last_break = self.last_break;
         let response = held.response.map(|body| DeliveredBody::new(body, self, idle_timeout));
-        Answer { response, id, attempts, endpoint: held.endpoint, as_is }
+        Answer { response, id, attempts, endpoint: held.endpoint, as_is, last_break }
     }
 
     pub(super) fn unanswered(&self, gave_up: GaveUp) -> Unanswered {
