@@ -17,7 +17,9 @@ impl Clock {
     #[must_use]
     pub fn now() -> Timestamp {
         let start = *START;
-        Timestamp::from_nanos(mainstay_core::time::nanos(Instant::now().saturating_duration_since(start)))
+        Timestamp::from_nanos(mainstay_core::time::nanos(
+            Instant::now().saturating_duration_since(start),
+        ))
     }
 
     /// When a timestamp is, for a timer.

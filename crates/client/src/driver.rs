@@ -31,6 +31,7 @@ use running::Running;
 pub struct Client {
     replay: Arc<ReplayMemory>,
     run: u64,
+    reuse_timers: bool,
 }
 
 /// An answer of the upstream, whole or about to be.
@@ -73,7 +74,14 @@ impl Client {
     /// A client whose calls together keep at most so many bytes of request bodies for replay.
     #[must_use]
     pub fn new(replay_bytes_total: usize) -> Self {
-        Self { replay: ReplayMemory::new(replay_bytes_total), run: seed() }
+        Self { replay: ReplayMemory::new(replay_bytes_total), run: seed(), reuse_timers: false }
+    }
+
+    /// This client, for threads each of which runs one runtime in its whole life, as the proxy's do: timers that
+    /// weren't needed are then kept for later calls of the thread. Elsewhere a timer could outlive its runtime.
+    #[must_use]
+    pub fn on_runtimes_that_keep_their_thread(self) -> Self {
+        Self { reuse_timers: true, ..self }
     }
 
     /// Makes one call. `head` is what the upstream is to see, hop-by-hop fields already taken out, except for path
@@ -84,8 +92,13 @@ impl Client {
     /// # Errors
     ///
     /// [`Unanswered`] when there is no answer to deliver.
-    pub async fn call(&self, plan: &Plan, head: head::Parts, body: Source) -> Result<Answer, Unanswered> {
-        let mut running = Box::new(Running::new(CallId::next(self.run), plan, head, body, &self.replay));
+    pub async fn call(
+        &self,
+        plan: &Plan,
+        head: head::Parts,
+        body: Source,
+    ) -> Result<Answer, Unanswered> {
+        let mut running = Box::new(Running::new(self, plan, head, body));
         let (mut last, mut kept) = (None, None);
         running.tell(|call, ctx| call.on_start(ctx));
         loop {
@@ -128,7 +141,10 @@ impl Running {
                 Err(broken) => Err(broken),
             },
             // Core's ids are places in the very list that the service was made from.
-            None => Err(Broken { what: Break::new(BreakKind::NoEndpoint, Certainty::NotSent), details: None }),
+            None => Err(Broken {
+                what: Break::new(BreakKind::NoEndpoint, Certainty::NotSent),
+                details: None,
+            }),
         };
         if !self.body.is_repeatable() {
             self.call.on_body_unrepeatable();
@@ -148,8 +164,18 @@ impl Running {
         }
     }
 
-    async fn lease(&mut self, target: &Arc<Target>, connection: Connection) -> Result<Lease, Broken> {
-        let leasing = target.lease(connection == Connection::Fresh);
+    async fn lease(
+        &mut self,
+        target: &Arc<Target>,
+        connection: Connection,
+    ) -> Result<Lease, Broken> {
+        if connection == Connection::Any
+            && let Some(lease) = target.lease_ready()
+        {
+            return Ok(lease);
+        }
+        // In a box: connecting is rare, and its state would make that of each call large.
+        let leasing = Box::pin(target.lease(connection == Connection::Fresh));
         match self.until_cancelled(leasing).await {
             Some(leased) => leased,
             // The connector's own clock is shorter than an attempt's, as a rule; where it isn't, this is one.
@@ -162,9 +188,12 @@ impl Running {
         lease: &mut Lease,
         request: http::Request<crate::Outgoing>,
     ) -> Result<Response<AnswerBody>, Broken> {
-        match self.until_cancelled(lease.send(request)).await {
+        let sending = lease.send(request);
+        match self.until_cancelled(sending).await {
             Some(sent) => sent,
-            None if lease.was_sent() => Err(cut(BreakKind::ResponseTimeout, Certainty::MaybeProcessed)),
+            None if lease.was_sent() => {
+                Err(cut(BreakKind::ResponseTimeout, Certainty::MaybeProcessed))
+            }
             None => Err(cut(BreakKind::ResponseTimeout, Certainty::NotSent)),
         }
     }
@@ -189,5 +218,7 @@ fn hint(status: StatusCode, headers: &HeaderMap) -> Option<std::time::Duration> 
     if !matches!(status.as_u16(), 429 | 503) {
         return None;
     }
-    headers.get(header::RETRY_AFTER).and_then(|value| retry_after::parse(value.as_bytes(), Clock::unix_seconds()))
+    headers
+        .get(header::RETRY_AFTER)
+        .and_then(|value| retry_after::parse(value.as_bytes(), Clock::unix_seconds()))
 }

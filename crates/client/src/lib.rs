@@ -4,12 +4,14 @@
 //! after that. What is decided is decided in core; this crate connects, sends, classifies what comes back, and
 //! tells core.
 
+mod alarm;
 pub mod body;
 mod chance;
 pub mod check;
 pub mod clock;
 pub mod connect;
 pub mod driver;
+pub mod gather;
 pub mod pool;
 pub mod service;
 

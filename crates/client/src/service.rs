@@ -82,7 +82,8 @@ impl Service {
             .iter()
             .map(|endpoint| Place::new(endpoint, settings, previous))
             .collect::<Result<_, _>>()?;
-        let names: Vec<&str> = settings.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
+        let names: Vec<&str> =
+            settings.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
         Ok(Arc::new(Self {
             name: settings.name.as_str().into(),
             recorder: recorder.upstream(&settings.name, &names),
@@ -148,7 +149,8 @@ impl Place {
             None => Target::new(endpoint, &settings.connect)?,
         };
         // The host was checked with the settings; an authority that is no field value can't come from there.
-        let host = HeaderValue::try_from(endpoint.authority()).unwrap_or(HeaderValue::from_static("invalid"));
+        let host = HeaderValue::try_from(endpoint.authority())
+            .unwrap_or(HeaderValue::from_static("invalid"));
         Ok(Self { target, host, base_path: endpoint.base_path.as_str().into() })
     }
 }

@@ -69,7 +69,9 @@ impl Generation {
             Some(previous) if previous.replay_bytes() == settings.limits.replay_bytes_total => {
                 previous.client.clone()
             }
-            _ => Client::new(settings.limits.replay_bytes_total),
+            _ => {
+                Client::new(settings.limits.replay_bytes_total).on_runtimes_that_keep_their_thread()
+            }
         };
         let number = previous.map_or(1, |previous| previous.number + 1);
         Ok(Self { number, settings, services, client })

@@ -51,7 +51,10 @@ impl Reader {
         Poll::Ready(())
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         ready!(self.poll_gate(cx));
         if self.trailers_sent {
             return Poll::Ready(None);
@@ -66,7 +69,8 @@ impl Reader {
             }
             Ok(Piece::Data(data)) => {
                 self.place += 1;
-                self.left_bytes = self.left_bytes.map(|left| left.saturating_sub(data.len() as u64));
+                self.left_bytes =
+                    self.left_bytes.map(|left| left.saturating_sub(data.len() as u64));
                 Some(Ok(Frame::data(data)))
             }
         })

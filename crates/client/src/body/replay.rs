@@ -147,7 +147,10 @@ impl Shared {
         Poll::Ready(self.take_in(frame))
     }
 
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_source(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.source {
             Source::Empty => Poll::Ready(None),
             Source::Full(bytes) => {
@@ -160,7 +163,10 @@ impl Shared {
         }
     }
 
-    fn take_in(&mut self, frame: Option<Result<Frame<Bytes>, BodyError>>) -> Result<Piece, BodyError> {
+    fn take_in(
+        &mut self,
+        frame: Option<Result<Frame<Bytes>, BodyError>>,
+    ) -> Result<Piece, BodyError> {
         match frame {
             None => {
                 self.ended = true;

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::Place;
+use crate::gather;
 
 /// What one connection's counters say. Written by the connection's task alone, read by whoever uses it.
 #[derive(Debug, Default)]
@@ -124,7 +125,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        let written = gather::poll_write(Pin::new(&mut self.tcp), cx, bufs);
         self.meter.note_write(written)
     }
 

@@ -26,7 +26,8 @@ pub struct DeliveredBody {
 
 impl DeliveredBody {
     pub(super) fn new(inner: AnswerBody, running: Box<Running>, idle_timeout: Duration) -> Self {
-        let mut body = Self { inner, running: Some(running), idle_timeout, idle: None, moved_at: None };
+        let mut body =
+            Self { inner, running: Some(running), idle_timeout, idle: None, moved_at: None };
         if body.inner.is_end_stream() {
             body.end(None);
         }

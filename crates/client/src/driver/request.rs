@@ -39,7 +39,10 @@ fn set_host(headers: &mut HeaderMap, rewrite: &HostRewrite, endpoint: &HeaderVal
         }
         HostRewrite::Set(host) => {
             // The settings were checked; a value that is none is left out for the endpoint's own.
-            headers.insert(header::HOST, HeaderValue::try_from(host).unwrap_or_else(|_| endpoint.clone()));
+            headers.insert(
+                header::HOST,
+                HeaderValue::try_from(host).unwrap_or_else(|_| endpoint.clone()),
+            );
         }
     }
 }

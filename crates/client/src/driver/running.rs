@@ -1,7 +1,9 @@
 //! A call in progress: the machine, its body, and its trace. Dropping it cancels the call.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -9,11 +11,11 @@ use mainstay_core::call::GaveUp;
 use mainstay_core::event::StopReason;
 use mainstay_core::{BreakKind, Call, CallFacts, Certainty, Ctx, Event};
 use mainstay_record::{CallId, CallTag, CallTrace};
-use tokio::time::sleep_until;
 
-use super::{Answer, DeliveredBody, Held, Unanswered};
+use super::{Answer, Client, DeliveredBody, Held, Unanswered};
 use crate::Clock;
-use crate::body::{Replay, ReplayLimits, ReplayMemory, Source};
+use crate::alarm::Alarm;
+use crate::body::{Replay, ReplayLimits, Source};
 use crate::chance::with_chance;
 use crate::service::{Plan, Service};
 
@@ -29,20 +31,16 @@ pub(super) struct Running {
     trace: CallTrace,
     as_is: bool,
     last_break: Option<BreakKind>,
+    reuse_timers: bool,
 }
 
 impl Running {
-    pub(super) fn new(
-        id: CallId,
-        plan: &Plan,
-        head: Parts,
-        body: Source,
-        memory: &Arc<ReplayMemory>,
-    ) -> Self {
+    pub(super) fn new(client: &Client, plan: &Plan, head: Parts, body: Source) -> Self {
+        let id = CallId::next(client.run);
         let limits = ReplayLimits { kept_bytes: plan.replay_bytes, body_bytes: plan.body_bytes };
         Self {
             call: Call::new(Arc::clone(&plan.policy), facts(plan, &head), Clock::now()),
-            body: Replay::new(body, limits, memory),
+            body: Replay::new(body, limits, &client.replay),
             head,
             id,
             route: Arc::clone(&plan.route),
@@ -50,6 +48,7 @@ impl Running {
             trace: CallTrace::of(id),
             as_is: false,
             last_break: None,
+            reuse_timers: client.reuse_timers,
         }
     }
 
@@ -79,10 +78,13 @@ impl Running {
     pub(super) async fn until_cancelled<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
         while let Some(deadline) = self.call.next_deadline() {
-            tokio::select! {
-                biased;
-                done = &mut work => return Some(done),
-                () = sleep_until(Clock::instant(deadline.at)) => {}
+            let mut alarm = Alarm::at(Clock::instant(deadline.at), self.reuse_timers);
+            let done = poll_fn(|cx| match work.as_mut().poll(cx) {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending => alarm.poll(cx).map(|()| None),
+            });
+            if let Some(done) = done.await {
+                return Some(done);
             }
             if let Some(moved_at) = self.body.moved_at() {
                 if !self.body.is_repeatable() {
@@ -140,7 +142,11 @@ fn facts(plan: &Plan, head: &Parts) -> CallFacts {
     let has_key = || plan.idempotency_headers.iter().any(|name| head.headers.contains_key(name));
     let method = head.method.as_str();
     let plain = CallFacts::of(method, false, &plan.policy);
-    let facts = if plain.repetition.is_idempotent() { plain } else { CallFacts::of(method, has_key(), &plan.policy) };
+    let facts = if plain.repetition.is_idempotent() {
+        plain
+    } else {
+        CallFacts::of(method, has_key(), &plan.policy)
+    };
     match plan.hash_header.as_ref().and_then(|name| head.headers.get(name)) {
         Some(value) => facts.with_hash(fnv1a(value.as_bytes())),
         None => facts,
@@ -149,5 +155,7 @@ fn facts(plan: &Plan, head: &Parts) -> CallFacts {
 
 /// FNV-1a, 64 bits: the same on every machine, so that instances agree where a key belongs.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

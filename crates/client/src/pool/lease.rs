@@ -8,6 +8,7 @@ use hyper::upgrade::OnUpgrade;
 use mainstay_core::{Break, BreakKind, Certainty};
 
 use super::answer::{AnswerBody, Held};
+use super::single::{Before, Unsent};
 use super::{Broken, Connection, Target};
 use crate::body::Outgoing;
 
@@ -37,22 +38,53 @@ impl Lease {
     /// # Errors
     ///
     /// What broke. Dropping the future cancels the exchange; [`Lease::was_sent`] tells how far it got.
-    pub async fn send(
+    pub fn send(
         &mut self,
         request: Request<Outgoing>,
-    ) -> Result<Response<AnswerBody>, Broken> {
-        let Some(connection) = self.connection.as_mut().filter(|_| !self.sent) else {
-            debug_assert!(false, "a lease is for one request");
-            let what = Break::new(BreakKind::ClosedWhileIdle, Certainty::NotSent);
-            return Err(Broken { what, details: Some("the lease had been used".to_owned()) });
+    ) -> impl Future<Output = Result<Response<AnswerBody>, Broken>> + Send {
+        let fits = self.connection.is_some() && !self.sent;
+        debug_assert!(fits, "a lease is for one request");
+        // Sent here, not when first polled: the request is large, and a future that held it would be moved about with it.
+        let sent = match self.connection.as_mut().filter(|_| fits) {
+            Some(Connection::Single(single)) => {
+                let (before, sent) = single.send(request);
+                Ok(Sent::Single(before, sent))
+            }
+            Some(Connection::Stream(stream)) => stream.send(request).map(Sent::Stream),
+            None => Err(Broken {
+                what: Break::new(BreakKind::ClosedWhileIdle, Certainty::NotSent),
+                details: Some("the lease had been used".to_owned()),
+            }),
         };
         self.sent = true;
-        match connection.exchange(request).await {
-            Ok(response) => Ok(self.answer(response)),
-            Err(broken) => {
-                self.connection = None;
-                self.sent = broken.what.certainty != Certainty::NotSent;
-                Err(broken)
+        async move {
+            let head = match sent {
+                Ok(Sent::Single(before, sent)) => {
+                    sent.await.map_err(|failure| self.failed(Some(before), failure))
+                }
+                Ok(Sent::Stream(sent)) => sent.await.map_err(|failure| self.failed(None, failure)),
+                Err(broken) => Err(broken),
+            };
+            match head {
+                Ok(response) => Ok(self.answer(response)),
+                Err(broken) => {
+                    self.connection = None;
+                    self.sent = broken.what.certainty != Certainty::NotSent;
+                    Err(broken)
+                }
+            }
+        }
+    }
+
+    fn failed(&self, before: Option<Before>, failure: Unsent) -> Broken {
+        match (&self.connection, before) {
+            (Some(Connection::Single(single)), Some(before)) => single.failed(before, failure),
+            (Some(Connection::Stream(stream)), _) => stream.failed(failure),
+            // The connection stays with the lease while its exchange is under way.
+            (None, _) | (Some(Connection::Single(_)), None) => {
+                debug_assert!(false, "an exchange without its connection");
+                let what = Break::new(BreakKind::ResetBeforeHead, Certainty::MaybeProcessed);
+                Broken { what, details: Some(failure.error().to_string()) }
             }
         }
     }
@@ -97,11 +129,10 @@ impl Connection {
             Self::Stream(stream) => stream.reused,
         }
     }
+}
 
-    async fn exchange(&mut self, request: Request<Outgoing>) -> Result<Response<Incoming>, Broken> {
-        match self {
-            Self::Single(single) => single.exchange(request).await,
-            Self::Stream(stream) => stream.exchange(request).await,
-        }
-    }
+/// A request on its way, over HTTP/1.1 or as a stream of HTTP/2.
+enum Sent<A, B> {
+    Single(Before, A),
+    Stream(B),
 }

@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mainstay_core::{Break, BreakKind, Certainty, Timestamp};
 
 use super::classify::before_head_of_stream;
+use super::single::Unsent;
 use super::{Broken, OnContinue};
 use crate::Clock;
 use crate::body::Outgoing;
@@ -114,17 +115,20 @@ impl Multi {
 }
 
 impl Stream {
-    /// Exchanges `request` for the head of its answer.
-    pub(super) async fn exchange(
+    /// Sends `request`; as with [`Single::send`](super::single::Single::send).
+    pub(super) fn send(
         &mut self,
         mut request: Request<Outgoing>,
-    ) -> Result<Response<Incoming>, Broken> {
+    ) -> Result<impl Future<Output = Result<Response<Incoming>, Unsent>> + Send + use<>, Broken>
+    {
         make_out(&mut request, self.scheme.clone())?;
-        let sent = self.sender.try_send_request(request).await;
-        sent.map_err(|mut failure| {
-            let handed_back = failure.take_message().is_some();
-            before_head_of_stream(failure.error(), handed_back, self.reused)
-        })
+        Ok(self.sender.try_send_request(request))
+    }
+
+    /// What broke.
+    pub(super) fn failed(&self, mut failure: Unsent) -> Broken {
+        let handed_back = failure.take_message().is_some();
+        before_head_of_stream(failure.error(), handed_back, self.reused)
     }
 }
 

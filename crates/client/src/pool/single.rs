@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::{Request, Response, Uri, Version};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use mainstay_core::{Break, BreakKind, Certainty, Timestamp};
@@ -59,27 +60,38 @@ impl Single {
         self.sender.is_closed()
     }
 
-    /// Exchanges `request` for the head of its answer.
-    pub(super) async fn exchange(
+    /// Sends `request`. What comes of it belongs to nobody's borrow, so that it can be awaited apart; a failure is to
+    /// be read by [`Single::failed`], with where the connection stood before.
+    pub(super) fn send(
         &mut self,
         mut request: Request<Outgoing>,
-    ) -> Result<Response<Incoming>, Broken> {
+    ) -> (Before, impl Future<Output = Result<Response<Incoming>, Unsent>> + Send + use<>) {
         make_out(&mut request);
-        let (written, read) = (self.meter.written_bytes(), self.meter.read_bytes());
-        match self.sender.try_send_request(request).await {
-            Ok(response) => Ok(response),
-            Err(mut failure) => {
-                let facts = Facts {
-                    handed_back: failure.take_message().is_some(),
-                    reused: self.reused,
-                    written: self.meter.written_bytes() > written,
-                    write_failed: self.meter.write_failed(),
-                    read: self.meter.read_bytes() > read,
-                };
-                Err(before_head(failure.error(), &facts))
-            }
-        }
+        let before = Before { written: self.meter.written_bytes(), read: self.meter.read_bytes() };
+        (before, self.sender.try_send_request(request))
     }
+
+    /// What broke.
+    pub(super) fn failed(&self, before: Before, mut failure: Unsent) -> Broken {
+        let facts = Facts {
+            handed_back: failure.take_message().is_some(),
+            reused: self.reused,
+            written: self.meter.written_bytes() > before.written,
+            write_failed: self.meter.write_failed(),
+            read: self.meter.read_bytes() > before.read,
+        };
+        before_head(failure.error(), &facts)
+    }
+}
+
+/// A request that got no answer, handed back if it was never begun.
+pub(super) type Unsent = TrySendError<Request<Outgoing>>;
+
+/// Where a connection's counters stood before a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    written: u64,
+    read: u64,
 }
 
 /// Makes a request one of HTTP/1.1: its target in origin form, whatever the application's version was.

@@ -77,6 +77,19 @@ impl Target {
         &self.endpoint
     }
 
+    /// A kept connection that can take a request at once. Waits for nothing.
+    pub(crate) fn lease_ready(self: &Arc<Self>) -> Option<Lease> {
+        let now = Clock::now();
+        let connection = match self.shelf.take(now) {
+            Found::Ready(single) => Connection::Single(single),
+            Found::Nothing | Found::Soon if self.speaks() == HTTP1 => return None,
+            Found::Nothing | Found::Soon => {
+                Connection::Stream(self.hub.take(self.shelf.own(), now)?)
+            }
+        };
+        Some(Lease::new(Some(Arc::clone(self)), connection))
+    }
+
     /// A connection: a kept one unless `fresh`, else a new one.
     ///
     /// # Errors

@@ -39,8 +39,8 @@ pub struct Call {
     kept: Option<Kept>,
     worst: Certainty,
     repeatable: bool,
-    actions: Queue<Action, 4>,
-    events: Queue<Event, 12>,
+    actions: Queue<Action, 2>,
+    events: Queue<Event, 8>,
 }
 
 /// Where a call stands.
