@@ -64,15 +64,14 @@ fn mark(headers: &mut HeaderMap, id: mainstay_record::CallId, attempts: u8) {
 /// Prepared, unless there is something to tell about this very answer.
 fn proxy_status(answer: &Answer, route: &Route) -> HeaderValue {
     let next_hop = route.next_hop(answer.endpoint);
-    let details = match (answer.as_is, answer.attempts) {
-        (true, _) => "as-is",
-        (false, 0 | 1) => return next_hop,
-        (false, _) => "saved",
-    };
+    let Some(broke) = answer.last_break else { return next_hop };
+    // No `error`: that would say that this very answer is Mainstay's own (RFC 9209, section 2.1.1).
+    let what = if answer.as_is { "as-is after" } else { "saved from" };
     let status = answer.response.status().as_u16();
     let text = format!(
-        "{}; received-status={status}; details=\"{details}\"",
-        next_hop.to_str().unwrap_or("mainstay")
+        "{}; received-status={status}; details=\"{what} {}\"",
+        next_hop.to_str().unwrap_or("mainstay"),
+        broke.code(),
     );
     HeaderValue::try_from(text).unwrap_or(next_hop)
 }
