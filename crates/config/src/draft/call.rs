@@ -7,7 +7,7 @@ use mainstay_core::breaks::StatusSet;
 use mainstay_core::retry::{BackoffSettings, Growth, Jitter, MaxAttempts, RetrySettings};
 use mainstay_core::upstream::ScopeId;
 
-use crate::settings::{HostRewrite, Route};
+use crate::settings::{Forwarded, HostRewrite, Route};
 
 /// What is said about calls, at an upstream or at a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,7 @@ pub(crate) struct CallDraft {
     pub(crate) body_idle_timeout: Duration,
     /// `endpoint`, `keep`, or a host.
     pub(crate) host: String,
+    pub(crate) forwarded: Forwarded,
     pub(crate) hash_header: Option<String>,
 }
 
@@ -67,6 +68,7 @@ impl Default for CallDraft {
             replay: 1 << 20,
             body_idle_timeout: Duration::from_secs(30),
             host: "endpoint".into(),
+            forwarded: Forwarded::Nothing,
             hash_header: None,
         }
     }
@@ -91,6 +93,7 @@ impl CallDraft {
             replay: route.replay_bytes,
             body_idle_timeout: route.body_idle_timeout,
             host: host.to_owned(),
+            forwarded: route.forwarded,
             hash_header: route.hash_header.clone(),
         }
     }

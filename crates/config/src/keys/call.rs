@@ -6,6 +6,7 @@ use super::{
     GIB, Key, Kind, MIB, Rule, hours, key, length, millis, minutes, number, secs, section, size,
 };
 use crate::draft::{BackoffDraft, CallDraft, GrowthWord, RetryDraft};
+use crate::settings::Forwarded;
 
 pub(crate) fn call() -> Vec<Key<CallDraft>> {
     let own = vec![
@@ -33,6 +34,8 @@ pub(crate) fn call() -> Vec<Key<CallDraft>> {
             .high("A stalled one is noticed late."),
         key("host_header", Kind::Text(Rule::HostHeader), |c: &mut CallDraft| &mut c.host)
             .says("The `Host` that the upstream sees: the endpoint's own, the application's, or this one."),
+        key("forwarded", Kind::choice::<Forwarded>(), |c: &mut CallDraft| &mut c.forwarded)
+            .says("Fields that tell the upstream the application's address, scheme and host: `Forwarded` (RFC 7239), `X-Forwarded-For`, `-Proto` and `-Host`, both, or none. None unless asked for: a third party isn't to learn inner addresses, and some APIs build links or check signatures by `X-Forwarded-Host`. What the application itself sends of them goes on in any case, and `Via` is always added (RFC 9110)."),
         key("hash_header", Kind::Text(Rule::FieldName), |c: &mut CallDraft| &mut c.hash_header)
             .or_off()
             .says("Header field by which `consistent-hash` chooses the endpoint."),

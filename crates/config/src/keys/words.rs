@@ -6,7 +6,7 @@ use mainstay_core::upstream::Balance;
 
 use super::Word;
 use crate::draft::{GrowthWord, ProbeWord, ScopeWord};
-use crate::settings::Http2;
+use crate::settings::{Forwarded, Http2};
 
 impl Word for Balance {
     const WORDS: &'static [(&'static str, Self)] = &[
@@ -42,6 +42,15 @@ impl Word for GrowthWord {
 impl Word for Http2 {
     const WORDS: &'static [(&'static str, Self)] =
         &[("auto", Self::Auto), ("always", Self::Always), ("never", Self::Never)];
+}
+
+impl Word for Forwarded {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("none", Self::Nothing),
+        ("forwarded", Self::Standard),
+        ("x-forwarded", Self::Legacy),
+        ("both", Self::Both),
+    ];
 }
 
 impl Word for ProbeWord {

@@ -234,6 +234,7 @@ fn finished(route: ReadRoute, name: String, policy: Checked<CallPolicy>) -> Rout
         replay_bytes: call.replay,
         body_idle_timeout: call.body_idle_timeout,
         host: call.host_rewrite(),
+        forwarded: call.forwarded,
         strip_prefix,
         idempotency_headers: call.idempotency_headers,
         hash_header: call.hash_header,

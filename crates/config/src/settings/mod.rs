@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub use connect::{CertificateFiles, ConnectSettings, Http2, PoolSettings, TlsSettings};
 pub use limits::Limits;
-pub use route::{HostRewrite, Matcher, NameMatch, PathMatch, Route};
+pub use route::{Forwarded, HostRewrite, Matcher, NameMatch, PathMatch, Route};
 pub use upstream::{Endpoint, Probe, ProbeKind, Scheme, Upstream};
 
 /// Everything that `mainstay run` needs to know.

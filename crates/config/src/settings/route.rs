@@ -22,6 +22,8 @@ pub struct Route {
     pub body_idle_timeout: Duration,
     /// The `Host` that the upstream sees.
     pub host: HostRewrite,
+    /// What the upstream is told of where the request came from.
+    pub forwarded: Forwarded,
     /// Path prefix taken off before the endpoint's own base path is put in front.
     pub strip_prefix: Option<String>,
     /// Names of the fields that carry an idempotency key, in lower case. Default `idempotency-key`.
@@ -72,4 +74,32 @@ pub enum HostRewrite {
     Keep,
     /// This one.
     Set(String),
+}
+
+/// The fields in which an upstream is told the application's address, the scheme and the host that it asked for. What
+/// the application itself says in them goes on in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Forwarded {
+    /// Nothing is added: an address of the inner network is no business of a third party. Default.
+    Nothing,
+    /// `Forwarded` (RFC 7239).
+    Standard,
+    /// `X-Forwarded-For`, `-Proto` and `-Host`.
+    Legacy,
+    /// Both.
+    Both,
+}
+
+impl Forwarded {
+    /// Whether `Forwarded` is added.
+    #[must_use]
+    pub const fn has_standard(self) -> bool {
+        matches!(self, Self::Standard | Self::Both)
+    }
+
+    /// Whether the `X-Forwarded` fields are added.
+    #[must_use]
+    pub const fn has_legacy(self) -> bool {
+        matches!(self, Self::Legacy | Self::Both)
+    }
 }

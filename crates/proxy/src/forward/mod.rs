@@ -67,7 +67,7 @@ async fn forward(
     if let Some(ended) = request::ends_here(head)? {
         return Ok(ended);
     }
-    let upgrade = request::prepare(head, link, host);
+    let upgrade = request::prepare(head, link, host, route.forwarded);
     let source = if body.is_end_stream() { Source::Empty } else { Source::Incoming(body) };
     let empty = Request::new(()).into_parts().0;
     let head = std::mem::replace(head, empty);

@@ -23,12 +23,15 @@ pub(crate) struct Names {
 
 /// The authority as a field's value. `None` if it can't be one.
 pub(super) fn authority_value(link: &Arc<Link>, authority: &str) -> Option<HeaderValue> {
-    if let Some(names) = &*link.names().lock()
+    let mut kept = link.names().lock();
+    if let Some(names) = &*kept
         && names.authority == authority
     {
         return Some(names.authority.clone());
     }
-    HeaderValue::try_from(authority).ok()
+    let value = HeaderValue::try_from(authority).ok()?;
+    *kept = Some(Names::new(link.peer(), link.is_secure(), &value));
+    Some(value)
 }
 
 /// The values for a request to this authority.

@@ -6,6 +6,7 @@ use http::header::{self, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
+use mainstay_config::settings::Forwarded;
 
 use super::examine::Host;
 use super::reply::Inner;
@@ -15,22 +16,24 @@ use crate::problem::Refusal;
 
 /// Takes out what concerns this connection only, and says through whom the request came. Gives back the
 /// application's side of an upgrade if it asks for one.
-pub(super) fn prepare(head: &mut Parts, link: &Arc<Link>, host: Host) -> Option<OnUpgrade> {
+pub(super) fn prepare(
+    head: &mut Parts,
+    link: &Arc<Link>,
+    host: Host,
+    forwarded: Forwarded,
+) -> Option<OnUpgrade> {
     let upgrade = wanted_upgrade(head);
     hop::strip(&mut head.headers);
     if head.version == Version::HTTP_2 {
         join_cookies(&mut head.headers);
     }
     append(&mut head.headers, header::VIA, via(head.version));
-    let names = names::names(link, &host.authority);
-    append(&mut head.headers, header::FORWARDED, names.forwarded);
-    append(&mut head.headers, X_FORWARDED_FOR, names.peer);
-    let proto = HeaderValue::from_static(if link.is_secure() { "https" } else { "http" });
-    head.headers.entry(X_FORWARDED_PROTO).or_insert(proto);
+    if forwarded != Forwarded::Nothing {
+        say_from_where(&mut head.headers, link, &host.authority, forwarded);
+    }
     if host.authority.is_empty() {
         head.headers.remove(header::HOST);
     } else {
-        head.headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.authority.clone());
         // An absolute target's host counts, not the field's (RFC 9112, section 3.2.2).
         head.headers.insert(header::HOST, host.authority);
     }
@@ -38,6 +41,27 @@ pub(super) fn prepare(head: &mut Parts, link: &Arc<Link>, host: Host) -> Option<
     head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(header::UPGRADE, protocol);
     Some(upgrade)
+}
+
+/// Tells the upstream the application's address, and the scheme and host that it used.
+fn say_from_where(
+    headers: &mut HeaderMap,
+    link: &Arc<Link>,
+    authority: &HeaderValue,
+    forwarded: Forwarded,
+) {
+    let names = names::names(link, authority);
+    if forwarded.has_standard() {
+        append(headers, header::FORWARDED, names.forwarded);
+    }
+    if forwarded.has_legacy() {
+        append(headers, X_FORWARDED_FOR, names.peer);
+        let proto = HeaderValue::from_static(if link.is_secure() { "https" } else { "http" });
+        headers.entry(X_FORWARDED_PROTO).or_insert(proto);
+        if !authority.is_empty() {
+            headers.entry(X_FORWARDED_HOST).or_insert_with(|| authority.clone());
+        }
+    }
 }
 
 /// The protocol that the application wants to switch to, and its side of the switch.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, Uri, request::Parts};
 use mainstay::{Plan, Service};
-use mainstay_config::settings::{Route as RouteSettings, Settings};
+use mainstay_config::settings::{Forwarded, Route as RouteSettings, Settings};
 use mainstay_core::EndpointId;
 
 use matcher::Compiled;
@@ -24,6 +24,8 @@ pub(crate) struct Table {
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) plan: Plan,
+    /// What the upstream is told of where a request came from.
+    pub(crate) forwarded: Forwarded,
     /// The `Proxy-Status` member of a plain answer, for each endpoint.
     next_hops: Box<[HeaderValue]>,
 }
@@ -82,7 +84,7 @@ impl Route {
         };
         let next_hops =
             service.settings().endpoints.iter().map(|endpoint| next_hop(&endpoint.name)).collect();
-        Self { plan, next_hops }
+        Self { plan, forwarded: settings.forwarded, next_hops }
     }
 
     /// The `Proxy-Status` member for a plain answer of this endpoint.

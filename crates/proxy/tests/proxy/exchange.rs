@@ -1,5 +1,10 @@
 //! Requests and answers, end to end.
 
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mainstay_config::settings::Forwarded;
+
 use crate::support::*;
 
 #[test]
@@ -28,18 +33,56 @@ fn a_request_goes_through_and_says_through_whom() {
         heard.starts_with("post /a?b=c http/1.1\r\n") && heard.ends_with("\r\n\r\nabc"),
         "{heard}"
     );
-    for line in [
-        &format!("host: {}", origin.address),
-        "via: 1.1 mainstay",
-        "forwarded: for=127.0.0.1;host=\"app.test:80\";proto=http",
-        "x-forwarded-for: 127.0.0.1",
-        "x-forwarded-proto: http",
-        "x-forwarded-host: app.test:80",
-        "x-keep: 2",
-    ] {
+    for line in [&format!("host: {}", origin.address), "via: 1.1 mainstay", "x-keep: 2"] {
         assert!(heard.contains(&format!("\r\n{line}\r\n")), "{line} isn't in {heard}");
     }
     assert!(!heard.contains("x-drop"));
+}
+
+/// What the upstream hears of where a request came from.
+fn heard_of_origin(forwarded: Forwarded, own: &str) -> Vec<String> {
+    let origin = Origin::good();
+    let mut settings = settings(&[origin.address]);
+    settings.routes[0].forwarded = forwarded;
+    let proxy = start(settings);
+    let mut app = App::of(&proxy);
+    app.send(format!("GET / HTTP/1.1\r\nHost: app.test:80\r\n{own}\r\n")).answer();
+    let heard = origin.hear().to_ascii_lowercase();
+    assert!(heard.contains("\r\nvia: 1.1 mainstay\r\n"), "{heard}");
+    let mut lines: Vec<_> =
+        heard.lines().filter(|line| line.contains("forwarded")).map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn an_upstream_learns_where_a_request_came_from_only_if_that_is_wanted() {
+    let standard = "forwarded: for=127.0.0.1;host=\"app.test:80\";proto=http";
+    let legacy =
+        ["x-forwarded-for: 127.0.0.1", "x-forwarded-host: app.test:80", "x-forwarded-proto: http"];
+    let both = [&[standard], &legacy[..]].concat();
+    assert!(heard_of_origin(Forwarded::Nothing, "").is_empty());
+    assert_eq!(heard_of_origin(Forwarded::Standard, ""), [standard]);
+    assert_eq!(heard_of_origin(Forwarded::Legacy, ""), legacy);
+    assert_eq!(heard_of_origin(Forwarded::Both, ""), both);
+}
+
+#[test]
+fn what_the_application_says_of_its_own_callers_goes_on() {
+    let own = "Forwarded: for=_a\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\n";
+    assert_eq!(
+        heard_of_origin(Forwarded::Nothing, own),
+        ["forwarded: for=_a", "x-forwarded-for: 192.0.2.1", "x-forwarded-proto: https"]
+    );
+    assert_eq!(
+        heard_of_origin(Forwarded::Both, own),
+        [
+            "forwarded: for=_a, for=127.0.0.1;host=\"app.test:80\";proto=http",
+            "x-forwarded-for: 192.0.2.1, 127.0.0.1",
+            "x-forwarded-host: app.test:80",
+            "x-forwarded-proto: https",
+        ]
+    );
 }
 
 #[test]
@@ -91,6 +134,43 @@ fn an_upstream_that_is_down_is_a_problem_that_says_that_nothing_was_done() {
 }
 
 #[test]
+fn a_saved_answer_says_from_what() {
+    let broken = AtomicBool::new(false);
+    let origin = Origin::with(move |mut tcp, _| {
+        while read_request(&mut tcp).is_some() {
+            let status = if broken.swap(true, Ordering::Relaxed) { "200 OK" } else { "502 Bad" };
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nok");
+            tcp.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let proxy = proxy(&origin);
+    let mut app = App::of(&proxy);
+    let status = |got: &Got| {
+        let (hop, rest) = got.field("proxy-status").unwrap().split_once(';').unwrap();
+        assert_eq!(hop, "mainstay");
+        rest.trim().strip_prefix(&format!("next-hop=\"{}\"", origin.address)).unwrap().to_owned()
+    };
+    let saved = app.get("/");
+    assert_eq!((saved.status, saved.field("mainstay-attempts")), (200, Some("2")));
+    assert_eq!(status(&saved), "; received-status=200; details=\"saved from server-error\"");
+    assert_eq!(status(&app.get("/")), "");
+}
+
+#[test]
+fn a_broken_answer_that_is_all_there_is_says_so() {
+    let origin = Origin::answering("HTTP/1.1 500 Broken\r\ncontent-length: 2\r\n\r\nno", false);
+    let proxy = proxy(&origin);
+    let mut app = App::of(&proxy);
+    let got = app.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx").answer();
+    assert_eq!((got.status, got.body.as_str()), (500, "no"));
+    let status = got.field("proxy-status").unwrap();
+    assert!(
+        status.ends_with("; received-status=500; details=\"as-is after server-error\""),
+        "{status}"
+    );
+}
+
+#[test]
 fn a_write_whose_answer_never_came_has_an_unknown_outcome() {
     let origin = Origin::with(|mut tcp, heard| {
         if let Some(request) = read_request(&mut tcp) {
@@ -126,7 +206,7 @@ fn a_broken_body_that_ends_by_closing_ends_in_a_reset() {
     let origin = Origin::answering(answer, true);
     let proxy = proxy(&origin);
     let mut tcp = std::net::TcpStream::connect(proxy.addresses()[0]).unwrap();
-    std::io::Write::write_all(&mut tcp, b"GET / HTTP/1.0\r\nHost: a\r\n\r\n").unwrap();
+    tcp.write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n").unwrap();
     let mut got = Vec::new();
     let error = std::io::Read::read_to_end(&mut tcp, &mut got).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
@@ -166,7 +246,7 @@ fn an_upgrade_joins_both_sides() {
         let Some(request) = read_request(&mut tcp) else { return };
         let _ = heard.send(request);
         let answer = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nhello";
-        std::io::Write::write_all(&mut tcp, answer).unwrap();
+        tcp.write_all(answer).unwrap();
         let mut echo = tcp.try_clone().unwrap();
         std::io::copy(&mut tcp, &mut echo).unwrap();
     });

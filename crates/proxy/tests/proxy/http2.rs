@@ -7,7 +7,7 @@ use http::{Request, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use mainstay_config::settings::CertificateFiles;
+use mainstay_config::settings::{CertificateFiles, Forwarded};
 use mainstay_proxy::Proxy;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -49,6 +49,7 @@ async fn secured(origin: &Origin, protocol: &[u8]) -> (Proxy, TlsStream<TcpStrea
     let mut settings = settings(&[origin.address]);
     settings.listeners[0].tls =
         Some(CertificateFiles { certificate: certificate.clone(), key: key.clone() });
+    settings.routes[0].forwarded = Forwarded::Legacy;
     let proxy = start(settings);
     std::fs::remove_file(certificate).unwrap();
     std::fs::remove_file(key).unwrap();
@@ -73,7 +74,9 @@ async fn secured(origin: &Origin, protocol: &[u8]) -> (Proxy, TlsStream<TcpStrea
 #[tokio::test]
 async fn streams_share_a_connection_in_the_clear() {
     let origin = Origin::good();
-    let proxy = proxy(&origin);
+    let mut settings = settings(&[origin.address]);
+    settings.routes[0].forwarded = Forwarded::Legacy;
+    let proxy = start(settings);
     let mut sender = in_the_clear(&proxy).await;
     let calls: Vec<_> =
         (0..20).map(|n| sender.send_request(post(&format!("/{n}"), "abc"))).collect();

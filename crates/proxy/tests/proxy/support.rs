@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use mainstay_config::Settings;
 use mainstay_config::settings::{
-    ConnectSettings, Endpoint, HostRewrite, Limits, Listener, Matcher, Route, Scheme, Upstream,
+    ConnectSettings, Endpoint, Forwarded, HostRewrite, Limits, Listener, Matcher, Route, Scheme,
+    Upstream,
 };
 use mainstay_core::upstream::EndpointSettings;
 use mainstay_core::{CallPolicy, Checked, UpstreamSettings};
@@ -148,6 +149,7 @@ pub(crate) fn route(name: &str, matcher: Matcher) -> Route {
         replay_bytes: 64 * 1024,
         body_idle_timeout: PATIENCE,
         host: HostRewrite::Endpoint,
+        forwarded: Forwarded::Nothing,
         strip_prefix: None,
         idempotency_headers: vec!["idempotency-key".into()],
         hash_header: None,
