@@ -8,9 +8,15 @@ const PAGE: &str = include_str!("../../../docs/breaks.md");
 fn each_break_code_has_its_place_in_the_manual() {
     for kind in BreakKind::ALL {
         let heading = format!("\n### {}\n", kind.code());
-        let (_, rest) = PAGE.split_once(&heading).unwrap_or_else(|| panic!("no section for {}", kind.code()));
+        let (_, rest) =
+            PAGE.split_once(&heading).unwrap_or_else(|| panic!("no section for {}", kind.code()));
         let section = rest.split("\n##").next().unwrap_or_default();
-        assert!(section.contains(kind.proxy_error()), "{}: its type is {}", kind.code(), kind.proxy_error());
+        assert!(
+            section.contains(kind.proxy_error()),
+            "{}: its type is {}",
+            kind.code(),
+            kind.proxy_error()
+        );
     }
 }
 

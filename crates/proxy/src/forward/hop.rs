@@ -6,13 +6,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 ///
 /// `te` stays if it says `trailers` and nothing else of what it said.
 pub(super) fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        strip_named(headers);
+    // Most heads have no such field, or just `connection: keep-alive`: one look at the names tells.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
     }
+    strip_named(headers);
     for name in &ALWAYS {
-        if headers.contains_key(name) {
-            headers.remove(name);
-        }
+        headers.remove(name);
     }
     if headers.contains_key(header::TE) {
         let trailers = has_token(headers, &header::TE, "trailers");
@@ -23,17 +23,29 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     }
 }
 
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    *name == header::CONNECTION || *name == header::TE || ALWAYS.contains(name)
+}
+
 fn strip_named(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = tokens(headers, &header::CONNECTION)
-        .filter(|token| !token.eq_ignore_ascii_case("te"))
-        .filter_map(|token| HeaderName::try_from(token).ok())
-        // A request can't be robbed of what frames it and says where it goes by naming that in `Connection`.
-        .filter(|name| !matches!(*name, header::CONTENT_LENGTH | header::HOST))
-        .collect();
-    for name in named {
-        headers.remove(name);
+    if !headers.get_all(header::CONNECTION).iter().all(is_plain) {
+        let named: Vec<HeaderName> = tokens(headers, &header::CONNECTION)
+            .filter(|token| !token.eq_ignore_ascii_case("te"))
+            .filter_map(|token| HeaderName::try_from(token).ok())
+            // A request can't be robbed of what frames it and says where it goes by naming that in `Connection`.
+            .filter(|name| !matches!(*name, header::CONTENT_LENGTH | header::HOST))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
     }
     headers.remove(header::CONNECTION);
+}
+
+/// Whether a `Connection` field names no other field.
+fn is_plain(value: &HeaderValue) -> bool {
+    value.as_bytes().eq_ignore_ascii_case(b"keep-alive")
+        || value.as_bytes().eq_ignore_ascii_case(b"close")
 }
 
 /// Whether the list-valued field `name` holds `token`.
