@@ -32,32 +32,48 @@ impl std::error::Error for BindError {
 /// `count` sockets on one address. With port 0 the system chooses a port for the first, and the others share it.
 pub(crate) fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
     let wrap = |source| BindError { address, source };
-    let first = bind_one(address).map_err(wrap)?;
+    // Sharing is for our own workers. Another process of the same user, such as a second proxy started by mistake,
+    // could share too, and each would get a part of the connections without a word. This socket, which doesn't
+    // share, finds that out; it never listens, so nothing can connect to it.
+    drop(bound(address, Sharing::Alone).map_err(wrap)?);
+    let first = bind_one(address, Sharing::Workers).map_err(wrap)?;
     let chosen = first.local_addr().map_err(wrap)?;
     let mut sockets = vec![first];
     for _ in 1..count {
-        sockets.push(bind_one(chosen).map_err(wrap)?);
+        sockets.push(bind_one(chosen, Sharing::Workers).map_err(wrap)?);
     }
     Ok(sockets)
 }
 
 /// The one socket of an address that isn't shared out.
 pub(crate) fn bind_alone(address: SocketAddr) -> Result<TcpListener, BindError> {
-    bind_one(address).map_err(|source| BindError { address, source })
+    bind_one(address, Sharing::Alone).map_err(|source| BindError { address, source })
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the connections of the last run to be forgotten.
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+/// Who else may be bound to the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    Workers,
+}
+
+fn bind_one(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
+    let socket = bound(address, sharing)?;
     // Accepted sockets inherit both, which saves two system calls for each.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
     socket.set_nonblocking(true)?;
-    socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+fn bound(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the connections of the last run to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(sharing == Sharing::Workers)?;
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket)
 }
 
 /// Applications that vanished without a word are noticed after some minutes.
@@ -76,6 +92,19 @@ mod tests {
         let ports: Vec<u16> =
             sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
         assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+    }
+
+    #[test]
+    fn a_second_proxy_cant_share_the_address_of_the_first() {
+        let first = bind(SocketAddr::from(([127, 0, 0, 1], 0)), 2).unwrap();
+        let address = first[0].local_addr().unwrap();
+        assert_eq!(bind(address, 2).unwrap_err().source.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(bind_alone(address).unwrap_err().source.kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        let alone = bind_alone(address).unwrap();
+        assert_eq!(bind(address, 2).unwrap_err().source.kind(), io::ErrorKind::AddrInUse);
+        drop(alone);
+        assert!(bind(address, 2).is_ok());
     }
 
     #[test]
