@@ -181,7 +181,8 @@ impl Source<'_> {
             Event::BreakerOpened { endpoint, cause, open_for } => FeedItem {
                 endpoint: on(endpoint),
                 why: code(cause),
-                for_ms: Some(millis(open_for)),
+                // An operator's order holds until the next one.
+                for_ms: (open_for < Duration::MAX).then(|| millis(open_for)),
                 ..item
             },
             Event::EndpointEjected { endpoint, cause, ejected_for } => FeedItem {
