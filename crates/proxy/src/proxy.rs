@@ -221,7 +221,7 @@ impl Control {
         self.shared.swap(Arc::clone(&next));
         listeners.apply(change, &self.threads);
         self.threads.watch(&next.services);
-        tracing::info!(generation = next.number, "new settings are in use");
+        tracing::info!(generation = next.number, "the new settings are in use");
         Ok(())
     }
 
@@ -234,7 +234,10 @@ impl Control {
             .map_err(ReloadError::File)
             .and_then(|loaded| self.reload(loaded.settings));
         if let Err(error) = &reloaded {
-            tracing::error!(file = %path.display(), %error, "the settings weren't changed");
+            tracing::error!(
+                "{} isn't taken, the settings stay as they are:\n{error}",
+                path.display()
+            );
         }
         reloaded
     }

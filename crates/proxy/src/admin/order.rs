@@ -50,8 +50,8 @@ pub(super) async fn breaker(
 ) -> Result<Response<Reply>, Refusal> {
     let current = control.shared.current();
     let (upstream, endpoint) = (decoded(upstream), decoded(endpoint));
-    let service = current.service(&upstream).ok_or(Refusal::NotFound)?;
-    let id = endpoint_id(service, &endpoint).ok_or(Refusal::NotFound)?;
+    let service = current.service(&upstream).ok_or(Refusal::NoSuchEndpoint)?;
+    let id = endpoint_id(service, &endpoint).ok_or(Refusal::NoSuchEndpoint)?;
     let body = Limited::new(body, MOST_ORDER_BYTES).collect().await;
     let body =
         body.map_err(|_| Refusal::BadOrder("The order can't be read, or is too long."))?.to_bytes();
@@ -65,8 +65,8 @@ pub(super) async fn breaker(
     for event in service.upstream().force(id, order, now) {
         service.recorder().on_upstream_event(now, event);
     }
-    tracing::info!(upstream, endpoint, ?order, "a breaker was ordered to hold its state");
     let order = String::from_utf8_lossy(body.trim_ascii());
+    tracing::info!(upstream, endpoint, %order, "a breaker was ordered");
     Ok(json(
         StatusCode::OK,
         &json!({ "upstream": upstream, "endpoint": endpoint, "breaker": order }),

@@ -37,6 +37,7 @@ pub(crate) enum Refusal {
     TooManyFields,
     HeadTooSlow,
     NotFound,
+    NoSuchEndpoint,
     MethodNotAllowed(&'static str),
     Unauthorized,
     Forbidden(&'static str),
@@ -173,13 +174,13 @@ impl Refusal {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body-too-large",
                 "The request's body is too large",
-                "The body is larger than limits.body allows.",
+                "The body is larger than limits.body_size allows.",
             ),
             Self::TooManyFields => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "head-too-large",
                 "The request's head is too large",
-                "There are more header fields than limits.headers allows.",
+                "There are more header fields than limits.header_count allows.",
             ),
             Self::HeadTooSlow => (
                 StatusCode::REQUEST_TIMEOUT,
@@ -191,7 +192,13 @@ impl Refusal {
                 StatusCode::NOT_FOUND,
                 "not-found",
                 "There is nothing here",
-                "See the manual for the paths of the admin address.",
+                "The admin address has /healthz, /readyz, /status, /events, /metrics, /calls, /calls/ID, /reload and /upstreams/NAME/endpoints/NAME/breaker.",
+            ),
+            Self::NoSuchEndpoint => (
+                StatusCode::NOT_FOUND,
+                "no-such-endpoint",
+                "There is no such endpoint",
+                "No endpoint of this upstream has this name. GET /status lists upstreams and endpoints.",
             ),
             Self::MethodNotAllowed(allowed) => (
                 StatusCode::METHOD_NOT_ALLOWED,

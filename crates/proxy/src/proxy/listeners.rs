@@ -81,6 +81,8 @@ impl Listeners {
     pub(super) fn apply(&mut self, change: Change, threads: &Threads) {
         let mut before: Vec<Option<Bound>> =
             std::mem::take(&mut self.bound).into_iter().map(Some).collect();
+        // What the start listens at is told by whoever starts it.
+        let is_change = !before.is_empty();
         for next in change.next {
             match next {
                 Next::Kept(place, tls) => {
@@ -94,7 +96,9 @@ impl Listeners {
                     let (place, tls) = (self.last_place, TlsSlot::new(tls));
                     let listen = |socket| Command::Listen { place, socket, tls: Arc::clone(&tls) };
                     threads.tell_each(sockets.into_iter().map(listen));
-                    tracing::info!(%address, "listening");
+                    if is_change {
+                        tracing::info!(%address, "listening");
+                    }
                     self.bound.push(Bound { place, wanted, address, tls });
                 }
             }
