@@ -18,6 +18,8 @@ fn introduce(lab: &Lab) {
         eprintln!("{}: {}", server.name(), server.url());
     }
     if let Some(control) = lab.control_addr() {
-        eprintln!("control: http://{control} (GET /oracle, /servers, /faults; POST /servers/NAME/fault, /reset)");
+        eprintln!(
+            "control: http://{control} (GET /oracle, /servers, /faults; POST /servers/NAME/fault, /reset)"
+        );
     }
 }

@@ -25,7 +25,8 @@ use traffic::{Side, Traffic};
 
 /// Runs it in a runtime of its own.
 pub(crate) fn run(args: &Demo) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
     runtime.block_on(play(args))
 }
 
@@ -35,7 +36,11 @@ async fn play(args: &Demo) -> Result<ExitCode, Failure> {
     let without = lab(&script).await?;
     let settings = script.settings(&with)?;
     let proxy = Proxy::start(settings, Options::quiet()).map_err(text)?;
-    let address = proxy.addresses().first().copied().ok_or_else(|| Failure::of("the proxy has no address"))?;
+    let address = proxy
+        .addresses()
+        .first()
+        .copied()
+        .ok_or_else(|| Failure::of("the proxy has no address"))?;
     introduce(&script, &proxy);
 
     let traffic = Traffic { rate: f64::from(args.rate), lasting: script.length() };
@@ -44,7 +49,9 @@ async fn play(args: &Demo) -> Result<ExitCode, Failure> {
     let (through, straight) = (Side::default(), Side::default());
     let progress = show_progress(&script, &through, &straight, begun);
     let timelines = async { tokio::join!(with.run_timeline(), without.run_timeline()) };
-    let loads = async { tokio::join!(traffic.run(vec![address], &through), traffic.run(straight_to, &straight)) };
+    let loads = async {
+        tokio::join!(traffic.run(vec![address], &through), traffic.run(straight_to, &straight))
+    };
     tokio::select! {
         // The progress never ends by itself.
         () = progress => {}
@@ -60,7 +67,8 @@ async fn play(args: &Demo) -> Result<ExitCode, Failure> {
     print!("{report}");
     if let Some(file) = &args.json {
         let json = serde_json::to_string_pretty(&report).map_err(text)?;
-        std::fs::write(file, json).map_err(|error| Failure::of(format!("{}: {error}", file.display())))?;
+        std::fs::write(file, json)
+            .map_err(|error| Failure::of(format!("{}: {error}", file.display())))?;
         eprintln!("written to {}", file.display());
     }
     Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -72,7 +80,11 @@ async fn lab(script: &Script) -> Result<Lab, Failure> {
 }
 
 fn introduce(script: &Script, proxy: &Proxy) {
-    eprintln!("Three servers, one proxy in front of them, and {} breaks in {:.0} s.", script.breaks(), script.length().as_secs_f64());
+    eprintln!(
+        "Three servers, one proxy in front of them, and {} breaks in {:.0} s.",
+        script.breaks(),
+        script.length().as_secs_f64()
+    );
     if let Some(admin) = proxy.admin_address() {
         eprintln!("Look inside meanwhile: http://{admin}/status, /metrics, /events");
     }

@@ -43,14 +43,23 @@ struct Seen {
 }
 
 impl Report {
-    pub(super) fn new(script: &Script, recorder: &Recorder, with: (&Side, &Lab), without: (&Side, &Lab)) -> Self {
+    pub(super) fn new(
+        script: &Script,
+        recorder: &Recorder,
+        with: (&Side, &Lab),
+        without: (&Side, &Lab),
+    ) -> Self {
         let counts = recorder.counts();
         let endpoints = counts.upstreams.iter().flat_map(|upstream| &upstream.endpoints);
         Self {
             version: 1,
             seconds: script.length().as_secs_f64(),
             breaks_on_the_timeline: script.breaks(),
-            breaks_met: counts.breaks().into_iter().map(|(code, count)| (code.into_owned(), count)).collect(),
+            breaks_met: counts
+                .breaks()
+                .into_iter()
+                .map(|(code, count)| (code.into_owned(), count))
+                .collect(),
             calls: counts.calls,
             breakers_opened: endpoints.flat_map(|endpoint| endpoint.breaker_opens.values()).sum(),
             checks: with.0.read(|results| checks(&counts, results, with.1.oracle())),
@@ -71,11 +80,13 @@ impl Seen {
             let mut summary = Summary::default();
             results.iter().for_each(|result| summary.add(result));
             let failed = |write: bool| {
-                let of_kind = results.iter().filter(|result| (result.method == Method::POST) == write);
+                let of_kind =
+                    results.iter().filter(|result| (result.method == Method::POST) == write);
                 of_kind.filter(|result| !result.ended.is_good()).count() as u64
             };
             let times = summary.percentiles();
-            let received: u64 = lab.oracle().snapshot().servers.values().map(|server| server.received).sum();
+            let received: u64 =
+                lab.oracle().snapshot().servers.values().map(|server| server.received).sum();
             let mut failures = BTreeMap::new();
             for result in results.iter().filter(|result| !result.ended.is_good()) {
                 *failures.entry(why(result)).or_default() += 1;
@@ -100,7 +111,9 @@ fn why(result: &CallResult) -> String {
     let kind = if result.method == Method::POST { "write" } else { "read" };
     match (&result.problem, &result.ended) {
         (Some((code, certainty)), _) => format!("{kind}: {code}, {certainty}"),
-        (None, Ended::Answered { status, .. }) => format!("{kind}: the upstream's own {}", status.as_u16()),
+        (None, Ended::Answered { status, .. }) => {
+            format!("{kind}: the upstream's own {}", status.as_u16())
+        }
         (None, Ended::NotConnected) => format!("{kind}: no connection"),
         (None, Ended::Broken) => format!("{kind}: connection broken"),
         (None, Ended::Incomplete) => format!("{kind}: body broken"),
@@ -112,11 +125,17 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (with, without) = (&self.with, &self.without);
         writeln!(f, "\n{:34}{:>14}{:>14}", "", "with Mainstay", "without")?;
-        let mut row = |name: &str, ours: String, theirs: String| writeln!(f, "{name:34}{ours:>14}{theirs:>14}");
+        let mut row = |name: &str, ours: String, theirs: String| {
+            writeln!(f, "{name:34}{ours:>14}{theirs:>14}")
+        };
         row("calls", with.calls.to_string(), without.calls.to_string())?;
         row("reads failed", with.reads_failed.to_string(), without.reads_failed.to_string())?;
         row("writes failed", with.writes_failed.to_string(), without.writes_failed.to_string())?;
-        row("writes carried out twice", with.writes_twice.to_string(), without.writes_twice.to_string())?;
+        row(
+            "writes carried out twice",
+            with.writes_twice.to_string(),
+            without.writes_twice.to_string(),
+        )?;
         row(
             "requests per call at the servers",
             format!("{:.3}", with.received_per_call),
@@ -130,13 +149,23 @@ impl fmt::Display for Report {
             row(name, format!("{ours:.1} ms"), format!("{theirs:.1} ms"))?;
         }
         let calls = &self.calls;
-        writeln!(f, "\nsaved by a retry {}, by failover {}; breakers opened {} times", calls.saved_by_retry, calls.saved_by_failover, self.breakers_opened)?;
+        writeln!(
+            f,
+            "\nsaved by a retry {}, by failover {}; breakers opened {} times",
+            calls.saved_by_retry, calls.saved_by_failover, self.breakers_opened
+        )?;
         list(f, "breaks met", &self.breaks_met)?;
         list(f, "failed with Mainstay", &with.failures)?;
         list(f, "failed without", &without.failures)?;
         writeln!(f)?;
         for check in &self.checks {
-            writeln!(f, "{}  {} ({})", if check.holds { "agrees   " } else { "DISAGREES" }, check.what, check.found)?;
+            writeln!(
+                f,
+                "{}  {} ({})",
+                if check.holds { "agrees   " } else { "DISAGREES" },
+                check.what,
+                check.found
+            )?;
         }
         Ok(())
     }

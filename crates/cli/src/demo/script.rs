@@ -43,7 +43,12 @@ const ACTS: [Act; 24] = [
     act(680, "c", "healthy", "c is well again"),
     act(690, "a", "slow fixed=400ms", "a is slow"),
     act(750, "a", "healthy", "a is well again"),
-    act(760, "a", "reset-after-execute ratio=0.3", "a does what it was asked and dies before it answers"),
+    act(
+        760,
+        "a",
+        "reset-after-execute ratio=0.3",
+        "a does what it was asked and dies before it answers",
+    ),
     act(820, "a", "healthy", "a is well again"),
     act(830, "*", "outage", "everything is down"),
     act(870, "*", "healthy", "everything is back"),
@@ -58,8 +63,7 @@ pub(super) struct Script {
 }
 
 impl Script {
-    pub(super) const fn lasting(lasting: Duration) -> Self
-    {
+    pub(super) const fn lasting(lasting: Duration) -> Self {
         Self { lasting }
     }
 
@@ -94,7 +98,9 @@ impl Script {
         let endpoints: Vec<String> = lab
             .servers()
             .iter()
-            .map(|server| format!("{{ name = \"{}\", url = \"http://{}\" }}", server.name(), server.addr()))
+            .map(|server| {
+                format!("{{ name = \"{}\", url = \"http://{}\" }}", server.name(), server.addr())
+            })
             .collect();
         let config = format!(
             "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\n[upstream.demo]\nendpoints = [{}]\n\

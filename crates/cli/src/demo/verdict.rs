@@ -21,9 +21,12 @@ pub(super) fn checks(counts: &Counts, results: &[CallResult], oracle: &Oracle) -
         records(counts, results),
         attempts(counts, &seen),
         duplicates(oracle),
-        honest(results, oracle, "whatever was answered with success was carried out once", |result| {
-            result.ended.is_good().then_some(1)
-        }),
+        honest(
+            results,
+            oracle,
+            "whatever was answered with success was carried out once",
+            |result| result.ended.is_good().then_some(1),
+        ),
         honest(results, oracle, "whatever was reported as not done wasn't done", |result| {
             let certain = matches!(result.problem.as_ref()?.1.as_str(), "not-sent" | "refused");
             certain.then_some(0)
@@ -37,7 +40,9 @@ fn records(counts: &Counts, results: &[CallResult]) -> Check {
     let (made, calls) = (results.len() as u64, counts.calls);
     Check {
         what: "each call has one record",
-        holds: calls.started == made && calls.delivered + calls.failed == made && calls.records == made,
+        holds: calls.started == made
+            && calls.delivered + calls.failed == made
+            && calls.records == made,
         found: format!(
             "{made} calls; recorded {} started, {} delivered, {} failed, {} over",
             calls.started, calls.delivered, calls.failed, calls.records
@@ -80,13 +85,19 @@ fn honest(
 ) -> Check {
     let claims = results.iter().filter(|result| result.method == Method::POST);
     let claims: Vec<_> = claims.filter_map(|result| Some((result, claim(result)?))).collect();
-    let wrong = claims.iter().filter(|(result, claimed)| oracle.executions(&result.id) != *claimed).count();
-    Check { what, holds: wrong == 0, found: format!("{wrong} of {} such writes otherwise", claims.len()) }
+    let wrong =
+        claims.iter().filter(|(result, claimed)| oracle.executions(&result.id) != *claimed).count();
+    Check {
+        what,
+        holds: wrong == 0,
+        found: format!("{wrong} of {} such writes otherwise", claims.len()),
+    }
 }
 
 /// The application always gets an answer, never a broken connection.
 fn answered(results: &[CallResult]) -> Check {
-    let without = results.iter().filter(|result| !matches!(result.ended, Ended::Answered { .. })).count();
+    let without =
+        results.iter().filter(|result| !matches!(result.ended, Ended::Answered { .. })).count();
     Check {
         what: "each call got a whole answer",
         holds: without == 0,
