@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 /// Makes broken API connections stop mattering.
 #[derive(Debug, Parser)]
@@ -25,12 +25,13 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("where").required(true).args(["config", "to"]))]
 pub(crate) struct Run {
     /// The config; without it, --to says where calls go
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "listen", "admin", "profile"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "admin", "profile"])]
     pub(crate) config: Option<PathBuf>,
     /// An endpoint of the one upstream; give it several times for failover
-    #[arg(long, value_name = "URL", required_unless_present = "config")]
+    #[arg(long, value_name = "URL")]
     pub(crate) to: Vec<String>,
     /// Where applications connect [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]

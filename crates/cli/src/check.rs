@@ -15,14 +15,14 @@ pub(crate) fn run(args: &Check) -> Result<ExitCode, Failure> {
         print!("{}", mainstay_config::profile_text(name).ok_or_else(unknown)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(file) = &args.file else { return Err(Failure::usage("which file?")) };
-    let loaded = mainstay_config::load(file).map_err(Failure::usage)?;
+    let Some(file) = &args.file else { return Err(Failure::usage("give it the file to check")) };
+    let loaded = mainstay_config::load(file).map_err(|errors| Failure::settings(&errors))?;
     if args.print {
         print!("{}", mainstay_config::print(&loaded.settings));
     }
     let lints = loaded.lint();
     for lint in &lints {
-        eprintln!("{lint}\n");
+        eprintln!("{}\n", lint.to_string().trim_end());
     }
     eprintln!("{}: right, {}", file.display(), told(lints.len()));
     Ok(if args.strict && !lints.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use mainstay_config::Errors;
+
 /// A command's error: a message, and the exit code that goes with it.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -12,12 +14,22 @@ pub(crate) struct Failure {
 impl Failure {
     /// Something didn't work: exit code 1.
     pub(crate) fn of(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), code: 1 }
+        Self { message: format!("error: {message}"), code: 1 }
     }
 
     /// What the user gave is wrong: exit code 2.
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), code: 2 }
+        Self { message: format!("error: {message}"), code: 2 }
+    }
+
+    /// Settings are wrong: exit code 2. Each mistake says that it is an error, and where.
+    pub(crate) fn settings(errors: &Errors) -> Self {
+        let list = errors.to_string();
+        let count = match errors.list().len() {
+            1 => String::new(),
+            count => format!("\n\n{count} mistakes"),
+        };
+        Self { message: format!("{}{count}", list.trim_end()), code: 2 }
     }
 }
 

@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod exit;
 mod lab;
+mod messages;
 mod run;
 
 use std::process::ExitCode;
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         Command::Lab(args) => lab::run(&args),
     };
     done.unwrap_or_else(|failure| {
-        eprintln!("mainstay: {}", failure.message.trim_end());
+        eprintln!("{}", failure.message.trim_end());
         ExitCode::from(failure.code)
     })
 }

@@ -2,19 +2,25 @@
 //!
 //! SIGHUP reloads the config, SIGTERM and ctrl-c drain, a second one ends at once.
 
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
 use mainstay_config::Settings;
-use mainstay_proxy::{Options, Proxy};
+use mainstay_config::settings::Listener;
+use mainstay_proxy::{Options, Proxy, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::Run;
 use crate::exit::{Failure, text};
+use crate::messages;
 
 pub(crate) fn run(args: &Run) -> Result<ExitCode, Failure> {
     let settings = settings(args)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
+    messages::to_stderr();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
     runtime.block_on(serve(settings, args.config.as_deref()))
 }
 
@@ -28,26 +34,25 @@ fn settings(args: &Run) -> Result<Settings, Failure> {
             args.profile.as_deref(),
         ),
     };
-    Ok(loaded.map_err(Failure::usage)?.settings)
+    Ok(loaded.map_err(|errors| Failure::settings(&errors))?.settings)
 }
 
 async fn serve(settings: Settings, config: Option<&Path>) -> Result<ExitCode, Failure> {
     // Before anything listens, so that no signal is missed once it does.
     let mut signals = Signals::new()?;
     let patience = settings.drain_timeout;
+    let schemes: Vec<_> = settings.listeners.iter().map(scheme).collect();
     let options = Options { config: config.map(Path::to_path_buf), ..Options::default() };
-    let proxy = Proxy::start(settings, options).map_err(text)?;
-    for address in proxy.addresses() {
-        eprintln!("mainstay {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
+    let admin = settings.admin.as_ref().map(|admin| admin.address);
+    let proxy = Proxy::start(settings, options).map_err(|error| not_started(error, admin))?;
+    for (scheme, address) in schemes.iter().zip(proxy.addresses()) {
+        eprintln!("mainstay {} listening on {scheme}://{address}", env!("CARGO_PKG_VERSION"));
     }
     if let Some(admin) = proxy.admin_address() {
         eprintln!("admin on http://{admin}");
     }
-    loop {
-        match signals.next().await {
-            Order::Reload => reload(&proxy, config),
-            Order::Drain => break,
-        }
+    while let Order::Reload = signals.next().await {
+        reload(&proxy, config);
     }
     eprintln!("draining for at most {} s; a second signal ends at once", patience.as_secs());
     let recorder = proxy.recorder().clone();
@@ -59,15 +64,33 @@ async fn serve(settings: Settings, config: Option<&Path>) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
+/// Why it doesn't start and, where a process is in the way, what to do about it.
+fn not_started(error: StartError, admin: Option<SocketAddr>) -> Failure {
+    let advice = match &error {
+        StartError::Bind(bind) if bind.source.kind() == ErrorKind::AddrInUse => {
+            let setting = if admin == Some(bind.address) { "admin" } else { "listen" };
+            format!(
+                "\n  = another process listens there: end it, or choose another address \
+                 (--{setting}, or `{setting}` in the config)"
+            )
+        }
+        _ => String::new(),
+    };
+    let failure = text(error);
+    Failure { message: failure.message + &advice, ..failure }
+}
+
+fn scheme(listener: &Listener) -> &'static str {
+    if listener.tls.is_some() { "https" } else { "http" }
+}
+
 fn reload(proxy: &Proxy, config: Option<&Path>) {
     let Some(file) = config else {
-        eprintln!("nothing to reload: started without a config");
+        tracing::error!("there is nothing to reload: it was started without --config");
         return;
     };
-    match proxy.reload_from(file) {
-        Ok(()) => eprintln!("reloaded {}", file.display()),
-        Err(why) => eprintln!("not reloaded, the old settings stay:\n{why}"),
-    }
+    // The proxy itself says how that went, whoever ordered it: a signal or the admin address.
+    let _told = proxy.reload_from(file);
 }
 
 /// What a signal asks for.
