@@ -56,7 +56,9 @@ impl Play {
                     _ => self.stage.lab.set(server, rule).await.map_err(text),
                 }
             }
-            Step::Until { endpoint, field, value } => self.until(endpoint, field, value).await,
+            Step::Until { endpoint, field, value, within } => {
+                self.until(endpoint, field, value, within.unwrap_or(PATIENCE)).await
+            }
             Step::UntilCount { of, operator, value } => {
                 self.until_count(of, *operator, *value).await
             }
@@ -125,7 +127,13 @@ impl Play {
     }
 
     /// Asks the admin address until it says so; bounded.
-    async fn until(&self, endpoint: &str, field: &str, value: &str) -> Result<(), String> {
+    async fn until(
+        &self,
+        endpoint: &str,
+        field: &str,
+        value: &str,
+        within: Duration,
+    ) -> Result<(), String> {
         let waiting = async {
             loop {
                 let status = self.stage.admin("/status").await?;

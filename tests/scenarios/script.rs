@@ -7,7 +7,7 @@
 //! load reads GET /x count=100 rate=200           starts a load and goes on
 //! after reads 20                                 waits for so many of its results
 //! fault b reset-before                           the lab's own words
-//! until endpoint b breaker.state=open            waits for the admin address to say so
+//! until endpoint b breaker.state=open            waits for the admin address to say so; `within 1200ms` if it must be soon
 //! until break throttled >= 3                     waits until it is so; what `expect` knows
 //! join reads                                     waits for the load's end
 //! expect reads good = 100%                       good, status 503, without-answer, p50, p99, max, attempts
@@ -31,7 +31,7 @@ pub(crate) enum Step {
     After { name: String, results: usize },
     Join { name: String },
     Fault { server: String, text: String },
-    Until { endpoint: String, field: String, value: String },
+    Until { endpoint: String, field: String, value: String, within: Option<Duration> },
     UntilCount { of: Vec<String>, operator: Operator, value: Value },
     Expect { of: Vec<String>, operator: Operator, value: Value },
 }
@@ -106,9 +106,22 @@ fn step(words: &[&str]) -> Option<Step> {
         ["fault", server, text @ ..] if !text.is_empty() => {
             Step::Fault { server: owned(server), text: text.join(" ") }
         }
-        ["until", "endpoint", endpoint, what] => {
+        ["until", "endpoint", endpoint, what, within @ ..] => {
             let (field, value) = what.split_once('=')?;
-            Step::Until { endpoint: owned(endpoint), field: field.into(), value: value.into() }
+            let within = match within {
+                [] => None,
+                ["within", time] => match value_of(time)? {
+                    Value::Time(time) => Some(time),
+                    Value::Percent(_) | Value::Count(_) => return None,
+                },
+                _ => return None,
+            };
+            Step::Until {
+                endpoint: owned(endpoint),
+                field: field.into(),
+                value: value.into(),
+                within,
+            }
         }
         ["until", of @ .., operator, value] if !of.is_empty() => Step::UntilCount {
             of: of.iter().map(owned).collect(),
