@@ -47,6 +47,7 @@ fn main() -> ExitCode {
 /// What CI runs. The tests come last, so that their summary closes the output.
 fn test() -> Result<(), String> {
     setup::nextest()?;
+    setup::clients();
     step::run(&[
         Step::cargo("fmt --all --check"),
         Step::cargo("clippy --workspace --all-targets -- --deny warnings"),

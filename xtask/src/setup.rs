@@ -25,6 +25,18 @@ pub(crate) fn answers(program: &str, words: &[&str]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
+/// The programs that the tests run as clients, by their packages. One that can't be had is said here, and fails its
+/// own test later; the others go on.
+pub(crate) fn clients() {
+    for program in ["curl", "python3", "chromium"] {
+        if !answers(program, &["--version"])
+            && let Err(why) = packages(&[program])
+        {
+            eprintln!("=== {why}: the tests that need it will fail");
+        }
+    }
+}
+
 /// Installs Debian packages that are missing.
 pub(crate) fn packages(names: &[&str]) -> Result<(), String> {
     let missing: Vec<&str> =
