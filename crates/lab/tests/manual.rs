@@ -1,6 +1,5 @@
 //! The page of the manual lists the faults that there are.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use mainstay_lab::KINDS;
@@ -29,7 +28,7 @@ fn table() -> String {
             "" => String::new(),
             some => format!("`{}`", some.replace('|', "\\|")),
         };
-        writeln!(text, "| `{}` | {parameters} | {} |", kind.word, kind.meaning).unwrap();
+        text.push_str(&format!("| `{}` | {parameters} | {} |\n", kind.word, kind.meaning));
     }
     text
 }

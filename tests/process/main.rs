@@ -1,0 +1,23 @@
+//! The process itself: how it starts and fails to, how it takes new settings under load, how it ends.
+//!
+//! What becomes of calls when servers break is the matter of `tests/scenarios`; here the servers are well, and what is
+//! sent to the real binary are signals and orders. [`binary`] runs it, [`held`] is a server whose answer waits for the test.
+
+mod binary;
+mod end;
+mod held;
+mod reload;
+mod start;
+
+/// What a test gives back; the error says what went wrong.
+type Outcome = Result<(), String>;
+
+/// For `map_err`.
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// Fails with these words unless it holds.
+fn hold(holds: bool, otherwise: impl Into<String>) -> Outcome {
+    if holds { Ok(()) } else { Err(otherwise.into()) }
+}
