@@ -137,16 +137,14 @@ impl Play {
         let waiting = async {
             loop {
                 let status = self.stage.admin("/status").await?;
-                let found = endpoint_field(&status, endpoint, field);
-                if found.as_deref() == Some(value) {
+                if endpoint_field(&status, endpoint, field).as_deref() == Some(value) {
                     return Ok::<(), String>(());
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, waiting)
-            .await
-            .map_err(|_| format!("{field} never became {value}"))?
+        let late = |_| format!("{field} didn't become {value} within {within:?}");
+        tokio::time::timeout(within, waiting).await.map_err(late)?
     }
 
     /// Measures until it is so; bounded.

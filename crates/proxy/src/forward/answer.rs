@@ -33,6 +33,7 @@ pub(super) fn of_answer(
         .flatten();
     head.extensions.clear();
     hop::strip(&mut head.headers);
+    head.headers.reserve(OURS);
     request::append(&mut head.headers, header::VIA, request::via(head.version));
     request::append(&mut head.headers, PROXY_STATUS, proxy_status);
     mark(&mut head.headers, answer.id, answer.attempts);
@@ -96,5 +97,7 @@ pub(super) fn of_problem(refused: Refused, is_head: bool) -> Response<Inner> {
     response
 }
 
+/// Fields that are added to each answer.
+const OURS: usize = 4;
 const CALL_ID: HeaderName = HeaderName::from_static("mainstay-call-id");
 const ATTEMPTS: HeaderName = HeaderName::from_static("mainstay-attempts");

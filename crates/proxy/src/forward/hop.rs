@@ -6,25 +6,30 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 ///
 /// `te` stays if it says `trailers` and nothing else of what it said.
 pub(super) fn strip(headers: &mut HeaderMap) {
-    // Most heads have no such field, or just `connection: keep-alive`: one look at the names tells.
-    if !headers.keys().any(is_hop_by_hop) {
-        return;
+    // One look at the names tells which of them are there: most heads have none, or just `connection: keep-alive`.
+    let (mut connection, mut te, mut always) = (false, false, [false; KNOWN]);
+    for name in headers.keys() {
+        match ALWAYS.iter().position(|known| known == name) {
+            Some(place) => always[place] = true,
+            None => {
+                connection |= *name == header::CONNECTION;
+                te |= *name == header::TE;
+            }
+        }
     }
-    strip_named(headers);
-    for name in &ALWAYS {
+    if connection {
+        strip_named(headers);
+    }
+    for (name, _) in ALWAYS.iter().zip(always).filter(|(_, there)| *there) {
         headers.remove(name);
     }
-    if headers.contains_key(header::TE) {
+    if te && headers.contains_key(header::TE) {
         let trailers = has_token(headers, &header::TE, "trailers");
         headers.remove(header::TE);
         if trailers {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
         }
     }
-}
-
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    *name == header::CONNECTION || *name == header::TE || ALWAYS.contains(name)
 }
 
 fn strip_named(headers: &mut HeaderMap) {
@@ -62,7 +67,8 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
         .filter(|token| !token.is_empty())
 }
 
-const ALWAYS: [HeaderName; 6] = [
+const KNOWN: usize = 6;
+static ALWAYS: [HeaderName; KNOWN] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     header::PROXY_AUTHENTICATE,
