@@ -48,11 +48,13 @@ impl Seen {
             return Err(format!("of {} reads, {} were bad: {bad:?}", self.reads.len(), bad.len()));
         }
         let slowest = self.reads.iter().map(|read| read.seconds).fold(0.0, f64::max);
-        // One timeout and what follows it; a second timeout would be too much.
-        if slowest >= 2.0 * ATTEMPT_TIMEOUT.as_secs_f64() {
+        // One timeout and what follows it. The servers share this machine with the client and a compiler, so a second
+        // of grace is left to them, which is why the records are asked as well.
+        if slowest >= 3.0 * ATTEMPT_TIMEOUT.as_secs_f64() {
             let calls = stage.slow_calls().await?;
             return Err(format!("a read took {slowest} s; slow calls: {calls:?}"));
         }
+        stage.no_read_waited_twice().await?;
         let duplicates = stage.lab.oracle().duplicates();
         if !duplicates.is_empty() || self.writes.is_empty() {
             return Err(format!("{} writes, duplicates: {duplicates:?}", self.writes.len()));

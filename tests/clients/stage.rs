@@ -77,6 +77,24 @@ impl Stage {
         Ok(all["calls"].as_array().into_iter().flatten().filter(is_slow).cloned().collect())
     }
 
+    /// A read waits for a hanging server once: the next attempt goes elsewhere. As the records of calls have it.
+    pub(crate) async fn no_read_waited_twice(&self) -> Result<(), String> {
+        let all = self.admin("/calls").await?;
+        let reads = all["calls"].as_array().into_iter().flatten();
+        for call in reads.filter(|call| call["upstream"] == "api" && call["method"] == "GET") {
+            let attempts = call["attempts"].as_array().into_iter().flatten();
+            let hung = attempts.filter(|one| one["code"] == "response-timeout");
+            let mut servers: Vec<_> = hung.map(|one| one["endpoint"].to_string()).collect();
+            let waits = servers.len();
+            servers.sort();
+            servers.dedup();
+            if servers.len() < waits {
+                return Err(format!("waited twice for the same server: {call}"));
+            }
+        }
+        Ok(())
+    }
+
     async fn admin(&self, path: &str) -> Result<Value, String> {
         let request = format!("GET {path} HTTP/1.0\r\nhost: {}\r\n\r\n", self.admin);
         let mut answer = Vec::new();
