@@ -154,13 +154,15 @@ impl Reply {
 
 /// The answer to a request of a method that has no meaning here, which isn't carried out.
 pub(crate) fn refusal(request: &Request) -> Option<Reply> {
-    match request.method.as_str() {
-        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => None,
-        other => Some(Reply::error(
-            StatusCode::METHOD_NOT_ALLOWED,
-            &format!("{other} isn't spoken here"),
-        )),
+    let method = request.method.as_str();
+    if ALLOWED.split(", ").any(|allowed| allowed == method) {
+        return None;
     }
+    let why = format!("{method} isn't spoken here");
+    let mut reply = Reply::error(StatusCode::METHOD_NOT_ALLOWED, &why);
+    // A 405 must say it (RFC 9110, section 15.5.6).
+    reply.headers.insert(header::ALLOW, HeaderValue::from_static(ALLOWED));
+    Some(reply)
 }
 
 /// The answer to a request that has been carried out as the server's `number`th.
@@ -238,6 +240,8 @@ fn upgrade(request: &Request) -> Reply {
     }
     reply
 }
+
+const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// A thousand gigabytes: the bytes cost no memory, and more isn't read by any test.
 const BYTES_LIMIT: u64 = 1 << 40;

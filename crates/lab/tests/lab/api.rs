@@ -197,3 +197,16 @@ async fn broken_requests_get_a_status_and_an_end() {
     }
     assert_eq!(lab.oracle().totals("a").executed, 0);
 }
+
+#[tokio::test]
+async fn a_method_that_is_not_spoken_is_told_which_are() {
+    let (_lab, addr) = lab("healthy").await;
+    let mut raw = Raw::to(addr).await;
+    raw.send("BREW / HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+    let head = raw.head().await;
+    assert_eq!(
+        field(&head, "allow"),
+        Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        "{head}"
+    );
+}
