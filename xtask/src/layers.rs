@@ -26,11 +26,14 @@ fn dependencies(manifest: &str) -> Vec<&'static str> {
 
 /// What is wrong with a crate's arrows.
 fn wrong_arrows(name: &str, manifest: &str) -> Vec<String> {
-    let layer = |name: &str| LAYERS.iter().find(|(known, _)| *known == name).map_or(0, |(_, layer)| *layer);
+    let layer =
+        |name: &str| LAYERS.iter().find(|(known, _)| *known == name).map_or(0, |(_, layer)| *layer);
     dependencies(manifest)
         .into_iter()
         .filter(|below| if *below == "lab" { name != "cli" } else { layer(below) >= layer(name) })
-        .map(|below| format!("{name} (layer {}) depends on {below} (layer {})", layer(name), layer(below)))
+        .map(|below| {
+            format!("{name} (layer {}) depends on {below} (layer {})", layer(name), layer(below))
+        })
         .collect()
 }
 

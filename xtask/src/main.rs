@@ -61,5 +61,7 @@ fn test() -> Result<(), String> {
 }
 
 fn bless() -> Result<(), String> {
-    step::run(&[Step::cargo("nextest run --workspace -E test(up_to_date)").env("MAINSTAY_BLESS", "1")])
+    step::run(&[
+        Step::cargo("nextest run --workspace -E test(up_to_date)").env("MAINSTAY_BLESS", "1")
+    ])
 }

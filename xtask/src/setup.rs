@@ -50,6 +50,10 @@ pub(crate) fn packages(names: &[&str]) -> Result<(), String> {
     if updated && answers("apt-get", &install) {
         Ok(())
     } else {
-        Err(format!("can't install {}: run `apt-get install {}` as root", missing.join(", "), missing.join(" ")))
+        Err(format!(
+            "can't install {}: run `apt-get install {}` as root",
+            missing.join(", "),
+            missing.join(" ")
+        ))
     }
 }

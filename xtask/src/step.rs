@@ -13,7 +13,11 @@ pub(crate) struct Step {
 impl Step {
     /// A cargo command; words are split at spaces.
     pub(crate) fn cargo(line: &str) -> Self {
-        Self { program: "cargo", words: line.split(' ').map(str::to_owned).collect(), env: Vec::new() }
+        Self {
+            program: "cargo",
+            words: line.split(' ').map(str::to_owned).collect(),
+            env: Vec::new(),
+        }
     }
 
     /// Adds a variable to its environment.
@@ -23,7 +27,8 @@ impl Step {
     }
 
     fn title(&self) -> String {
-        let env: String = self.env.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
+        let env: String =
+            self.env.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
         format!("{env}{} {}", self.program, self.words.join(" "))
     }
 }

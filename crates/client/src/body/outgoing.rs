@@ -9,7 +9,6 @@ use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Sleep;
 
-use super::gate::PATIENCE;
 use super::replay::{Piece, Shared};
 use super::{BodyError, Gate};
 
@@ -42,7 +41,8 @@ impl Outgoing {
 impl Reader {
     fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some((gate, patience)) = &mut self.waits {
-            let patience = patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
+            let patience =
+                patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(gate.patience())));
             if gate.poll_open(cx).is_pending() {
                 ready!(patience.as_mut().poll(cx));
             }

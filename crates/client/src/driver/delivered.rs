@@ -22,12 +22,22 @@ pub struct DeliveredBody {
     /// Armed by the first wait, and looked at when it ends: a body that comes as one piece needs no timer.
     idle: Option<Pin<Box<Sleep>>>,
     moved_at: Option<Instant>,
+    /// Whether anything of the body has been given, or a break held back once.
+    begun: bool,
+    held_back: Option<AnswerError>,
 }
 
 impl DeliveredBody {
     pub(super) fn new(inner: AnswerBody, running: Box<Running>, idle_timeout: Duration) -> Self {
-        let mut body =
-            Self { inner, running: Some(running), idle_timeout, idle: None, moved_at: None };
+        let mut body = Self {
+            inner,
+            running: Some(running),
+            idle_timeout,
+            idle: None,
+            moved_at: None,
+            begun: false,
+            held_back: None,
+        };
         if body.inner.is_end_stream() {
             body.end(None);
         }
@@ -63,19 +73,30 @@ impl Body for DeliveredBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        if let Some(error) = self.held_back.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                self.begun = true;
                 if self.idle.is_some() {
                     self.moved_at = Some(Instant::now());
                 }
-                if self.inner.is_end_stream() {
+                // Nobody has to ask again after trailers.
+                if frame.is_trailers() || self.inner.is_end_stream() {
                     self.end(None);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
                 self.end(Some(error.what.kind));
-                Poll::Ready(Some(Err(error)))
+                if std::mem::replace(&mut self.begun, true) {
+                    return Poll::Ready(Some(Err(error)));
+                }
+                // One turn later, so that the head goes out first: the application learns that it was answered.
+                self.held_back = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Poll::Ready(None) => {
                 self.end(None);
@@ -91,7 +112,7 @@ impl Body for DeliveredBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.held_back.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

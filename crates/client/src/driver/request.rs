@@ -14,7 +14,8 @@ use crate::service::{Place, Plan};
 impl Running {
     /// The request as `place` is to see it.
     pub(super) fn request(&self, plan: &Plan, place: &Place) -> Request<Outgoing> {
-        let gate = self.head.headers.contains_key(header::EXPECT).then(Gate::default);
+        let gate =
+            expects_continue(&self.head.headers).then(|| Gate::within(plan.policy.attempt_timeout));
         let mut request = Request::new(self.body.outgoing(gate.clone()));
         *request.method_mut() = self.head.method.clone();
         *request.uri_mut() = target(&self.head.uri, plan.strip_prefix.as_deref(), &place.base_path);
@@ -25,6 +26,13 @@ impl Running {
         }
         request
     }
+}
+
+/// Whether the body is to wait for a 100. Other expectations are the upstream's to refuse (RFC 9110, section 10.1.1).
+fn expects_continue(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 fn set_host(headers: &mut HeaderMap, rewrite: &HostRewrite, endpoint: &HeaderValue) {

@@ -52,7 +52,7 @@ pub(crate) fn call() -> Vec<Key<CallDraft>> {
 fn retry() -> Vec<Key<RetryDraft>> {
     let own = vec![
         key("max_attempts", number(1, 10), |r: &mut RetryDraft| &mut r.max_attempts)
-            .says("Attempts in all, the first included; 1 switches retries off.")
+            .says("Attempts in all, the first included; 1 switches retries off. A request that was never sent goes to another endpoint without being counted here, up to 16 times.")
             .low("Breaks show through.")
             .high("Load without success: with one failure in two, ten leave one call in a thousand."),
         key("throttled_base", length(millis(1), minutes(1)), |r: &mut RetryDraft| &mut r.throttled_base)

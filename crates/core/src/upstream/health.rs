@@ -78,8 +78,9 @@ impl Upstream {
             if in_a_row >= u32::from(health.rise) {
                 self.find_healthy(endpoint, slot, now, &mut events);
             }
-            if let Some(transition) =
-                slot.state.breaker.on_check_passed(&self.settings.breaker, now)
+            if (in_a_row == 1 || !self.has_another(endpoint, now))
+                && let Some(transition) =
+                    slot.state.breaker.on_check_passed(&self.settings.breaker, now)
             {
                 events.push(self.note_transition(endpoint, ScopeId::default(), transition, now));
             }
@@ -89,6 +90,15 @@ impl Upstream {
             self.check_soon(slot, now);
         }
         events
+    }
+
+    /// Whether calls have somewhere else to go, so that an open breaker may take its time.
+    ///
+    /// A check that passes after one that failed has seen the trouble end. One that never failed proves little: a server
+    /// that accepts connections and never answers passes it, and each probe is somebody's call. It is believed only
+    /// where there is no other endpoint left to ask.
+    fn has_another(&self, endpoint: EndpointId, now: Timestamp) -> bool {
+        self.slots().any(|(other, slot)| other != endpoint && is_well(slot, now))
     }
 
     fn find_healthy(

@@ -131,6 +131,11 @@ impl Problem {
     pub(crate) fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        // A 404 or 405 could be kept by a cache, and a reload may change it.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, HeaderValue::from_static(FORWARDED_METHODS));
+        }
         if let Ok(value) = HeaderValue::try_from(self.proxy_status.as_str()) {
             headers.insert(PROXY_STATUS, value);
         }
@@ -226,7 +231,7 @@ fn members<const N: usize>(list: [(&str, Value); N]) -> Map<String, Value> {
 
 /// One plain sentence or three: what broke, whether it was done, when to come back.
 fn detail(kind: BreakKind, certainty: Certainty, retry_after: Option<u64>) -> String {
-    let mut text = format!("{}. {}", words::sentence(kind), words::outcome(certainty));
+    let mut text = format!("{}. {}", words::sentence(kind), words::outcome(kind, certainty));
     match retry_after {
         Some(1) => text.push_str(" It is worth coming back in 1 second."),
         Some(seconds) => text.push_str(&format!(" It is worth coming back in {seconds} seconds.")),
@@ -247,6 +252,9 @@ const fn was_done(certainty: Certainty) -> &'static str {
 fn whole_seconds(length: Duration) -> u64 {
     length.as_secs() + u64::from(length.subsec_nanos() > 0)
 }
+
+/// Methods that are passed on. Others may be too; CONNECT never is.
+const FORWARDED_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
 
 /// The field of RFC 9209.
 pub(crate) const PROXY_STATUS: header::HeaderName = header::HeaderName::from_static("proxy-status");

@@ -1,6 +1,6 @@
 //! The words for each break kind, for people who read a problem document.
 
-use mainstay_core::{BreakKind, Certainty};
+use mainstay_core::{BreakKind, Certainty, Phase};
 
 /// A short title, the same for each occurrence.
 pub(super) const fn title(kind: BreakKind) -> &'static str {
@@ -12,9 +12,12 @@ pub(super) const fn sentence(kind: BreakKind) -> &'static str {
     row(kind).1
 }
 
-/// Whether the request was carried out.
-pub(super) const fn outcome(certainty: Certainty) -> &'static str {
+/// Whether the request was carried out. The break is that of the last attempt, the certainty the worst of all.
+pub(super) const fn outcome(kind: BreakKind, certainty: Certainty) -> &'static str {
     match certainty {
+        Certainty::MaybeProcessed if never_sends(kind) => {
+            "An earlier attempt was sent, and whether it was carried out is unknown."
+        }
         Certainty::NotSent => "The request was not sent, so nothing was done.",
         Certainty::Refused => "The upstream says that it did nothing.",
         Certainty::MaybeProcessed => {
@@ -22,6 +25,12 @@ pub(super) const fn outcome(certainty: Certainty) -> &'static str {
         }
         Certainty::Processed => "The request was carried out, but its answer was lost.",
     }
+}
+
+/// Whether an attempt that ends so has sent nothing.
+const fn never_sends(kind: BreakKind) -> bool {
+    matches!(kind.phase(), Phase::Resolve | Phase::Connect | Phase::Tls)
+        || matches!(kind, BreakKind::BreakerOpen | BreakKind::NoEndpoint | BreakKind::LimitReached)
 }
 
 #[rustfmt::skip]

@@ -105,6 +105,13 @@ impl Level {
 fn call_level(record: &CallRecord) -> Level {
     let broke = record.attempts.iter().any(|attempt| attempt.code.is_some());
     match &*record.outcome {
+        // Whoever closes a stream that it has read enough of does nothing wrong.
+        "delivered"
+            if record.body_broke.as_deref()
+                == Some(mainstay_core::BreakKind::ClientGone.code()) =>
+        {
+            Level::Info
+        }
         "delivered" if record.body_broke.is_some() => Level::Error,
         "delivered" if !broke => Level::Info,
         "delivered" => Level::Warn,
