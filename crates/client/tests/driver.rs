@@ -330,3 +330,62 @@ async fn an_upload_that_moves_outlives_the_attempts_timeout() {
     conversation.say(OK).await;
     assert_eq!(ended.recv().await.unwrap().unwrap(), (200, Ok("ok".into())));
 }
+
+#[tokio::test]
+async fn an_answer_that_ends_with_trailers_ends_its_call() {
+    let peer = Peer::listen().await;
+    let (plan, recorder) = plan(&[&peer], "");
+    let client = Client::new(1 << 20);
+    let (head, ()) = Request::get("/x").body(()).unwrap().into_parts();
+    let answering = async {
+        let mut conversation = peer.accept().await;
+        conversation.head().await;
+        conversation
+            .say("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-end\r\n\r\n2\r\nok\r\n0\r\nx-end: 1\r\n\r\n")
+            .await;
+        conversation
+    };
+    let calling = async {
+        let mut body =
+            client.call(&plan, head, Source::Empty).await.expect("an answer").response.into_body();
+        // As hyper's server does: nobody asks again after the trailers.
+        while !body.frame().await.expect("a frame").expect("whole").is_trailers() {}
+    };
+    let (_conversation, ()) = tokio::join!(answering, calling);
+    assert!(recorder.counts().upstreams[0].endpoints[0].body_failures.is_empty());
+    assert_eq!(recorder.counts().calls.records, 1);
+}
+
+#[tokio::test]
+async fn only_100_continue_makes_a_body_wait() {
+    let peer = Peer::listen().await;
+    let (plan, _) = plan(&[&peer], "");
+    let (mut app, mut ended) = application(plan, Client::new(1 << 20));
+    say(
+        &mut app,
+        "POST /x HTTP/1.1\r\nhost: app\r\nexpect: 200-maybe\r\ncontent-length: 4\r\n\r\nbody",
+    )
+    .await;
+    let mut conversation = peer.accept().await;
+    conversation.head().await;
+    assert_eq!(conversation.body(4).await, b"body");
+    conversation.say(OK).await;
+    assert_eq!(ended.recv().await.unwrap().unwrap(), (200, Ok("ok".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_says_100_gets_the_body_within_its_attempt() {
+    let peer = Peer::listen().await;
+    let (plan, _) = plan(&[&peer], "attempt_timeout = \"1s\"");
+    let (mut app, mut ended) = application(plan, Client::new(1 << 20));
+    say(
+        &mut app,
+        "POST /x HTTP/1.1\r\nhost: app\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\nbody",
+    )
+    .await;
+    let mut conversation = peer.accept().await;
+    conversation.head().await;
+    assert_eq!(conversation.body(4).await, b"body");
+    conversation.say(OK).await;
+    assert_eq!(ended.recv().await.unwrap().unwrap(), (200, Ok("ok".into())));
+}

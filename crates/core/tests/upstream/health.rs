@@ -157,3 +157,48 @@ fn a_passed_check_lets_an_open_breaker_probe() {
     assert!(matches!(world.view(0).breaker, BreakerState::HalfOpen { .. }));
     assert!(world.pick().permit.is_probe());
 }
+
+/// Opens the breaker of endpoint 0 by failing calls.
+fn break_calls(world: &mut World) {
+    for _ in 0..5 {
+        let pick = world.upstream.pick_again(EndpointId(0), Default::default(), world.now);
+        let mut permit = pick.expect("closed").permit;
+        permit.report(Report::Broke, world.now, &mut world.chance);
+    }
+    assert!(matches!(world.upstream.view(world.now)[0].breaker, BreakerState::Open { .. }));
+}
+
+fn is_open(world: &World) -> bool {
+    matches!(world.upstream.view(world.now)[0].breaker, BreakerState::Open { .. })
+}
+
+#[test]
+fn a_check_that_never_failed_does_not_bring_a_breaking_endpoint_back_early() {
+    let mut world = World::new(even(3));
+    (0..3).for_each(|_| pass_check(&mut world, 0));
+    break_calls(&mut world);
+    pass_check(&mut world, 0);
+    assert!(
+        is_open(&world),
+        "it accepts connections, as it did all the time, and calls break all the same"
+    );
+}
+
+#[test]
+fn a_check_that_failed_and_passes_again_has_seen_the_trouble_end() {
+    let mut world = World::new(even(3));
+    pass_check(&mut world, 0);
+    break_calls(&mut world);
+    fail_checks(&mut world, 0, 1);
+    pass_check(&mut world, 0);
+    assert!(!is_open(&world));
+}
+
+#[test]
+fn where_nothing_else_is_left_any_passed_check_is_believed() {
+    let mut world = World::new(even(1));
+    (0..3).for_each(|_| pass_check(&mut world, 0));
+    break_calls(&mut world);
+    pass_check(&mut world, 0);
+    assert!(!is_open(&world));
+}
