@@ -263,6 +263,9 @@ fn of_load(done: &Done, what: &[&str], value: Value) -> Result<f64, String> {
         ["calls"] => summary.calls,
         ["attempts"] => done.attempts,
         ["without-answer"] => summary.without_answer.values().sum(),
+        [end @ ("not-connected" | "broken" | "incomplete" | "timed-out")] => {
+            summary.without_answer.get(end).copied().unwrap_or_default()
+        }
         ["status", status] => *summary.by_status.get(&status.parse().map_err(text)?).unwrap_or(&0),
         ["problem", code] => summary
             .problems

@@ -10,7 +10,7 @@
 //! until endpoint b breaker.state=open            waits for the admin address to say so; `within 1200ms` if it must be soon
 //! until break throttled >= 3                     waits until it is so; what `expect` knows
 //! join reads                                     waits for the load's end
-//! expect reads good = 100%                       good, status 503, without-answer, p50, p99, max, attempts
+//! expect reads good = 100%                       good, status 503, without-answer, incomplete, p50, p99, max, attempts
 //! expect duplicates = 0                          duplicates, amplification, executed ID, records, break CODE, event CODE
 //! ```
 
