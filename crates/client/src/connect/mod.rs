@@ -2,7 +2,9 @@
 //!
 //! The steps are those of a break's phases, in their order, and each has its own errors:
 //!
-//!     place -> resolve (names only) -> connect (a race over all addresses) -> tls (https only) -> transport
+//! ```text
+//! place -> resolve (names only) -> connect (a race over all addresses) -> tls (https only) -> transport
+//! ```
 //!
 //! One timeout bounds all of them together; whichever step it ends names the break. Nothing of a request has been
 //! sent before the last step is done, so every break here has the certainty `not-sent`.
