@@ -6,6 +6,7 @@
 
 mod alarm;
 pub mod body;
+pub mod broken;
 mod chance;
 pub mod check;
 pub mod clock;

@@ -31,7 +31,7 @@ pub(crate) use place::{Place, Places};
 pub(crate) use transport::{Meter, Transport};
 pub use trust::TargetError;
 
-use crate::pool::Broken;
+use crate::broken::Broken;
 use race::{interleave, race};
 use resolve::LastGood;
 use tcp::TcpOptions;

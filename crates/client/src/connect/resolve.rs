@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use crate::Clock;
-use crate::pool::Broken;
+use crate::broken::Broken;
 
 static SYSTEM: System = System(Mutex::new(None));
 

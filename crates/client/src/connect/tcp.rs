@@ -10,7 +10,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::race::Failure;
-use crate::pool::Broken;
+use crate::broken::Broken;
 
 /// Options of each socket.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 use super::danger::AcceptAnyCertificate;
 use super::transport::Socket;
 use super::trust::{self, TargetError};
-use crate::pool::Broken;
+use crate::broken::Broken;
 
 /// Makes TLS connections to one endpoint.
 pub(super) struct Tls {

@@ -6,7 +6,7 @@
 //! Each connection has one task, hyper's, spawned when it is made; a request costs no task and no timer. Kept
 //! connections lie on a shelf (HTTP/1.1) or in a hub (HTTP/2), both divided by threads, so that a core finds its own
 //! first. What breaks is read
-//! into a [`Break`] in one place, `classify`, and nobody looks at a foreign error after that.
+//! into a [`Break`](mainstay_core::Break) in one place, `classify`, and nobody looks at a foreign error after that.
 
 mod answer;
 mod classify;
@@ -19,21 +19,11 @@ mod target;
 
 use std::sync::Arc;
 
-use mainstay_core::Break;
-
+pub use crate::broken::Broken;
 pub use crate::connect::TargetError;
 pub use answer::{AnswerBody, AnswerError};
 pub use lease::Lease;
 pub use target::{Counts, Target};
-
-/// A broken exchange.
-#[derive(Debug)]
-pub struct Broken {
-    /// What broke, and how far the request got.
-    pub what: Break,
-    /// Details for the record, never for decisions.
-    pub details: Option<String>,
-}
 
 /// A request's extension: what to do when the endpoint answers 100 (Continue).
 #[derive(Clone)]
