@@ -35,9 +35,12 @@ impl Service {
             for endpoint in due {
                 checks.spawn(Arc::clone(&self).check(endpoint));
             }
-            while checks.try_join_next().is_some() {}
             let next = self.upstream.next_deadline().min(now + ROUND);
-            sleep_until(Clock::instant(next)).await;
+            tokio::select! {
+                () = sleep_until(Clock::instant(next)) => {}
+                // Its outcome may have brought the next check forward.
+                Some(_) = checks.join_next() => {}
+            }
         }
     }
 
