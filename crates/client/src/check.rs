@@ -54,9 +54,9 @@ fn request(target: &Target, path: &str) -> Result<Request<Outgoing>, Broken> {
             .body(Outgoing::default())
     });
     // Settings are checked for this, so it is a fault of ours, and the endpoint wasn't asked.
-    made.map_err(|error| Broken {
-        what: Break::new(BreakKind::NoEndpoint, Certainty::NotSent),
-        details: Some(format!("the check's request can't be made: {error}")),
+    made.map_err(|error| {
+        Broken::new(BreakKind::NoEndpoint, Certainty::NotSent)
+            .details(format!("the check's request can't be made: {error}"))
     })
 }
 
@@ -81,7 +81,7 @@ async fn look_for(
         let frame = match frame.map_err(|_| late(BreakKind::BodyStalled, Certainty::Processed))? {
             None => break,
             Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Err(Broken { what: error.what, details: None }),
+            Some(Err(error)) => return Err(Broken::from(error.what)),
         };
         // Only where the new piece may complete the text: a body may come byte by byte.
         let from = read.len().saturating_sub(text.len());
@@ -100,14 +100,11 @@ fn contains(bytes: &[u8], text: &str) -> bool {
 
 fn failed(status: u16, details: String) -> Broken {
     let what = Break::new(BreakKind::ServerError, Certainty::Processed);
-    Broken { what: Break { status: Some(status), ..what }, details: Some(details) }
+    Broken::from(Break { status: Some(status), ..what }).details(details)
 }
 
 fn late(kind: BreakKind, certainty: Certainty) -> Broken {
-    Broken {
-        what: Break::new(kind, certainty),
-        details: Some("the check's time was over".to_owned()),
-    }
+    Broken::new(kind, certainty).details("the check's time was over".to_owned())
 }
 
 /// How much of an answer is looked at. A page that says how a server is says it at its beginning.

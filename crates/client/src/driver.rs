@@ -13,7 +13,7 @@ use http::{HeaderMap, Response, StatusCode, header, request as head};
 use mainstay_core::call::{Connection, GaveUp};
 use mainstay_core::event::AttemptId;
 use mainstay_core::retry::retry_after;
-use mainstay_core::{Action, Break, BreakKind, Certainty, EndpointId};
+use mainstay_core::{Action, BreakKind, Certainty, EndpointId};
 use mainstay_record::CallId;
 use tokio::time::sleep_until;
 
@@ -141,10 +141,7 @@ impl Running {
                 Err(broken) => Err(broken),
             },
             // Core's ids are places in the very list that the service was made from.
-            None => Err(Broken {
-                what: Break::new(BreakKind::NoEndpoint, Certainty::NotSent),
-                details: None,
-            }),
+            None => Err(Broken::new(BreakKind::NoEndpoint, Certainty::NotSent)),
         };
         if !self.body.is_repeatable() {
             self.call.on_body_unrepeatable();
@@ -156,8 +153,8 @@ impl Running {
                 self.tell(|call, ctx| call.on_head(attempt, status.as_u16(), hint, ctx));
                 Some(Held { attempt, endpoint, response })
             }
-            Err(broken) => {
-                self.note(broken.details.as_deref());
+            Err(mut broken) => {
+                self.note(attempt, &mut broken);
                 self.tell(|call, ctx| call.on_break(attempt, broken.what, ctx));
                 None
             }
@@ -209,7 +206,7 @@ impl Running {
 }
 
 fn cut(kind: BreakKind, certainty: Certainty) -> Broken {
-    Broken { what: Break::new(kind, certainty), details: None }
+    Broken::new(kind, certainty)
 }
 
 /// How long the answer asks us to stay away. Only a refusal's hint is one: a redirect's or a created resource's

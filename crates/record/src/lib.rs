@@ -27,7 +27,10 @@ mod recorder;
 mod trace;
 mod upstream;
 
-pub use call::{AttemptRecord, CallRecord, NoteRecord};
+pub use call::{
+    AttemptFacts, AttemptRecord, CallRecord, Circumstances, ConnectionFacts, NoteRecord, Step,
+    StepName, StepOutcome,
+};
 pub use census::{Census, CensusPart};
 pub use counts::{ByCode, CallCounts, Counts, EndpointCounts, UpstreamCounts};
 pub use feed::{Feed, FeedItem, FeedNews};

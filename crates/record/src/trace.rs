@@ -1,8 +1,9 @@
 //! The events of one call, kept together until it is over.
 
+use mainstay_core::event::AttemptId;
 use mainstay_core::{Event, Timestamp};
 
-use crate::CallId;
+use crate::{AttemptFacts, CallId};
 
 /// Events that are kept without an allocation: the four of a healthy call, and one more for a breaker's change.
 const INLINE: usize = 5;
@@ -13,8 +14,10 @@ const KEPT: usize = 64;
 /// Events that end something and are kept all the same: how the call ended, and its body.
 const ENDS: usize = 4;
 
-/// Texts on breaks that are kept, and how long each may be in bytes.
-const DETAILS: usize = 16;
+/// Attempts of which facts are kept: ten that count, and most of sixteen free repeats.
+const FACTS: usize = 16;
+
+/// How long the text of an error may be that is kept, in bytes.
 const DETAIL_BYTES: usize = 256;
 
 /// What is known about a call apart from its events.
@@ -38,7 +41,7 @@ pub struct CallTrace {
     first: [Kept; INLINE],
     first_len: u8,
     more: Vec<Kept>,
-    details: Vec<(usize, Box<str>)>,
+    facts: Vec<(AttemptId, Box<AttemptFacts>)>,
     dropped: u32,
     broken: bool,
     /// Wall-clock time of the first break, in milliseconds since 1970, and the time on the call's own clock then.
@@ -54,7 +57,7 @@ impl Default for CallTrace {
             first: [(Timestamp::ZERO, Event::CallStarted); INLINE],
             first_len: 0,
             more: Vec::new(),
-            details: Vec::new(),
+            facts: Vec::new(),
             dropped: 0,
             broken: false,
             broke_at: None,
@@ -84,10 +87,18 @@ impl CallTrace {
         }
     }
 
-    /// Keeps what an error said, for the record of the break that is pushed next. Never used for decisions.
-    pub fn add_detail(&mut self, text: &str) {
-        if self.details.len() < DETAILS {
-            self.details.push((self.len(), shortened(text, DETAIL_BYTES).into()));
+    /// Keeps what was seen of an attempt, for the record; what was said before of the same attempt is replaced. Never
+    /// used for decisions.
+    pub fn add_facts(&mut self, attempt: AttemptId, mut facts: AttemptFacts) {
+        if let Some(detail) = &mut facts.detail {
+            let length = shortened(detail, DETAIL_BYTES).len();
+            detail.truncate(length);
+        }
+        let known = self.facts.iter().position(|(of, _)| *of == attempt);
+        match known {
+            Some(place) => *self.facts[place].1 = facts,
+            None if self.facts.len() < FACTS => self.facts.push((attempt, Box::new(facts))),
+            None => {}
         }
     }
 
@@ -110,10 +121,9 @@ impl CallTrace {
         self.first[..usize::from(self.first_len)].iter().chain(&self.more)
     }
 
-    /// What was said about the break that is the event at `place`.
-    pub(crate) fn detail(&self, place: usize) -> Option<&str> {
-        let mut known = self.details.iter();
-        known.find(|(at, _)| *at == place).map(|(_, text)| &**text)
+    /// What was seen of an attempt.
+    pub(crate) fn facts(&self, attempt: AttemptId) -> Option<&AttemptFacts> {
+        self.facts.iter().find(|(of, _)| *of == attempt).map(|(_, facts)| &**facts)
     }
 
     /// Notes the wall-clock time at a break, once: this ties the call's clock to the world's.
@@ -130,10 +140,6 @@ impl CallTrace {
         let (wall, at) = self.broke_at.unwrap_or_else(|| (now(), times.last().unwrap_or(began)));
         let before = at.since(began).as_millis();
         wall.saturating_sub(u64::try_from(before).unwrap_or(u64::MAX))
-    }
-
-    fn len(&self) -> usize {
-        usize::from(self.first_len) + self.more.len()
     }
 }
 
@@ -193,9 +199,15 @@ mod tests {
     #[test]
     fn details_are_cut_between_characters() {
         let mut trace = CallTrace::default();
-        trace.add_detail(&"é".repeat(200));
-        trace.add_detail(&format!("x{}", "é".repeat(200)));
-        assert_eq!(trace.detail(0).map(str::len), Some(256));
-        assert_eq!(trace.details[1].1.len(), 255);
+        let mut add = |attempt, text: String| {
+            let facts = AttemptFacts { detail: Some(text), ..AttemptFacts::default() };
+            trace.add_facts(AttemptId(attempt), facts);
+        };
+        add(1, "é".repeat(200));
+        add(2, format!("x{}", "é".repeat(200)));
+        let length = |attempt| {
+            trace.facts(AttemptId(attempt)).and_then(|facts| facts.detail.as_ref()).map(String::len)
+        };
+        assert_eq!((length(1), length(2)), (Some(256), Some(255)));
     }
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use mainstay_core::event::{AttemptReason, Saved};
+use mainstay_core::event::{AttemptId, AttemptReason, Saved};
 use mainstay_core::{BreakKind, Event};
 use mainstay_record::{
     CallId, CallRecord, CallTrace, Feed, FeedItem, FeedNews, LogCalls, LogFormat,
@@ -146,7 +146,7 @@ fn queries_and_control_characters_are_never_shown() {
         let api = api(&recorder);
         let mut trace = CallTrace::default();
         for (millis, event) in given_up() {
-            trace.add_detail("bad\r\nlevel=info forged=yes");
+            add_detail(&mut trace, AttemptId(1), "bad\r\nlevel=info forged=yes");
             api.on_call_event(&mut trace, at(millis), event);
         }
         let mut tag = tag(CallId::next(1));

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_config::settings::{ConnectSettings, Endpoint, Scheme};
-use mainstay_core::{Break, BreakKind, Certainty};
+use mainstay_core::{BreakKind, Certainty};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -127,7 +127,7 @@ impl Connector {
 
 fn late(kind: BreakKind, details: Option<String>) -> Broken {
     Broken {
-        what: Break::new(kind, Certainty::NotSent),
         details: details.filter(|text| !text.is_empty()),
+        ..Broken::new(kind, Certainty::NotSent)
     }
 }

@@ -15,7 +15,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
-use mainstay_core::{Break, BreakKind, Certainty, Timestamp};
+use mainstay_core::{BreakKind, Certainty, Timestamp};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
@@ -153,7 +153,7 @@ fn broken(error: &NetError) -> Broken {
 }
 
 fn miss(kind: BreakKind, why: &dyn std::fmt::Display) -> Broken {
-    Broken { what: Break::new(kind, Certainty::NotSent), details: Some(why.to_string()) }
+    Broken::new(kind, Certainty::NotSent).details(why.to_string())
 }
 
 /// Which family's failure is told when both failed: NXDOMAIN holds for the whole name, and a name server that

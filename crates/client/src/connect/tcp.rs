@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mainstay_config::settings::ConnectSettings;
-use mainstay_core::{Break, BreakKind, Certainty};
+use mainstay_core::{BreakKind, Certainty};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -53,8 +53,8 @@ pub(super) fn broken(failed: &[Failure]) -> Broken {
     let kind =
         failed.iter().map(|(address, error)| kind(*address, error)).min_by_key(|kind| rank(*kind));
     Broken {
-        what: Break::new(kind.unwrap_or(BreakKind::NoAddress), Certainty::NotSent),
         details: (!failed.is_empty()).then(|| describe(failed)),
+        ..Broken::new(kind.unwrap_or(BreakKind::NoAddress), Certainty::NotSent)
     }
 }
 
@@ -101,6 +101,7 @@ const EMFILE: i32 = 24;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mainstay_core::Break;
 
     fn check(failures: &[(&str, io::Error)], wanted: BreakKind) {
         let failed: Vec<Failure> = failures

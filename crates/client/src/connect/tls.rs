@@ -54,7 +54,7 @@ impl Tls {
         if self.only_http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             let details = "the peer didn't agree on HTTP/2".to_owned();
             let what = Break::new(BreakKind::TlsProtocol, Certainty::NotSent);
-            return Err(Broken { what, details: Some(details) });
+            return Err(Broken::from(what).details(details));
         }
         Ok(stream)
     }
@@ -88,7 +88,7 @@ fn broken(error: &io::Error) -> Broken {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     // Without an error of TLS itself the peer hung up: it may not speak TLS at all.
     let kind = tls.map_or(BreakKind::TlsProtocol, kind);
-    Broken { what: Break::new(kind, Certainty::NotSent), details: Some(error.to_string()) }
+    Broken::new(kind, Certainty::NotSent).details(error.to_string())
 }
 
 fn kind(error: &rustls::Error) -> BreakKind {

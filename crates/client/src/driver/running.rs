@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use http::request::Parts;
 use mainstay_core::call::GaveUp;
-use mainstay_core::event::StopReason;
+use mainstay_core::event::{AttemptId, StopReason};
 use mainstay_core::{BreakKind, Call, CallFacts, Certainty, Ctx, Event};
-use mainstay_record::{CallId, CallTag, CallTrace};
+use mainstay_record::{AttemptFacts, CallId, CallTag, CallTrace};
 
 use super::{Answer, Client, DeliveredBody, Held, Unanswered};
 use crate::Clock;
 use crate::alarm::Alarm;
 use crate::body::{Replay, ReplayLimits, Source};
 use crate::chance::with_chance;
+use crate::pool::Broken;
 use crate::service::{Plan, Service};
 
 /// Everything that belongs to one call.
@@ -67,11 +68,15 @@ impl Running {
         }
     }
 
-    /// Puts details of the break that is told next into the record. They decide nothing.
-    pub(super) fn note(&mut self, details: Option<&str>) {
-        if let Some(details) = details {
-            self.trace.add_detail(details);
-        }
+    /// Puts what was seen of a broken attempt into the record. It decides nothing.
+    pub(super) fn note(&mut self, attempt: AttemptId, broken: &mut Broken) {
+        let facts = AttemptFacts {
+            steps: std::mem::take(&mut broken.steps),
+            evidence: broken.evidence.take(),
+            detail: broken.details.take(),
+            ..AttemptFacts::default()
+        };
+        self.trace.add_facts(attempt, facts);
     }
 
     /// Runs `work` until it is done, or until the machine cancels the attempt (`None`).

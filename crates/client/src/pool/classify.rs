@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::io;
 
-use mainstay_core::{Break, BreakKind, Certainty};
+use mainstay_core::{BreakKind, Certainty};
 
 use super::Broken;
 use crate::body::BodyError;
@@ -29,10 +29,7 @@ pub(super) struct Facts {
 
 /// The break of an HTTP/1.1 exchange that ended without a head.
 pub(super) fn before_head(error: &hyper::Error, facts: &Facts) -> Broken {
-    Broken {
-        what: Break::new(kind(error, facts), certainty(error, facts)),
-        details: Some(describe(error)),
-    }
+    Broken::new(kind(error, facts), certainty(error, facts)).details(describe(error))
 }
 
 fn certainty(error: &hyper::Error, facts: &Facts) -> Certainty {
@@ -81,7 +78,7 @@ pub(super) fn before_head_of_stream(
         find::<h2::Error>(error)
             .map_or((BreakKind::ResetBeforeHead, Certainty::MaybeProcessed), of_stream)
     };
-    Broken { what: Break::new(kind, certainty), details: Some(describe(error)) }
+    Broken::new(kind, certainty).details(describe(error))
 }
 
 fn of_stream(error: &h2::Error) -> (BreakKind, Certainty) {

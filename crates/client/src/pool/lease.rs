@@ -51,10 +51,8 @@ impl Lease {
                 Ok(Sent::Single(before, sent))
             }
             Some(Connection::Stream(stream)) => stream.send(request).map(Sent::Stream),
-            None => Err(Broken {
-                what: Break::new(BreakKind::ClosedWhileIdle, Certainty::NotSent),
-                details: Some("the lease had been used".to_owned()),
-            }),
+            None => Err(Broken::new(BreakKind::ClosedWhileIdle, Certainty::NotSent)
+                .details("the lease had been used".to_owned())),
         };
         self.sent = true;
         async move {
@@ -84,7 +82,7 @@ impl Lease {
             (None, _) | (Some(Connection::Single(_)), None) => {
                 debug_assert!(false, "an exchange without its connection");
                 let what = Break::new(BreakKind::ResetBeforeHead, Certainty::MaybeProcessed);
-                Broken { what, details: Some(failure.error().to_string()) }
+                Broken::from(what).details(failure.error().to_string())
             }
         }
     }

@@ -61,7 +61,7 @@ impl Multi {
         let (sender, mut connection) =
             builder.handshake(TokioIo::new(transport)).await.map_err(|error| {
                 let what = Break::new(BreakKind::StreamError, Certainty::NotSent);
-                Broken { what, details: Some(error.to_string()) }
+                Broken::from(what).details(error.to_string())
             })?;
         let load = Arc::new(Load {
             streams: AtomicU32::new(0),
@@ -155,9 +155,9 @@ fn make_out(request: &mut Request<Outgoing>, scheme: Scheme) -> Result<(), Broke
     parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
     parts.scheme = Some(scheme);
     parts.authority = authority;
-    *request.uri_mut() = Uri::from_parts(parts).map_err(|error| Broken {
-        what: Break::new(BreakKind::ClientGone, Certainty::NotSent),
-        details: Some(format!("the request has no authority: {error}")),
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|error| {
+        Broken::new(BreakKind::ClientGone, Certainty::NotSent)
+            .details(format!("the request has no authority: {error}"))
     })?;
     Ok(())
 }

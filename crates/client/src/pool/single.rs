@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
-use mainstay_core::{Break, BreakKind, Certainty, Timestamp};
+use mainstay_core::{BreakKind, Certainty, Timestamp};
 
 use super::classify::{Facts, before_head};
 use super::{Broken, OnContinue};
@@ -39,9 +39,8 @@ impl Single {
             .max_header_size(HEAD_LIMIT_BYTES)
             .handshake(TokioIo::new(transport))
             .await;
-        let (sender, connection) = started.map_err(|error| Broken {
-            what: Break::new(BreakKind::WriteFailed, Certainty::NotSent),
-            details: Some(error.to_string()),
+        let (sender, connection) = started.map_err(|error| {
+            Broken::new(BreakKind::WriteFailed, Certainty::NotSent).details(error.to_string())
         })?;
         tokio::spawn(async move {
             // An error that belongs to a request has been given to it. What is left is an idle connection that

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use mainstay_config::settings::{ConnectSettings, Endpoint, Http2, PoolSettings, Scheme};
-use mainstay_core::{Break, BreakKind, Certainty, Timestamp};
+use mainstay_core::{BreakKind, Certainty, Timestamp};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
@@ -163,12 +163,11 @@ impl Target {
     async fn open_for_many(&self) -> Result<Connection, Broken> {
         let own = self.shelf.own();
         let waiting = timeout(self.settings.connect_timeout, self.hub.opening(own));
-        let opening = waiting.await.map_err(|_| Broken {
-            what: Break::new(BreakKind::ConnectTimeout, Certainty::NotSent),
-            details: Some(
+        let opening = waiting.await.map_err(|_| {
+            Broken::new(BreakKind::ConnectTimeout, Certainty::NotSent).details(
                 "another call's connection, which this one would have used, wasn't established"
                     .to_owned(),
-            ),
+            )
         })?;
         if self.speaks() == HTTP1 {
             drop(opening);
@@ -217,9 +216,9 @@ impl Target {
                 }
             }
         }
-        place.ok_or_else(|| Broken {
-            what: Break::new(BreakKind::LimitReached, Certainty::NotSent),
-            details: Some(format!("all {} connections are in use", places.limit())),
+        place.ok_or_else(|| {
+            Broken::new(BreakKind::LimitReached, Certainty::NotSent)
+                .details(format!("all {} connections are in use", places.limit()))
         })
     }
 

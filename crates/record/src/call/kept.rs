@@ -78,8 +78,8 @@ impl KeptCall {
             events_dropped: self.trace.dropped(),
         };
         let mut story = Story { names: &self.names, began, record };
-        for (place, (at, event)) in self.trace.events().enumerate() {
-            story.add(*at, event, self.trace.detail(place));
+        for (at, event) in self.trace.events() {
+            story.add(*at, event, &self.trace);
         }
         story.record
     }
@@ -93,7 +93,7 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
-    fn add(&mut self, at: Timestamp, event: &Event, detail: Option<&str>) {
+    fn add(&mut self, at: Timestamp, event: &Event, trace: &CallTrace) {
         let record = &mut self.record;
         match *event {
             Event::CallStarted => {}
@@ -127,7 +127,7 @@ impl Story<'_> {
                     broke.phase = Some(what.phase().code().into());
                     broke.certainty = Some(what.certainty.code().into());
                     broke.retry_after_ms = what.retry_after.map(millis);
-                    broke.detail = detail.map(str::to_owned);
+                    broke.detail = trace.facts(attempt).and_then(|facts| facts.detail.clone());
                 }
             }
             Event::RetryScheduled { delay, hinted } => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use mainstay_core::event::{AttemptId, AttemptReason, EjectCause, OpenCause, Saved, StopReason};
 use mainstay_core::{Break, BreakKind, Certainty, EndpointId, Event, Timestamp};
 use mainstay_record::{
-    CallId, CallTag, CallTrace, LogCalls, LogFormat, LogOptions, LogSink, Recorder,
+    AttemptFacts, CallId, CallTag, CallTrace, LogCalls, LogFormat, LogOptions, LogSink, Recorder,
     RecorderOptions, UpstreamRecorder,
 };
 use parking_lot::Mutex;
@@ -80,13 +80,19 @@ pub(crate) fn tell(upstream: &UpstreamRecorder, events: &[(u64, Event)]) -> Call
     let id = CallId::next(42);
     let mut trace = CallTrace::of(id);
     for (millis, event) in events {
-        if matches!(event, Event::AttemptFailed { .. }) {
-            trace.add_detail("tcp: timed out");
+        if let Event::AttemptFailed { attempt, .. } = event {
+            add_detail(&mut trace, *attempt, "tcp: timed out");
         }
         upstream.on_call_event(&mut trace, at(*millis), *event);
     }
     upstream.on_call_over(&tag(id), trace);
     id
+}
+
+/// What the error of an attempt said.
+pub(crate) fn add_detail(trace: &mut CallTrace, attempt: AttemptId, text: &str) {
+    let facts = AttemptFacts { detail: Some(text.into()), ..AttemptFacts::default() };
+    trace.add_facts(attempt, facts);
 }
 
 pub(crate) fn started(attempt: u8, endpoint: EndpointId, reason: AttemptReason) -> Event {
