@@ -56,3 +56,27 @@ fn a_wrong_arrow_is_named() {
     assert_eq!(wrong_arrows("config", manifest), ["config (layer 2) depends on record (layer 2)"]);
     assert_eq!(wrong_arrows("core", "\n[dependencies]\nmainstay = {}\n").len(), 1);
 }
+
+/// The one module that may hold `unsafe`: what the system tells of a socket.
+const MAY_BE_UNSAFE: &str = "client/src/connect/system.rs";
+
+#[test]
+fn only_one_module_may_be_unsafe() {
+    let crates = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates");
+    let mut folders = vec![std::path::PathBuf::from(crates)];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs")
+                && std::fs::read_to_string(&path).unwrap().contains("unsafe_code")
+            {
+                found.push(path);
+            }
+        }
+    }
+    let [only] = found.as_slice() else { panic!("more than one module allows unsafe: {found:?}") };
+    assert!(only.ends_with(MAY_BE_UNSAFE), "{only:?}");
+}

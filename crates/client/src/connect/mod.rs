@@ -13,6 +13,7 @@ mod danger;
 mod place;
 mod race;
 mod resolve;
+mod system;
 mod tcp;
 mod tls;
 mod transport;
@@ -28,6 +29,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 pub(crate) use place::{Place, Places};
+pub(crate) use system::Seen;
+pub use system::TcpInfo;
 pub(crate) use transport::{Meter, Transport};
 pub use trust::TargetError;
 
@@ -46,6 +49,7 @@ pub(crate) struct Connector {
     connect_timeout: Duration,
     race_delay: Duration,
     tcp: TcpOptions,
+    close_evidence: bool,
     tls: Option<Tls>,
     places: Arc<Places>,
 }
@@ -75,6 +79,7 @@ impl Connector {
             connect_timeout: settings.connect_timeout,
             race_delay: settings.race_delay,
             tcp: TcpOptions::new(settings),
+            close_evidence: settings.close_evidence,
             tls,
             places: Places::new(settings.pool.max_connections),
         })
@@ -89,7 +94,7 @@ impl Connector {
     pub(crate) async fn connect(&self, place: Place) -> Result<Transport, Broken> {
         let until = Instant::now() + self.connect_timeout;
         let addresses = self.addresses(until).await?;
-        let socket = Socket::new(self.tcp(&addresses, until).await?, place);
+        let socket = Socket::new(self.tcp(&addresses, until).await?, place, self.close_evidence);
         let transport = match &self.tls {
             None => Transport::Plain(socket),
             Some(tls) => match timeout_at(until, tls.handshake(socket)).await {

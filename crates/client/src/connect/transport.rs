@@ -2,7 +2,8 @@
 //!
 //! How far a request got is read off here and nowhere else. Writes are counted at the socket, below TLS: if the
 //! count hasn't moved, nothing has left this host. Reads are counted above TLS: session tickets and alerts say
-//! nothing about a request.
+//! nothing about a request. When the peer ends its stream, what it had acknowledged by then is noted: see
+//! [`mainstay_core::breaks::evidence`].
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,22 +11,124 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use mainstay_core::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::Place;
-use crate::gather;
+use super::system::{Seen, TcpInfo, Watched, Window};
+use crate::{Clock, gather};
 
 /// What one connection's counters say. Written by the connection's task alone, read by whoever uses it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Meter {
     written_bytes: AtomicU64,
     read_bytes: AtomicU64,
     write_failed: AtomicBool,
+    /// When bytes were last taken from us, and when the first came since [`Meter::begin`], in nanoseconds; 0 for never.
+    written_at: AtomicU64,
+    answered_at: AtomicU64,
+    /// Bytes that the peer had acknowledged when it ended its stream; `OPEN` while it hasn't.
+    acked_at_end: AtomicU64,
+    /// The same when our side closed the connection; `OPEN` until then.
+    acked_at_close: AtomicU64,
+    /// What the system had counted as acknowledged before a byte was written: the handshake. `UNKNOWN` where it doesn't count,
+    /// or isn't to be asked.
+    acked_at_start: u64,
+    window: Arc<Window>,
 }
 
+/// No end of the peer's stream was seen, or the system can't say what had been acknowledged then.
+const OPEN: u64 = u64::MAX;
+const UNKNOWN: u64 = u64::MAX;
+
 impl Meter {
+    fn new(window: &Arc<Window>, evidence: bool) -> Self {
+        let start = if evidence { window.tcp_info() } else { None };
+        Self {
+            written_bytes: AtomicU64::new(0),
+            read_bytes: AtomicU64::new(0),
+            write_failed: AtomicBool::new(false),
+            written_at: AtomicU64::new(0),
+            answered_at: AtomicU64::new(0),
+            acked_at_end: AtomicU64::new(OPEN),
+            acked_at_close: AtomicU64::new(OPEN),
+            acked_at_start: start.map_or(UNKNOWN, |info| info.bytes_acked),
+            window: Arc::clone(window),
+        }
+    }
+
+    /// An exchange begins: the next bytes that arrive are its answer's first.
+    pub(crate) fn begin(&self) {
+        self.answered_at.store(0, Ordering::Relaxed);
+    }
+
+    /// When bytes were last written.
+    pub(crate) fn written_at(&self) -> Option<Timestamp> {
+        at(&self.written_at)
+    }
+
+    /// When the first bytes arrived since the exchange began.
+    pub(crate) fn answered_at(&self) -> Option<Timestamp> {
+        at(&self.answered_at)
+    }
+
+    /// What can be seen of the connection, without taking anything out of it: one system call.
+    pub(crate) fn look(&self) -> Seen {
+        self.window.look()
+    }
+
+    /// What the system knows of the connection.
+    pub(crate) fn tcp_info(&self) -> Option<TcpInfo> {
+        self.window.tcp_info()
+    }
+
+    /// Bytes that the peer had acknowledged when it ended its stream, if both are known.
+    pub(crate) fn acked_at_end(&self) -> Option<u64> {
+        let acked = self.acked_at_end.load(Ordering::Acquire);
+        (acked != OPEN).then_some(acked)
+    }
+
+    /// Bytes that the peer has acknowledged by now, where the system says; by the connection's close once it is closed.
+    pub(crate) fn acked_bytes(&self) -> Option<u64> {
+        let closed = self.acked_at_close.load(Ordering::Acquire);
+        if closed == OPEN { self.ask_acked() } else { Some(closed) }
+    }
+
+    fn ask_acked(&self) -> Option<u64> {
+        if self.acked_at_start == UNKNOWN {
+            return None;
+        }
+        self.tcp_info().map(|info| info.bytes_acked.saturating_sub(self.acked_at_start))
+    }
+
+    /// Our side closes the connection: nobody can ask afterwards.
+    fn note_close(&self) {
+        if let Some(acked) = self.ask_acked() {
+            self.acked_at_close.store(acked, Ordering::Release);
+        }
+    }
+
+    /// The peer has ended its stream. Only the first end counts, and what was acknowledged when it was seen.
+    #[cold]
+    fn note_end(&self) {
+        if self.acked_at_end.load(Ordering::Relaxed) == OPEN
+            && let Some(acked) = self.ask_acked()
+        {
+            self.acked_at_end.store(acked, Ordering::Release);
+        }
+    }
+
+    /// A write failed. If that is because the peer had ended its stream before, the end is still to be seen.
+    #[cold]
+    fn note_failed_write(&self) {
+        if self.look() == Seen::End {
+            self.note_end();
+        }
+        self.write_failed.store(true, Ordering::Release);
+    }
+
     /// Bytes that the system took from us.
     pub(crate) fn written_bytes(&self) -> u64 {
         self.written_bytes.load(Ordering::Acquire)
@@ -48,25 +151,52 @@ impl Meter {
 
     fn note_write(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
-            Poll::Ready(Ok(bytes)) => Self::count(&self.written_bytes, *bytes),
-            Poll::Ready(Err(_)) => self.write_failed.store(true, Ordering::Release),
+            Poll::Ready(Ok(bytes)) => {
+                Self::count(&self.written_bytes, *bytes);
+                self.written_at.store(Clock::now().as_nanos(), Ordering::Relaxed);
+            }
+            Poll::Ready(Err(_)) => self.note_failed_write(),
             Poll::Pending => {}
         }
         written
     }
+
+    fn note_read(&self, bytes: usize) {
+        if bytes == 0 {
+            return self.note_end();
+        }
+        Self::count(&self.read_bytes, bytes);
+        if self.answered_at.load(Ordering::Relaxed) == 0 {
+            self.answered_at.store(Clock::now().as_nanos(), Ordering::Relaxed);
+        }
+    }
+}
+
+fn at(nanos: &AtomicU64) -> Option<Timestamp> {
+    let nanos = nanos.load(Ordering::Relaxed);
+    (nanos != 0).then(|| Timestamp::from_nanos(nanos))
 }
 
 /// A TCP connection that counts what it writes, and its place among the target's connections.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    tcp: TcpStream,
+    tcp: Watched,
     meter: Arc<Meter>,
     _place: Place,
 }
 
 impl Socket {
-    pub(super) fn new(tcp: TcpStream, place: Place) -> Self {
-        Self { tcp, meter: Arc::default(), _place: place }
+    /// `evidence`: whether what the peer acknowledges may prove how far a request got.
+    pub(super) fn new(tcp: TcpStream, place: Place, evidence: bool) -> Self {
+        let tcp = Watched::new(tcp);
+        let meter = Arc::new(Meter::new(tcp.window(), evidence));
+        Self { tcp, meter, _place: place }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.meter.note_close();
     }
 }
 
@@ -106,7 +236,16 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(self.tcp.tcp()).poll_read(cx, buf);
+        // Below TLS too: a peer may end the connection without a word of TLS.
+        if matches!(read, Poll::Ready(Ok(())))
+            && buf.filled().len() == before
+            && buf.remaining() > 0
+        {
+            self.meter.note_end();
+        }
+        read
     }
 }
 
@@ -116,7 +255,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        let written = Pin::new(self.tcp.tcp()).poll_write(cx, buf);
         self.meter.note_write(written)
     }
 
@@ -125,7 +264,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = gather::poll_write(Pin::new(&mut self.tcp), cx, bufs);
+        let written = gather::poll_write(Pin::new(self.tcp.tcp()), cx, bufs);
         self.meter.note_write(written)
     }
 
@@ -134,11 +273,11 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(self.tcp.tcp()).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(self.tcp.tcp()).poll_shutdown(cx)
     }
 }
 
@@ -153,7 +292,10 @@ impl AsyncRead for Transport {
             Self::Plain(socket) => ready!(Pin::new(socket).poll_read(cx, buf))?,
             Self::Tls(tls) => ready!(Pin::new(tls).poll_read(cx, buf))?,
         }
-        Meter::count(&self.meter().read_bytes, buf.filled().len() - before);
+        let read = buf.filled().len() - before;
+        if read > 0 || buf.remaining() > 0 {
+            self.meter().note_read(read);
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -1,12 +1,15 @@
 //! Reads hyper's errors into breaks: the one place where foreign errors of an exchange are looked into.
 //!
 //! The certainty rests on facts, not on the error's name. `not-sent` needs a proof: hyper hands the request back
-//! untouched, or the connection ended in a failed write and its count of written bytes hasn't moved. An unmoved
-//! count alone proves nothing, since hyper may still flush its buffer after it has reported an error.
+//! untouched; or the connection ended in a failed write and its count of written bytes hasn't moved; or the peer had
+//! ended its stream before it acknowledged any of the request ([`mainstay_core::breaks::evidence`]). An unmoved count alone proves
+//! nothing, since hyper may still flush its buffer after it has reported an error.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 
+use mainstay_core::breaks::evidence::{Crossing, Proof};
 use mainstay_core::{BreakKind, Certainty};
 
 use super::Broken;
@@ -25,22 +28,36 @@ pub(super) struct Facts {
     pub(super) write_failed: bool,
     /// Bytes were read since the exchange began.
     pub(super) read: bool,
+    /// How the connection ended under the request.
+    pub(super) crossing: Crossing,
 }
 
 /// The break of an HTTP/1.1 exchange that ended without a head.
 pub(super) fn before_head(error: &hyper::Error, facts: &Facts) -> Broken {
-    Broken::new(kind(error, facts), certainty(error, facts)).details(describe(error))
+    let (certainty, evidence) = certainty(error, facts);
+    let broken = Broken::new(kind(error, facts), certainty).details(describe(error));
+    Broken { evidence: Some(evidence), ..broken }
 }
 
-fn certainty(error: &hyper::Error, facts: &Facts) -> Certainty {
+/// How far the request got, and what speaks for it.
+fn certainty(error: &hyper::Error, facts: &Facts) -> (Certainty, Cow<'static, str>) {
     // hyper's errors of "user" origin are those of the request's body and of a dropped task: nothing is written
     // after them.
     let over = facts.write_failed || error.is_user();
-    if facts.handed_back || (over && !facts.written) {
-        Certainty::NotSent
-    } else {
-        Certainty::MaybeProcessed
+    if facts.handed_back {
+        return (Certainty::NotSent, "the request wasn't begun".into());
     }
+    if over && !facts.written {
+        return (Certainty::NotSent, "no byte of the request left this host".into());
+    }
+    let proof = facts.crossing.proof();
+    let evidence = match proof {
+        Proof::EndedBefore => "the peer had ended its stream before it acknowledged any of the request (TCP_INFO)".into(),
+        Proof::Received(bytes) => format!("the peer had acknowledged {bytes} bytes of the request when it ended its stream (TCP_INFO)").into(),
+        Proof::None if facts.crossing.acked_at_end.is_some() => "something was read before the connection ended".into(),
+        Proof::None => "no end of the peer's stream was seen, or the system doesn't say what was acknowledged: a reset alone proves nothing".into(),
+    };
+    (proof.certainty(), evidence)
 }
 
 fn kind(error: &hyper::Error, facts: &Facts) -> BreakKind {

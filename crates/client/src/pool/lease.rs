@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use mainstay_core::{Break, BreakKind, Certainty};
+use mainstay_core::{BreakKind, Certainty, Timestamp};
+use mainstay_record::{Step, StepName};
 
 use super::answer::{AnswerBody, Held};
 use super::single::{Before, Unsent};
 use super::{Broken, Connection, Target};
+use crate::Clock;
 use crate::body::Outgoing;
 
 /// A connection lent for one request. Dropped unused it goes back; dropped in use it is closed.
@@ -21,12 +23,18 @@ pub struct Lease {
     connection: Option<Connection>,
     reused: bool,
     sent: bool,
+    /// When it was lent.
+    leased_at: Timestamp,
 }
 
 impl Lease {
-    pub(super) fn new(home: Option<Arc<Target>>, connection: Connection) -> Self {
+    pub(super) fn new(
+        home: Option<Arc<Target>>,
+        connection: Connection,
+        leased_at: Timestamp,
+    ) -> Self {
         let reused = connection.is_reused();
-        Self { home, connection: Some(connection), reused, sent: false }
+        Self { home, connection: Some(connection), reused, sent: false, leased_at }
     }
 
     /// Sends `request` and waits for the head of its answer. The URI's path and query are sent; over HTTP/2 the
@@ -57,15 +65,18 @@ impl Lease {
         self.sent = true;
         async move {
             let head = match sent {
-                Ok(Sent::Single(before, sent)) => {
-                    sent.await.map_err(|failure| self.failed(Some(before), failure))
-                }
+                Ok(Sent::Single(before, sent)) => match sent.await {
+                    Ok(response) if self.is_farewell(&response, before) => Err(farewell()),
+                    Ok(response) => Ok(response),
+                    Err(failure) => Err(self.failed(Some(before), failure)),
+                },
                 Ok(Sent::Stream(sent)) => sent.await.map_err(|failure| self.failed(None, failure)),
                 Err(broken) => Err(broken),
             };
             match head {
                 Ok(response) => Ok(self.answer(response)),
-                Err(broken) => {
+                Err(mut broken) => {
+                    broken.steps = self.steps(Clock::now(), Some(broken.what.kind));
                     self.connection = None;
                     self.sent = broken.what.certainty != Certainty::NotSent;
                     Err(broken)
@@ -81,8 +92,29 @@ impl Lease {
             // The connection stays with the lease while its exchange is under way.
             (None, _) | (Some(Connection::Single(_)), None) => {
                 debug_assert!(false, "an exchange without its connection");
-                let what = Break::new(BreakKind::ResetBeforeHead, Certainty::MaybeProcessed);
-                Broken::from(what).details(failure.error().to_string())
+                Broken::new(BreakKind::ResetBeforeHead, Certainty::MaybeProcessed)
+                    .details(failure.error().to_string())
+            }
+        }
+    }
+
+    /// The steps of its exchange until `now`, the last of which broke by `broke`; none where the connection doesn't tell
+    /// exchanges apart.
+    pub(crate) fn steps(&self, now: Timestamp, broke: Option<BreakKind>) -> Vec<Step> {
+        let Some(Connection::Single(single)) = &self.connection else { return Vec::new() };
+        let meter = single.meter();
+        let last = |name, from: Timestamp| match broke {
+            Some(kind) => Step::broke(name, from, now, kind, None),
+            None => Step::done(name, from, now),
+        };
+        let Some(written_at) = meter.written_at().filter(|at| *at >= self.leased_at) else {
+            return vec![last(StepName::Send, self.leased_at)];
+        };
+        let sent = Step::done(StepName::Send, self.leased_at, written_at);
+        match meter.answered_at().filter(|at| *at >= written_at) {
+            None => vec![sent, last(StepName::FirstByte, written_at)],
+            Some(answered_at) => {
+                vec![sent, Step::done(StepName::FirstByte, written_at, answered_at)]
             }
         }
     }
@@ -102,6 +134,13 @@ impl Lease {
         self.reused
     }
 
+    /// Whether an answer is none to this request, but the 408 with which some servers take leave of an idle connection
+    /// (RFC 9110, section 15.5.9), crossing it.
+    fn is_farewell(&self, response: &Response<Incoming>, before: Before) -> bool {
+        response.status() == StatusCode::REQUEST_TIMEOUT
+            && matches!(&self.connection, Some(Connection::Single(single)) if single.reused && single.is_unreceived(before))
+    }
+
     fn answer(&mut self, response: Response<Incoming>) -> Response<AnswerBody> {
         let upgraded = response.extensions().get::<OnUpgrade>().is_some();
         let connection = self.connection.take().filter(|_| !upgraded);
@@ -109,6 +148,12 @@ impl Lease {
         let held = connection.map(|connection| Held { connection, home });
         response.map(|incoming| AnswerBody::new(incoming, held))
     }
+}
+
+fn farewell() -> Broken {
+    let evidence = "a 408 came before the peer acknowledged any of the request (TCP_INFO): it was about the idle connection";
+    let broken = Broken::new(BreakKind::ClosedWhileIdle, Certainty::NotSent);
+    Broken { evidence: Some(evidence.into()), ..broken }
 }
 
 impl Drop for Lease {

@@ -98,6 +98,10 @@ impl Shelf {
                     division.stack.remove(at);
                     self.note_gone(&state);
                 }
+                State::Ready if !division.stack[at].is_alive(now) => {
+                    division.stack.remove(at);
+                    self.note_gone(&State::Closed);
+                }
                 State::Ready => {
                     let mut single = division.stack.remove(at).single;
                     division.reused += 1;
@@ -182,6 +186,12 @@ enum State {
 }
 
 impl Idle {
+    /// Whether the socket has nothing to say against using it again. When it was given back its task had just found
+    /// nothing to read, so one that was idle for a moment only isn't asked.
+    fn is_alive(&self, now: Timestamp) -> bool {
+        now.since(self.since) < JUST_NOW || self.single.is_alive()
+    }
+
     fn state(&self, now: Timestamp) -> State {
         if self.single.is_closed() {
             State::Closed
@@ -204,6 +214,10 @@ static NEXT_THREAD: AtomicUsize = AtomicUsize::new(0);
 
 /// More divisions than this only make looking through them slower.
 const MAX_DIVISIONS: usize = 64;
+
+/// For how long after an exchange a connection is taken to live without asking the socket. Under load each would be asked for
+/// each request, a system call beside four.
+const JUST_NOW: Duration = Duration::from_millis(1);
 
 /// A connection whose answer is complete while its request isn't (the server had heard enough) may become free
 /// when the application has sent all. So long, and no longer, it isn't worth closing.

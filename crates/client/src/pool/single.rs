@@ -7,18 +7,20 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use mainstay_core::breaks::evidence::Crossing;
 use mainstay_core::{BreakKind, Certainty, Timestamp};
 
 use super::classify::{Facts, before_head};
 use super::{Broken, OnContinue};
 use crate::body::Outgoing;
-use crate::connect::{Meter, Transport};
+use crate::connect::{Meter, Seen, Transport};
 
 /// One HTTP/1.1 connection.
 #[derive(Debug)]
 pub(super) struct Single {
     sender: SendRequest<Outgoing>,
     meter: Arc<Meter>,
+    secure: bool,
     /// The shelf's division that it lies on when idle: that of the thread whose runtime its task is on.
     pub(super) division: usize,
     /// Whether it has carried an exchange before.
@@ -34,7 +36,7 @@ impl Single {
         division: usize,
         expires_at: Timestamp,
     ) -> Result<Self, Broken> {
-        let meter = Arc::clone(transport.meter());
+        let (meter, secure) = (Arc::clone(transport.meter()), transport.is_secure());
         let started = Builder::new()
             .max_header_size(HEAD_LIMIT_BYTES)
             .handshake(TokioIo::new(transport))
@@ -47,7 +49,7 @@ impl Single {
             // ended, and the pool sees that when it next looks at it.
             let _ = connection.with_upgrades().await;
         });
-        Ok(Self { sender, meter, division, reused: false, expires_at })
+        Ok(Self { sender, meter, secure, division, reused: false, expires_at })
     }
 
     /// Whether it can take a request now.
@@ -66,18 +68,45 @@ impl Single {
         mut request: Request<Outgoing>,
     ) -> (Before, impl Future<Output = Result<Response<Incoming>, Unsent>> + Send + use<>) {
         make_out(&mut request);
+        self.meter.begin();
         let before = Before { written: self.meter.written_bytes(), read: self.meter.read_bytes() };
         (before, self.sender.try_send_request(request))
     }
 
+    /// Its counters.
+    pub(super) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Whether it lives as far as the socket can tell: nothing has ended, broken, or come unasked.
+    pub(super) fn is_alive(&self) -> bool {
+        match self.meter.look() {
+            Seen::Quiet => true,
+            // TLS says things of its own between requests; its end is among them, and the connection's task reads it.
+            Seen::Bytes => self.secure,
+            Seen::End | Seen::Broken => false,
+        }
+    }
+
+    /// Whether the peer had received nothing of the request that began at `before`: what came back isn't its answer.
+    pub(super) fn is_unreceived(&self, before: Before) -> bool {
+        self.meter.acked_bytes().is_some_and(|acked| acked <= before.written)
+    }
+
     /// What broke.
     pub(super) fn failed(&self, before: Before, mut failure: Unsent) -> Broken {
+        let read = self.meter.read_bytes() > before.read;
         let facts = Facts {
             handed_back: failure.take_message().is_some(),
             reused: self.reused,
             written: self.meter.written_bytes() > before.written,
             write_failed: self.meter.write_failed(),
-            read: self.meter.read_bytes() > before.read,
+            read,
+            crossing: Crossing {
+                written_before: before.written,
+                acked_at_end: self.meter.acked_at_end(),
+                answered: read,
+            },
         };
         before_head(failure.error(), &facts)
     }

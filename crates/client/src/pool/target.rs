@@ -87,7 +87,7 @@ impl Target {
                 Connection::Stream(self.hub.take(self.shelf.own(), now)?)
             }
         };
-        Some(Lease::new(Some(Arc::clone(self)), connection))
+        Some(Lease::new(Some(Arc::clone(self)), connection, now))
     }
 
     /// A connection: a kept one unless `fresh`, else a new one.
@@ -102,12 +102,12 @@ impl Target {
             None if fresh || self.speaks() == HTTP1 => self.open(true).await?,
             None => self.open_for_many().await?,
         };
-        Ok(Lease::new(Some(Arc::clone(self)), connection))
+        Ok(Lease::new(Some(Arc::clone(self)), connection, Clock::now()))
     }
 
     /// A new connection that isn't kept after its use.
     pub(crate) async fn lease_once(&self) -> Result<Lease, Broken> {
-        Ok(Lease::new(None, self.open(false).await?))
+        Ok(Lease::new(None, self.open(false).await?, Clock::now()))
     }
 
     /// Closes idle connections whose time is over. Call it about each second.

@@ -24,6 +24,8 @@ pub(super) fn connect() -> Vec<Key<ConnectSettings>> {
             .says("Sent data that stays unacknowledged for so long ends the connection (TCP_USER_TIMEOUT).")
             .low("A short loss of the network breaks connections.")
             .high("A dead peer is noticed late."),
+        key("close_evidence", Kind::Flag, |c: &mut ConnectSettings| &mut c.close_evidence)
+            .says("Whether a request goes again, whatever its method, when the peer had closed the connection before it acknowledged any of it (TCP_INFO; Linux). Switch it off where something on the way forges the ends of connections."),
         key("http2", Kind::choice::<Http2>(), |c: &mut ConnectSettings| &mut c.http2)
             .says("HTTP/2: where ALPN agrees on it; always (in the clear by prior knowledge); never."),
     ]

@@ -14,6 +14,9 @@ pub struct ConnectSettings {
     pub tcp_keepalive: Option<Duration>,
     /// TCP_USER_TIMEOUT: sent data unacknowledged for so long ends the connection. Default 30 s; `None`: the system's.
     pub tcp_user_timeout: Option<Duration>,
+    /// Whether what the peer had acknowledged when it closed a connection may prove that a request never reached it.
+    /// Default true.
+    pub close_evidence: bool,
     /// Whether and how HTTP/2 is spoken.
     pub http2: Http2,
     /// TLS, for https endpoints.
@@ -29,6 +32,7 @@ impl Default for ConnectSettings {
             race_delay: Duration::from_millis(250),
             tcp_keepalive: Some(Duration::from_secs(15)),
             tcp_user_timeout: Some(Duration::from_secs(30)),
+            close_evidence: true,
             http2: Http2::Auto,
             tls: TlsSettings::default(),
             pool: PoolSettings::default(),

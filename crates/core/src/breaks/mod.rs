@@ -4,6 +4,7 @@
 //! downcasts or reads messages later. Whether the request may be sent again follows from the break, the method
 //! and the key alone ([`safety`]), never from the name of an error.
 
+pub mod evidence;
 mod kind;
 pub mod safety;
 mod status;
