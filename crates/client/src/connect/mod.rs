@@ -19,12 +19,13 @@ mod tls;
 mod transport;
 mod trust;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_config::settings::{ConnectSettings, Endpoint, Scheme};
-use mainstay_core::{BreakKind, Certainty};
+use mainstay_core::{BreakKind, Certainty, Timestamp};
+use mainstay_record::{Step, StepName, StepOutcome};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -34,6 +35,7 @@ pub use system::TcpInfo;
 pub(crate) use transport::{Meter, Transport};
 pub use trust::TargetError;
 
+use crate::Clock;
 use crate::broken::Broken;
 use race::{interleave, race};
 use resolve::LastGood;
@@ -52,6 +54,17 @@ pub(crate) struct Connector {
     close_evidence: bool,
     tls: Option<Tls>,
     places: Arc<Places>,
+}
+
+/// A connection, and how it came about.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub(crate) transport: Transport,
+    /// The address at its other end.
+    #[expect(dead_code, reason = "for whoever keeps connections")]
+    pub(crate) peer: SocketAddr,
+    /// The steps that led to it, for the record.
+    pub(crate) steps: Vec<Step>,
 }
 
 #[derive(Debug)]
@@ -91,43 +104,89 @@ impl Connector {
     }
 
     /// A new connection in `place`.
-    pub(crate) async fn connect(&self, place: Place) -> Result<Transport, Broken> {
-        let until = Instant::now() + self.connect_timeout;
-        let addresses = self.addresses(until).await?;
-        let socket = Socket::new(self.tcp(&addresses, until).await?, place, self.close_evidence);
-        let transport = match &self.tls {
-            None => Transport::Plain(socket),
-            Some(tls) => match timeout_at(until, tls.handshake(socket)).await {
-                Ok(secured) => Transport::Tls(Box::new(secured?)),
-                Err(_) => return Err(late(BreakKind::TlsTimeout, None)),
-            },
-        };
-        self.places.note_opened();
-        Ok(transport)
+    pub(crate) async fn connect(&self, place: Place) -> Result<Connected, Broken> {
+        let mut steps = Vec::new();
+        match self.walk(place, &mut steps).await {
+            Ok((transport, peer)) => {
+                self.places.note_opened();
+                Ok(Connected { transport, peer, steps })
+            }
+            Err(broken) => Err(Broken { steps, ..broken }),
+        }
     }
 
-    async fn addresses(&self, until: Instant) -> Result<Vec<IpAddr>, Broken> {
+    async fn walk(
+        &self,
+        place: Place,
+        steps: &mut Vec<Step>,
+    ) -> Result<(Transport, SocketAddr), Broken> {
+        let until = Instant::now() + self.connect_timeout;
+        let addresses = self.addresses(until, steps).await?;
+        let (tcp, peer) = self.tcp(&addresses, until, steps).await?;
+        let socket = Socket::new(tcp, place, self.close_evidence);
+        let Some(tls) = &self.tls else { return Ok((Transport::Plain(socket), peer)) };
+        let started_at = Clock::now();
+        let secured = timeout_at(until, tls.handshake(socket)).await;
+        let secured = secured.unwrap_or_else(|_| Err(late(BreakKind::TlsTimeout, None)));
+        steps.push(step(StepName::Tls, started_at, &secured, |stream| Some(tls::describe(stream))));
+        Ok((Transport::Tls(Box::new(secured?)), peer))
+    }
+
+    async fn addresses(
+        &self,
+        until: Instant,
+        steps: &mut Vec<Step>,
+    ) -> Result<Vec<IpAddr>, Broken> {
         let (name, last_good) = match &self.host {
             Host::Address(address) => return Ok(vec![*address]),
             Host::Name { name, last_good } => (name, last_good),
         };
         // Where there are addresses to fall back on, a part of the time is left for connecting to them.
         let until = if last_good.is_known() { until - self.connect_timeout / 2 } else { until };
+        let started_at = Clock::now();
         let found = timeout_at(until, resolve::resolve(name)).await;
-        last_good.settle(found.unwrap_or_else(|_| Err(late(BreakKind::ResolverTimeout, None))))
+        let found =
+            last_good.settle(found.unwrap_or_else(|_| Err(late(BreakKind::ResolverTimeout, None))));
+        steps.push(step(StepName::Resolve, started_at, &found, |addresses| {
+            let each: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+            Some(each.join(", "))
+        }));
+        found
     }
 
-    async fn tcp(&self, addresses: &[IpAddr], until: Instant) -> Result<TcpStream, Broken> {
+    async fn tcp(
+        &self,
+        addresses: &[IpAddr],
+        until: Instant,
+        steps: &mut Vec<Step>,
+    ) -> Result<(TcpStream, SocketAddr), Broken> {
         let addresses = interleave(addresses, self.port);
-        let mut failed = Vec::new();
+        let mut tries = Vec::new();
         let racing =
-            race(&addresses, self.race_delay, &mut failed, |address| self.tcp.connect(address));
-        match timeout_at(until, racing).await {
-            Ok(Some(tcp)) => Ok(tcp),
-            Ok(None) => Err(tcp::broken(&failed)),
-            Err(_) => Err(late(BreakKind::ConnectTimeout, Some(tcp::describe(&failed)))),
+            race(&addresses, self.race_delay, &mut tries, |address| self.tcp.connect(address));
+        let raced = timeout_at(until, racing).await;
+        steps.extend(tcp::steps(&tries, Clock::now()));
+        let won = tries.iter().find(|tried| tried.won());
+        match (raced, won) {
+            (Ok(Some(tcp)), Some(won)) => Ok((tcp, won.address)),
+            (Ok(_), _) => Err(tcp::broken(&tries)),
+            (Err(_), _) => Err(late(BreakKind::ConnectTimeout, Some(tcp::describe(&tries)))),
         }
     }
+}
+
+/// A step that ended now.
+fn step<T>(
+    name: StepName,
+    started_at: Timestamp,
+    outcome: &Result<T, Broken>,
+    describe: impl FnOnce(&T) -> Option<String>,
+) -> Step {
+    let outcome = match outcome {
+        Ok(done) => StepOutcome::Done(describe(done)),
+        Err(broken) => StepOutcome::Broke(broken.what.kind, broken.details.clone()),
+    };
+    Step { name, started_at, took: Clock::now().since(started_at), outcome }
 }
 
 fn late(kind: BreakKind, details: Option<String>) -> Broken {

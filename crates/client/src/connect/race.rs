@@ -1,7 +1,8 @@
 //! The race of RFC 8305 ("Happy Eyeballs", version 2) over the addresses of a name.
 //!
 //! Attempts start in order, a delay apart, or at once when one has failed; the first connection wins and the
-//! others are cancelled by being dropped. Losers aren't held against anybody.
+//! others are cancelled by being dropped. Losers aren't held against anybody. What became of each is written down as it
+//! happens, so that it is known even when the race is cut short.
 
 use std::future::poll_fn;
 use std::io;
@@ -10,10 +11,44 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use mainstay_core::Timestamp;
 use tokio::time::{Instant, sleep};
 
-/// An address, and why it gave no connection.
-pub(super) type Failure = (SocketAddr, io::Error);
+use crate::Clock;
+
+/// An attempt at one address.
+#[derive(Debug)]
+pub(super) struct Try {
+    pub(super) address: SocketAddr,
+    pub(super) started_at: Timestamp,
+    /// When it ended, and how; nothing while it is out, or when it was cancelled.
+    pub(super) ended: Option<(Timestamp, io::Result<()>)>,
+}
+
+impl Try {
+    fn start(address: SocketAddr) -> Self {
+        Self { address, started_at: Clock::now(), ended: None }
+    }
+
+    fn end<T>(&mut self, outcome: io::Result<T>) -> Option<T> {
+        let (won, ended) = match outcome {
+            Ok(connection) => (Some(connection), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        self.ended = Some((Clock::now(), ended));
+        won
+    }
+
+    /// Why it gave no connection, if it failed.
+    pub(super) fn error(&self) -> Option<&io::Error> {
+        self.ended.as_ref().and_then(|(_, outcome)| outcome.as_ref().err())
+    }
+
+    /// Whether its connection is the one that came first.
+    pub(super) fn won(&self) -> bool {
+        matches!(self.ended, Some((_, Ok(()))))
+    }
+}
 
 /// The addresses with their families interleaved, starting with the family of the first (RFC 8305, section 4).
 pub(super) fn interleave(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
@@ -29,22 +64,25 @@ pub(super) fn interleave(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
     order
 }
 
-/// The first connection that `connect` makes to one of the addresses; nothing when all failed. Failures are put
-/// into `failed` as they happen, so that they are known even when the race is cut short.
+/// The first connection that `connect` makes to one of the addresses; nothing when all failed. What became of each
+/// address that was tried is put into `tries`, in the order in which they started.
 pub(super) async fn race<T, F>(
     addresses: &[SocketAddr],
     delay: Duration,
-    failed: &mut Vec<Failure>,
+    tries: &mut Vec<Try>,
     mut connect: impl FnMut(SocketAddr) -> F,
 ) -> Option<T>
 where
     F: Future<Output = io::Result<T>>,
 {
     if let [only] = addresses {
-        return connect(*only).await.map_err(|error| failed.push((*only, error))).ok();
+        let place = tries.len();
+        tries.push(Try::start(*only));
+        let outcome = connect(*only).await;
+        return tries[place].end(outcome);
     }
     let mut waiting = addresses.iter().copied();
-    let mut running: Vec<(SocketAddr, Pin<Box<F>>)> = Vec::new();
+    let mut running: Vec<(usize, Pin<Box<F>>)> = Vec::new();
     let mut timer = pin!(sleep(delay));
     poll_fn(|cx| {
         loop {
@@ -53,9 +91,11 @@ where
             while place < running.len() {
                 match running[place].1.as_mut().poll(cx) {
                     Poll::Pending => place += 1,
-                    Poll::Ready(Ok(connection)) => return Poll::Ready(Some(connection)),
-                    Poll::Ready(Err(error)) => {
-                        failed.push((running.remove(place).0, error));
+                    Poll::Ready(outcome) => {
+                        let (tried, _) = running.remove(place);
+                        if let Some(connection) = tries[tried].end(outcome) {
+                            return Poll::Ready(Some(connection));
+                        }
                         start_next = true;
                     }
                 }
@@ -65,7 +105,8 @@ where
             }
             match waiting.next() {
                 Some(address) => {
-                    running.push((address, Box::pin(connect(address))));
+                    running.push((tries.len(), Box::pin(connect(address))));
+                    tries.push(Try::start(address));
                     timer.as_mut().reset(Instant::now() + delay);
                 }
                 None if running.is_empty() => return Poll::Ready(None),
@@ -96,8 +137,8 @@ mod tests {
         let addresses: Vec<SocketAddr> =
             (1..=count).map(|last| SocketAddr::from(([10, 0, 0, last], 80))).collect();
         let begin = Instant::now();
-        let (mut failed, mut started) = (Vec::new(), Vec::new());
-        let won = race(&addresses, DELAY, &mut failed, |address| {
+        let (mut tries, mut started) = (Vec::new(), Vec::new());
+        let won = race(&addresses, DELAY, &mut tries, |address| {
             started.push(begin.elapsed().as_millis() as u64);
             let IpAddr::V4(ip) = address.ip() else { panic!("no such address") };
             let last = ip.octets()[3];
@@ -110,6 +151,10 @@ mod tests {
         .await;
         assert_eq!((won, begin.elapsed().as_millis() as u64), (winner, ended_ms));
         assert_eq!(started, started_ms);
+        assert_eq!(tries.len(), started_ms.len());
+        let winners = tries.iter().filter(|tried| tried.won()).map(|tried| tried.address);
+        let wanted = winner.map(|last| SocketAddr::from(([10, 0, 0, last], 80)));
+        assert_eq!(winners.collect::<Vec<_>>(), wanted.into_iter().collect::<Vec<_>>());
     }
 
     #[tokio::test(start_paused = true)]

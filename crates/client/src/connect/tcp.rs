@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mainstay_config::settings::ConnectSettings;
-use mainstay_core::{BreakKind, Certainty};
+use mainstay_core::{BreakKind, Certainty, Timestamp};
+use mainstay_record::{Step, StepName, StepOutcome};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::race::Failure;
+use super::race::Try;
 use crate::broken::Broken;
 
 /// Options of each socket.
@@ -49,19 +50,44 @@ impl TcpOptions {
 }
 
 /// The break of a race that nobody won: the failure that says most, and all of them as details.
-pub(super) fn broken(failed: &[Failure]) -> Broken {
-    let kind =
-        failed.iter().map(|(address, error)| kind(*address, error)).min_by_key(|kind| rank(*kind));
+pub(super) fn broken(tries: &[Try]) -> Broken {
+    let failures = tries.iter().filter_map(|tried| Some(kind(tried.address, tried.error()?)));
+    let details = describe(tries);
+    let kind = failures.min_by_key(|kind| rank(*kind)).unwrap_or(BreakKind::NoAddress);
     Broken {
-        details: (!failed.is_empty()).then(|| describe(failed)),
-        ..Broken::new(kind.unwrap_or(BreakKind::NoAddress), Certainty::NotSent)
+        details: (!details.is_empty()).then_some(details),
+        ..Broken::new(kind, Certainty::NotSent)
     }
 }
 
-/// The details of a race.
-pub(super) fn describe(failed: &[Failure]) -> String {
-    let each = failed.iter().map(|(address, error)| format!("{address}: {error}"));
+/// The failures of a race, for people.
+pub(super) fn describe(tries: &[Try]) -> String {
+    let each =
+        tries.iter().filter_map(|tried| Some(format!("{}: {}", tried.address, tried.error()?)));
     each.collect::<Vec<_>>().join("; ")
+}
+
+/// A race, step by step. An attempt that was still out was given up when another one had won; otherwise the time was
+/// over.
+pub(super) fn steps(tries: &[Try], now: Timestamp) -> impl Iterator<Item = Step> {
+    let any_won = tries.iter().any(Try::won);
+    tries.iter().map(move |tried| {
+        let (ended_at, outcome) = match &tried.ended {
+            Some((at, Ok(()))) => (*at, StepOutcome::Done(None)),
+            Some((at, Err(error))) => {
+                let kind = kind(tried.address, error);
+                (*at, StepOutcome::Broke(kind, Some(error.to_string())))
+            }
+            None if any_won => (now, StepOutcome::GivenUp),
+            None => (now, StepOutcome::Broke(BreakKind::ConnectTimeout, None)),
+        };
+        Step {
+            name: StepName::Connect(tried.address),
+            started_at: tried.started_at,
+            took: ended_at.since(tried.started_at),
+            outcome,
+        }
+    })
 }
 
 fn kind(address: SocketAddr, error: &io::Error) -> BreakKind {
@@ -104,17 +130,45 @@ mod tests {
     use mainstay_core::Break;
 
     fn check(failures: &[(&str, io::Error)], wanted: BreakKind) {
-        let failed: Vec<Failure> = failures
+        let tries: Vec<Try> = failures
             .iter()
             .map(|(address, error)| {
                 let again = error
                     .raw_os_error()
                     .map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
-                (address.parse().unwrap(), again)
+                tried(address, Some(Err(again)))
             })
             .collect();
-        let broken = broken(&failed);
+        let broken = broken(&tries);
         assert_eq!(broken.what, Break::new(wanted, Certainty::NotSent), "{failures:?}");
+    }
+
+    /// An attempt that started after 1 ms and ended after 5, if it did.
+    fn tried(address: &str, ended: Option<io::Result<()>>) -> Try {
+        Try {
+            address: address.parse().unwrap(),
+            started_at: Timestamp::from_millis(1),
+            ended: ended.map(|outcome| (Timestamp::from_millis(5), outcome)),
+        }
+    }
+
+    #[test]
+    fn each_address_has_a_step_and_losers_are_given_up() {
+        let now = Timestamp::from_millis(11);
+        let outcomes = |tries: &[Try]| {
+            let steps: Vec<Step> = steps(tries, now).collect();
+            steps.into_iter().map(|step| (step.took.as_millis(), step.outcome)).collect::<Vec<_>>()
+        };
+        let refused = || tried("10.0.0.1:80", Some(Err(io::ErrorKind::ConnectionRefused.into())));
+        let (out, won) = (|| tried("10.0.0.2:80", None), tried("10.0.0.3:80", Some(Ok(()))));
+        let text = Some("connection refused".to_owned());
+        let broke = (4, StepOutcome::Broke(BreakKind::ConnectRefused, text));
+        assert_eq!(
+            outcomes(&[refused(), out(), won]),
+            [broke.clone(), (10, StepOutcome::GivenUp), (4, StepOutcome::Done(None))]
+        );
+        let late = (10, StepOutcome::Broke(BreakKind::ConnectTimeout, None));
+        assert_eq!(outcomes(&[refused(), out()]), [broke, late]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use mainstay_config::settings::{Http2, TlsSettings};
 use mainstay_core::{Break, BreakKind, Certainty};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, ClientConfig};
+use rustls::{CertificateError, ClientConfig, ProtocolVersion};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -57,6 +57,20 @@ impl Tls {
             return Err(Broken::from(what).details(details));
         }
         Ok(stream)
+    }
+}
+
+/// What was agreed on, for people: version and protocol.
+pub(super) fn describe(stream: &TlsStream<Socket>) -> String {
+    let session = stream.get_ref().1;
+    let version = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+        Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+        _ => "TLS",
+    };
+    match session.alpn_protocol() {
+        Some(protocol) => format!("{version}, {}", String::from_utf8_lossy(protocol)),
+        None => format!("{version}, no protocol agreed on"),
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Lease {
     sent: bool,
     /// When it was lent.
     leased_at: Timestamp,
+    /// How the connection was established, if it was for this lease.
+    established: Vec<Step>,
 }
 
 impl Lease {
@@ -34,7 +36,20 @@ impl Lease {
         leased_at: Timestamp,
     ) -> Self {
         let reused = connection.is_reused();
-        Self { home, connection: Some(connection), reused, sent: false, leased_at }
+        Self {
+            home,
+            connection: Some(connection),
+            reused,
+            sent: false,
+            leased_at,
+            established: Vec::new(),
+        }
+    }
+
+    /// The same, over a connection that was established for it in these steps.
+    pub(super) fn established_by(mut self, steps: Vec<Step>) -> Self {
+        self.established = steps;
+        self
     }
 
     /// Sends `request` and waits for the head of its answer. The URI's path and query are sent; over HTTP/2 the
@@ -98,25 +113,26 @@ impl Lease {
         }
     }
 
-    /// The steps of its exchange until `now`, the last of which broke by `broke`; none where the connection doesn't tell
-    /// exchanges apart.
+    /// The steps that established its connection, if any did, and those of its exchange until `now`, the last of which
+    /// broke by `broke`; the latter only where the connection tells exchanges apart.
     pub(crate) fn steps(&self, now: Timestamp, broke: Option<BreakKind>) -> Vec<Step> {
-        let Some(Connection::Single(single)) = &self.connection else { return Vec::new() };
+        let mut steps = self.established.clone();
+        let Some(Connection::Single(single)) = &self.connection else { return steps };
         let meter = single.meter();
         let last = |name, from: Timestamp| match broke {
             Some(kind) => Step::broke(name, from, now, kind, None),
             None => Step::done(name, from, now),
         };
         let Some(written_at) = meter.written_at().filter(|at| *at >= self.leased_at) else {
-            return vec![last(StepName::Send, self.leased_at)];
+            steps.push(last(StepName::Send, self.leased_at));
+            return steps;
         };
-        let sent = Step::done(StepName::Send, self.leased_at, written_at);
-        match meter.answered_at().filter(|at| *at >= written_at) {
-            None => vec![sent, last(StepName::FirstByte, written_at)],
-            Some(answered_at) => {
-                vec![sent, Step::done(StepName::FirstByte, written_at, answered_at)]
-            }
-        }
+        steps.push(Step::done(StepName::Send, self.leased_at, written_at));
+        steps.push(match meter.answered_at().filter(|at| *at >= written_at) {
+            None => last(StepName::FirstByte, written_at),
+            Some(answered_at) => Step::done(StepName::FirstByte, written_at, answered_at),
+        });
+        steps
     }
 
     /// Whether any byte of the request may have left this host.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use mainstay_config::settings::{ConnectSettings, Endpoint, Http2, PoolSettings, Scheme};
 use mainstay_core::{BreakKind, Certainty, Timestamp};
+use mainstay_record::Step;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
@@ -16,7 +17,7 @@ use super::single::Single;
 use super::{Broken, Connection};
 use crate::Clock;
 use crate::chance::with_chance;
-use crate::connect::{Connector, Place, TargetError};
+use crate::connect::{Connected, Connector, Place, TargetError};
 
 /// One endpoint: its connector and its kept connections.
 #[derive(Debug)]
@@ -97,17 +98,18 @@ impl Target {
     /// A break of the phases resolve, connect or TLS, or `limit-reached`; nothing was sent.
     pub async fn lease(self: &Arc<Self>, fresh: bool) -> Result<Lease, Broken> {
         let kept = if fresh { None } else { self.kept().await };
-        let connection = match kept {
-            Some(connection) => connection,
+        let (connection, steps) = match kept {
+            Some(connection) => (connection, Vec::new()),
             None if fresh || self.speaks() == HTTP1 => self.open(true).await?,
             None => self.open_for_many().await?,
         };
-        Ok(Lease::new(Some(Arc::clone(self)), connection, Clock::now()))
+        Ok(Lease::new(Some(Arc::clone(self)), connection, Clock::now()).established_by(steps))
     }
 
     /// A new connection that isn't kept after its use.
     pub(crate) async fn lease_once(&self) -> Result<Lease, Broken> {
-        Ok(Lease::new(None, self.open(false).await?, Clock::now()))
+        let (connection, steps) = self.open(false).await?;
+        Ok(Lease::new(None, connection, Clock::now()).established_by(steps))
     }
 
     /// Closes idle connections whose time is over. Call it about each second.
@@ -160,7 +162,7 @@ impl Target {
     }
 
     /// Opens a connection that others may wait for: over HTTP/2 one does for all of them.
-    async fn open_for_many(&self) -> Result<Connection, Broken> {
+    async fn open_for_many(&self) -> Result<(Connection, Vec<Step>), Broken> {
         let own = self.shelf.own();
         let waiting = timeout(self.settings.connect_timeout, self.hub.opening(own));
         let opening = waiting.await.map_err(|_| {
@@ -172,26 +174,29 @@ impl Target {
         if self.speaks() == HTTP1 {
             drop(opening);
         } else if let Some(stream) = self.hub.take(own, Clock::now()) {
-            return Ok(Connection::Stream(stream));
+            return Ok((Connection::Stream(stream), Vec::new()));
         }
         self.open(true).await
     }
 
-    async fn open(&self, keep: bool) -> Result<Connection, Broken> {
+    /// Opens a connection, and tells the steps that it took.
+    async fn open(&self, keep: bool) -> Result<(Connection, Vec<Step>), Broken> {
         let own = self.shelf.own();
         let place = match self.place().await {
             Ok(place) => place,
             Err(full) => {
-                return self.hub.take_any(Clock::now()).map(Connection::Stream).ok_or(full);
+                let stream = self.hub.take_any(Clock::now()).ok_or(full)?;
+                return Ok((Connection::Stream(stream), Vec::new()));
             }
         };
-        let transport = self.connector.connect(place).await?;
+        let Connected { transport, steps, .. } = self.connector.connect(place).await?;
         let max_age = self.pool().max_age;
         let jitter = with_chance(|chance| chance.up_to(max_age / MAX_AGE_JITTER));
         let expires_at = Clock::now() + (max_age - jitter);
         if self.settings.http2 != Http2::Always && !transport.agreed_on_http2() {
             self.speaks.store(HTTP1, Ordering::Relaxed);
-            return Single::start(transport, own, expires_at).await.map(Connection::Single);
+            let single = Single::start(transport, own, expires_at).await?;
+            return Ok((Connection::Single(single), steps));
         }
         self.speaks.store(HTTP2, Ordering::Relaxed);
         let multi = Multi::start(transport, expires_at).await?;
@@ -199,7 +204,7 @@ impl Target {
         if keep {
             self.hub.put(multi, own);
         }
-        Ok(Connection::Stream(stream))
+        Ok((Connection::Stream(stream), steps))
     }
 
     /// A place for one more connection, an idle one's if there is no other.
