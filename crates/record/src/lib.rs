@@ -28,8 +28,8 @@ mod trace;
 mod upstream;
 
 pub use call::{
-    AttemptFacts, AttemptRecord, CallRecord, Circumstances, ConnectionFacts, NoteRecord, Step,
-    StepName, StepOutcome,
+    AttemptFacts, AttemptRecord, CallRecord, Circumstances, CircumstancesRecord, ConnectionFacts,
+    ConnectionRecord, NoteRecord, Step, StepName, StepOutcome, StepRecord,
 };
 pub use census::{Census, CensusPart};
 pub use counts::{ByCode, CallCounts, Counts, EndpointCounts, UpstreamCounts};

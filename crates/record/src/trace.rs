@@ -17,8 +17,8 @@ const ENDS: usize = 4;
 /// Attempts of which facts are kept: ten that count, and most of sixteen free repeats.
 const FACTS: usize = 16;
 
-/// How long the text of an error may be that is kept, in bytes.
-const DETAIL_BYTES: usize = 256;
+/// Steps that are kept of all attempts together. An attempt that connects has some six.
+const STEPS: usize = 64;
 
 /// What is known about a call apart from its events.
 #[derive(Clone, Debug)]
@@ -89,11 +89,10 @@ impl CallTrace {
 
     /// Keeps what was seen of an attempt, for the record; what was said before of the same attempt is replaced. Never
     /// used for decisions.
-    pub fn add_facts(&mut self, attempt: AttemptId, mut facts: AttemptFacts) {
-        if let Some(detail) = &mut facts.detail {
-            let length = shortened(detail, DETAIL_BYTES).len();
-            detail.truncate(length);
-        }
+    pub fn add_facts(&mut self, attempt: AttemptId, facts: AttemptFacts) {
+        let others = self.facts.iter().filter(|(of, _)| *of != attempt);
+        let steps: usize = others.map(|(_, facts)| facts.steps.len()).sum();
+        let facts = facts.bounded(STEPS.saturating_sub(steps));
         let known = self.facts.iter().position(|(of, _)| *of == attempt);
         match known {
             Some(place) => *self.facts[place].1 = facts,

@@ -3,10 +3,12 @@
 mod common;
 
 use common::*;
+use mainstay_core::breaks::safety::Verdict;
 use mainstay_core::event::{AttemptId, AttemptReason, Saved};
 use mainstay_core::{BreakKind, Event};
 use mainstay_record::{
-    CallId, CallRecord, CallTrace, Feed, FeedItem, FeedNews, LogCalls, LogFormat,
+    AttemptFacts, AttemptRecord, CallId, CallRecord, CallTrace, Circumstances, Feed, FeedItem,
+    FeedNews, LogCalls, LogFormat, Step, StepName, StepOutcome,
 };
 use serde_json::Value;
 
@@ -52,6 +54,70 @@ fn a_failed_call_says_why_nothing_more_was_tried_and_whether_it_was_perhaps_done
     assert_eq!(record.stopped.as_deref(), Some("outcome-unknown"));
     assert_eq!(record.attempts[0].decision.as_deref(), Some("outcome-unknown"));
     assert!(record.body_unrepeatable);
+}
+
+#[test]
+fn what_was_seen_of_an_attempt_is_told_with_times_since_the_call_began() {
+    let recorder = recorder();
+    let api = api(&recorder);
+    let mut trace = CallTrace::default();
+    let tls = StepOutcome::Broke(BreakKind::TlsTimeout, Some("silence".into()));
+    let facts = AttemptFacts {
+        connection: Some(connection()),
+        steps: vec![
+            Step::done(StepName::Connect(([10, 0, 0, 1], 443).into()), at(102), at(105)),
+            Step { name: StepName::Tls, started_at: at(105), took: ms(900), outcome: tls },
+        ],
+        evidence: Some("the peer had ended the stream".into()),
+        verdict: Some(Verdict::AgainFree),
+        circumstances: Some(Circumstances {
+            breaker: "closed",
+            budget_tokens: 490,
+            budget_extra: 2,
+            budget_calls: 100,
+        }),
+        ..AttemptFacts::default()
+    };
+    trace.add_facts(AttemptId(1), facts);
+    for (millis, event) in failed_over() {
+        api.on_call_event(&mut trace, at(millis), event);
+    }
+    let tag = tag(CallId::next(3));
+    api.on_call_over(&tag, trace);
+    let record = recorder.find(tag.id).unwrap();
+    let json = serde_json::to_value(&record.attempts[0]).unwrap();
+    assert_eq!(
+        json["connection"],
+        serde_json::json!({
+            "id": 7, "peer": "127.0.0.1:8081", "protocol": "http/1.1", "secure": false,
+            "reused": true, "age_ms": 60000.0, "idle_ms": 1500.0, "requests_before": 10,
+        })
+    );
+    assert_eq!(
+        json["steps"],
+        serde_json::json!([
+            {"step": "connect", "address": "10.0.0.1:443", "started_ms": 2.0, "took_ms": 3.0,
+             "outcome": "done"},
+            {"step": "tls", "started_ms": 5.0, "took_ms": 900.0, "outcome": "broke",
+             "code": "tls-timeout", "text": "silence"},
+        ])
+    );
+    assert_eq!(json["evidence"], "the peer had ended the stream");
+    assert_eq!(json["verdict"], "again-free");
+    assert_eq!(json["circumstances"]["breaker"], "closed");
+    assert_eq!(json["circumstances"]["budget_tokens"], 490);
+    assert_eq!(serde_json::from_value::<AttemptRecord>(json).unwrap(), record.attempts[0]);
+}
+
+#[test]
+fn a_line_of_an_older_version_without_the_steps_is_still_read() {
+    let recorder = recorder();
+    let id = tell(&api(&recorder), &failed_over());
+    let json = serde_json::to_value(recorder.find(id).unwrap()).unwrap();
+    let first = json["attempts"][0].as_object().unwrap();
+    assert!(!first.contains_key("steps") && !first.contains_key("connection"));
+    let read: CallRecord = serde_json::from_value(json).unwrap();
+    assert_eq!((read.v, read.attempts[0].steps.len()), (1, 0));
 }
 
 #[test]

@@ -78,6 +78,52 @@ pub enum Verdict {
     FailLoudly,
 }
 
+impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 8] = [
+        Self::AgainFree,
+        Self::Again,
+        Self::Retry,
+        Self::RetryAfterHint,
+        Self::OutcomeUnknown,
+        Self::TurnedAway,
+        Self::Resume,
+        Self::FailLoudly,
+    ];
+
+    /// A stable name for records.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.row().0
+    }
+
+    /// What it says, as a clause for people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The verdict with this code.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.code() == code)
+    }
+
+    #[rustfmt::skip]
+    const fn row(self) -> (&'static str, &'static str) {
+        match self {
+            Self::AgainFree => ("again-free", "nothing was sent, so it goes again and isn't even a retry"),
+            Self::Again => ("again", "the peer says that it did nothing, so it may go again"),
+            Self::Retry => ("retry", "it may have been done, and doing it twice is as good as once, so it may be retried"),
+            Self::RetryAfterHint => ("retry-after-hint", "it may be retried, not before the time that the peer asked for"),
+            Self::OutcomeUnknown => ("outcome-unknown", "it may have been done and must not be done twice, so it isn't sent again"),
+            Self::TurnedAway => ("turned-away", "the peer turned it away, and only a request that may be done twice presses on"),
+            Self::Resume => ("resume", "the answer had begun; it could only be continued, never started again"),
+            Self::FailLoudly => ("fail-loudly", "the answer had begun and can't be repaired, so it ends as visibly broken"),
+        }
+    }
+}
+
 /// The row of the table in which `what` belongs.
 #[must_use]
 pub const fn situation(what: &Break) -> Situation {
@@ -183,6 +229,14 @@ mod tests {
             assert_eq!(Repetition::of(method, true, false), Declared, "{method}");
             assert_eq!(Repetition::of(method, false, true), Declared, "{method}");
         }
+    }
+
+    #[test]
+    fn verdicts_are_found_by_their_codes() {
+        for verdict in Verdict::ALL {
+            assert_eq!(Verdict::from_code(verdict.code()), Some(verdict));
+        }
+        assert_eq!(Verdict::from_code("no such code"), None);
     }
 
     #[test]

@@ -5,7 +5,12 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use mainstay_core::breaks::safety::Verdict;
 use mainstay_core::{BreakKind, Timestamp};
+
+use super::record::{CircumstancesRecord, ConnectionRecord, StepRecord};
+use crate::feed::millis;
+use crate::trace::shortened;
 
 /// What the driver saw of one attempt.
 ///
@@ -21,7 +26,9 @@ pub struct AttemptFacts {
     pub evidence: Option<Cow<'static, str>>,
     /// What the error said.
     pub detail: Option<String>,
-    /// The endpoint's breaker and the budget when it was decided what to do next.
+    /// What the retry-safety table said of the break.
+    pub verdict: Option<Verdict>,
+    /// The endpoint's breaker and the budget when it broke.
     pub circumstances: Option<Circumstances>,
 }
 
@@ -89,7 +96,7 @@ pub enum StepOutcome {
     GivenUp,
 }
 
-/// How things stood when a decision was taken.
+/// How things stood when an attempt broke, before the break was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Circumstances {
     /// The breaker of the endpoint: `closed`, `open`, `half-open`.
@@ -100,6 +107,92 @@ pub struct Circumstances {
     pub budget_extra: u32,
     /// Calls in the same window.
     pub budget_calls: u32,
+}
+
+/// Steps of one attempt that are kept: a name's first twenty addresses, and what surrounds them.
+pub(crate) const STEPS: usize = 24;
+
+/// How long the text of an error or of evidence may be that is kept, in bytes.
+const TEXT_BYTES: usize = 256;
+
+/// The same for a step, of which there are many.
+const STEP_TEXT_BYTES: usize = 128;
+
+impl AttemptFacts {
+    /// These facts within their bounds, with at most so many steps: what is kept of thousands of calls must not
+    /// depend on how much an error has to say. The last steps are kept, since there it broke.
+    pub(crate) fn bounded(mut self, steps: usize) -> Self {
+        let surplus = self.steps.len().saturating_sub(steps.min(STEPS));
+        self.steps.drain(..surplus);
+        self.steps.shrink_to_fit();
+        for step in &mut self.steps {
+            if let StepOutcome::Done(Some(text)) | StepOutcome::Broke(_, Some(text)) =
+                &mut step.outcome
+            {
+                shorten(text, STEP_TEXT_BYTES);
+            }
+        }
+        self.detail.iter_mut().for_each(|text| shorten(text, TEXT_BYTES));
+        if let Some(Cow::Owned(text)) = &mut self.evidence {
+            shorten(text, TEXT_BYTES);
+        }
+        self
+    }
+}
+
+fn shorten(text: &mut String, bytes: usize) {
+    text.truncate(shortened(text, bytes).len());
+    text.shrink_to_fit();
+}
+
+impl ConnectionFacts {
+    pub(super) fn record(&self) -> ConnectionRecord {
+        ConnectionRecord {
+            id: self.id,
+            peer: self.peer,
+            protocol: self.protocol.into(),
+            secure: self.secure,
+            reused: self.requests_before > 0 || self.idle_for.is_some(),
+            age_ms: millis(self.age),
+            idle_ms: self.idle_for.map(millis),
+            requests_before: self.requests_before,
+        }
+    }
+}
+
+impl Step {
+    /// The step with its time counted from `began`.
+    pub(super) fn record(&self, began: Timestamp) -> StepRecord {
+        let address = match self.name {
+            StepName::Connect(address) => Some(address),
+            _ => None,
+        };
+        let (outcome, code, text) = match &self.outcome {
+            StepOutcome::Done(text) => ("done", None, text.clone()),
+            StepOutcome::Broke(kind, text) => ("broke", Some(kind.code().into()), text.clone()),
+            StepOutcome::GivenUp => ("given-up", None, None),
+        };
+        StepRecord {
+            step: self.name.code().into(),
+            address,
+            started_ms: millis(self.started_at.since(began)),
+            took_ms: millis(self.took),
+            outcome: outcome.into(),
+            code,
+            text,
+        }
+    }
+}
+
+impl Circumstances {
+    pub(super) fn record(&self) -> CircumstancesRecord {
+        CircumstancesRecord {
+            breaker: self.breaker.into(),
+            budget_tokens: self.budget_tokens,
+            budget_extra: self.budget_extra,
+            budget_calls: self.budget_calls,
+        }
+    }
 }
 
 impl StepName {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use mainstay_core::event::Saved;
+use mainstay_core::event::{AttemptId, Saved};
 use mainstay_core::{Event, Timestamp};
 
+use super::facts::{AttemptFacts, Circumstances, ConnectionFacts};
 use super::record::{AttemptRecord, CallRecord, NoteRecord};
 use crate::feed::millis;
 use crate::label::{Delay, Label, Outcome};
@@ -79,7 +80,12 @@ impl KeptCall {
         };
         let mut story = Story { names: &self.names, began, record };
         for (at, event) in self.trace.events() {
-            story.add(*at, event, &self.trace);
+            story.add(*at, event);
+        }
+        for attempt in &mut story.record.attempts {
+            if let Some(facts) = self.trace.facts(AttemptId(attempt.attempt)) {
+                add_facts(attempt, facts, began);
+            }
         }
         story.record
     }
@@ -93,7 +99,7 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
-    fn add(&mut self, at: Timestamp, event: &Event, trace: &CallTrace) {
+    fn add(&mut self, at: Timestamp, event: &Event) {
         let record = &mut self.record;
         match *event {
             Event::CallStarted => {}
@@ -127,7 +133,6 @@ impl Story<'_> {
                     broke.phase = Some(what.phase().code().into());
                     broke.certainty = Some(what.certainty.code().into());
                     broke.retry_after_ms = what.retry_after.map(millis);
-                    broke.detail = trace.facts(attempt).and_then(|facts| facts.detail.clone());
                 }
             }
             Event::RetryScheduled { delay, hinted } => {
@@ -172,6 +177,16 @@ impl Story<'_> {
             }),
         }
     }
+}
+
+/// What the driver saw of an attempt that the events don't tell.
+fn add_facts(attempt: &mut AttemptRecord, facts: &AttemptFacts, began: Timestamp) {
+    attempt.connection = facts.connection.as_ref().map(ConnectionFacts::record);
+    attempt.steps = facts.steps.iter().map(|step| step.record(began)).collect();
+    attempt.evidence.clone_from(&facts.evidence);
+    attempt.detail.clone_from(&facts.detail);
+    attempt.verdict = facts.verdict.map(|verdict| verdict.code().into());
+    attempt.circumstances = facts.circumstances.as_ref().map(Circumstances::record);
 }
 
 /// The path as it may be kept and shown: no query, no control characters, not too long.

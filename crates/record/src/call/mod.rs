@@ -3,10 +3,12 @@
 //! While a call runs its events are kept as they come ([`crate::CallTrace`]). A broken call's are kept on when it is
 //! over ([`kept`]), the last thousand of them ([`recent`]), and made into a readable [`CallRecord`] when somebody asks.
 
-mod facts;
+pub(crate) mod facts;
 pub(crate) mod kept;
 pub(crate) mod recent;
 mod record;
 
 pub use facts::{AttemptFacts, Circumstances, ConnectionFacts, Step, StepName, StepOutcome};
-pub use record::{AttemptRecord, CallRecord, NoteRecord};
+pub use record::{
+    AttemptRecord, CallRecord, CircumstancesRecord, ConnectionRecord, NoteRecord, StepRecord,
+};

@@ -1,6 +1,7 @@
 //! What happened to one call, in full: its attempts, what broke, what was decided, how it ended.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,77 @@ pub struct AttemptRecord {
     pub delay_ms: Option<f64>,
     /// What decided on the delay: `backoff` or `hint`.
     pub delayed_by: Option<Cow<'static, str>>,
+    /// The connection that it went over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionRecord>,
+    /// Its steps, in the order in which they began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepRecord>,
+    /// Why the certainty is what it is, where more speaks for it than the step in which it broke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Cow<'static, str>>,
+    /// What the retry-safety table said of the break: the code of a verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Cow<'static, str>>,
+    /// How things stood when it broke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circumstances: Option<CircumstancesRecord>,
+}
+
+/// The connection of an attempt.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionRecord {
+    /// Its number, to be found again at the admin address.
+    pub id: u64,
+    /// The address at its other end.
+    pub peer: Option<SocketAddr>,
+    /// `http/1.1` or `h2`.
+    pub protocol: Cow<'static, str>,
+    /// Whether TLS is spoken.
+    pub secure: bool,
+    /// Whether it had carried a request before.
+    pub reused: bool,
+    /// How long it had been established when the attempt took it.
+    pub age_ms: f64,
+    /// How long it had been idle, if it was a kept one.
+    pub idle_ms: Option<f64>,
+    /// Requests that it had carried before.
+    pub requests_before: u64,
+}
+
+/// One step of an attempt.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Which: `queue`, `resolve`, `connect`, `tls`, `ping`, `send`, `first-byte`, `body`.
+    pub step: Cow<'static, str>,
+    /// The address that was connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+    /// When it began, after the call's start.
+    pub started_ms: f64,
+    /// How long it took; until it was given up, if it was.
+    pub took_ms: f64,
+    /// What came of it: `done`, `broke` or `given-up`.
+    pub outcome: Cow<'static, str>,
+    /// What broke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Cow<'static, str>>,
+    /// What is worth telling, or what the error said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// How things stood when an attempt broke, before the break was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CircumstancesRecord {
+    /// The breaker of the endpoint: `closed`, `open`, `half-open`.
+    pub breaker: Cow<'static, str>,
+    /// Tokens in the budget's bucket.
+    pub budget_tokens: u32,
+    /// Extra attempts that the budget has paid for in its window.
+    pub budget_extra: u32,
+    /// Calls in the same window.
+    pub budget_calls: u32,
 }
 
 /// Something that happened at an endpoint on the way.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use mainstay_core::event::{AttemptId, AttemptReason, EjectCause, OpenCause, Saved, StopReason};
 use mainstay_core::{Break, BreakKind, Certainty, EndpointId, Event, Timestamp};
 use mainstay_record::{
-    AttemptFacts, CallId, CallTag, CallTrace, LogCalls, LogFormat, LogOptions, LogSink, Recorder,
-    RecorderOptions, UpstreamRecorder,
+    AttemptFacts, CallId, CallTag, CallTrace, ConnectionFacts, LogCalls, LogFormat, LogOptions,
+    LogSink, Recorder, RecorderOptions, UpstreamRecorder,
 };
 use parking_lot::Mutex;
 
@@ -93,6 +93,19 @@ pub(crate) fn tell(upstream: &UpstreamRecorder, events: &[(u64, Event)]) -> Call
 pub(crate) fn add_detail(trace: &mut CallTrace, attempt: AttemptId, text: &str) {
     let facts = AttemptFacts { detail: Some(text.into()), ..AttemptFacts::default() };
     trace.add_facts(attempt, facts);
+}
+
+/// A kept connection over which ten requests have gone.
+pub(crate) fn connection() -> ConnectionFacts {
+    ConnectionFacts {
+        id: 7,
+        peer: Some(([127, 0, 0, 1], 8081).into()),
+        protocol: "http/1.1",
+        secure: false,
+        age: ms(60_000),
+        idle_for: Some(ms(1_500)),
+        requests_before: 10,
+    }
 }
 
 pub(crate) fn started(attempt: u8, endpoint: EndpointId, reason: AttemptReason) -> Event {
