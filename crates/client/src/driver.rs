@@ -150,11 +150,14 @@ impl Running {
             Ok(response) => {
                 let status = response.status();
                 let hint = hint(status, response.headers());
+                if let Some(what) = self.call.broken_answer(status.as_u16(), hint) {
+                    self.note_answer(attempt, endpoint, &what);
+                }
                 self.tell(|call, ctx| call.on_head(attempt, status.as_u16(), hint, ctx));
                 Some(Held { attempt, endpoint, response })
             }
             Err(mut broken) => {
-                self.note(attempt, &mut broken);
+                self.note(attempt, endpoint, &mut broken);
                 self.tell(|call, ctx| call.on_break(attempt, broken.what, ctx));
                 None
             }

@@ -213,6 +213,43 @@ async fn an_application_that_breaks_off_ends_its_call_and_says_nothing_about_the
 }
 
 #[tokio::test]
+async fn a_broken_attempt_is_recorded_with_the_table_s_verdict_and_how_things_stood() {
+    let peer = Peer::listen().await;
+    let (plan, recorder) = plan(&[&peer], "retry = { max_attempts = 1 }");
+    let client = Client::new(1 << 20);
+    let unavailable = "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let answering = async {
+        let mut conversation = peer.accept().await;
+        conversation.head().await;
+        conversation.say(unavailable).await;
+        let mut conversation = peer.accept().await;
+        conversation.head().await;
+        conversation.reset();
+    };
+    let calling = async {
+        for method in ["GET", "POST"] {
+            let request = Request::builder().method(method).uri("/x").body(()).unwrap();
+            drop(client.call(&plan, request.into_parts().0, Source::Empty).await);
+        }
+    };
+    tokio::join!(answering, calling);
+    let attempts = recorder.recent().into_iter().map(|record| record.attempts[0].clone());
+    let seen: Vec<_> = attempts
+        .map(|attempt| {
+            let circumstances = attempt.circumstances.expect("circumstances");
+            (attempt.code.unwrap(), attempt.verdict.unwrap(), circumstances.breaker)
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("reset-before-head".into(), "outcome-unknown".into(), "closed".into()),
+            ("server-error".into(), "retry".into(), "closed".into()),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_call_that_is_dropped_gives_everything_back() {
     let peer = Peer::listen().await;
     let (plan, recorder) = plan(&[&peer], "");

@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::request::Parts;
 use mainstay_core::call::GaveUp;
 use mainstay_core::event::{AttemptId, StopReason};
-use mainstay_core::{BreakKind, Call, CallFacts, Certainty, Ctx, Event};
-use mainstay_record::{AttemptFacts, CallId, CallTag, CallTrace};
+use mainstay_core::{Break, BreakKind, Call, CallFacts, Certainty, Ctx, EndpointId, Event};
+use mainstay_record::{AttemptFacts, CallId, CallTag, CallTrace, Circumstances};
 
 use super::{Answer, Client, DeliveredBody, Held, Unanswered};
 use crate::Clock;
@@ -69,14 +69,35 @@ impl Running {
     }
 
     /// Puts what was seen of a broken attempt into the record. It decides nothing.
-    pub(super) fn note(&mut self, attempt: AttemptId, broken: &mut Broken) {
+    pub(super) fn note(&mut self, attempt: AttemptId, endpoint: EndpointId, broken: &mut Broken) {
         let facts = AttemptFacts {
             steps: std::mem::take(&mut broken.steps),
             evidence: broken.evidence.take(),
             detail: broken.details.take(),
-            ..AttemptFacts::default()
+            ..self.judged(endpoint, &broken.what)
         };
         self.trace.add_facts(attempt, facts);
+    }
+
+    /// The same for an attempt whose answer is a break.
+    pub(super) fn note_answer(&mut self, attempt: AttemptId, endpoint: EndpointId, what: &Break) {
+        let facts = self.judged(endpoint, what);
+        self.trace.add_facts(attempt, facts);
+    }
+
+    /// What the table says of a break, and how things stand before it is counted.
+    fn judged(&self, endpoint: EndpointId, what: &Break) -> AttemptFacts {
+        let (now, upstream) = (Clock::now(), self.service.upstream());
+        let breaker = upstream.breaker_state(endpoint, self.call.scope(), now);
+        let budget = upstream.budget().level(now);
+        let circumstances = breaker.map(|breaker| Circumstances {
+            breaker: breaker.code(),
+            budget_tokens: budget.tokens,
+            budget_extra: budget.extra,
+            budget_calls: budget.calls,
+        });
+        let verdict = Some(self.call.verdict(what));
+        AttemptFacts { verdict, circumstances, ..AttemptFacts::default() }
     }
 
     /// Runs `work` until it is done, or until the machine cancels the attempt (`None`).

@@ -102,6 +102,18 @@ pub enum BreakerState {
     },
 }
 
+impl BreakerState {
+    /// A stable name for records and the admin address.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open { .. } => "open",
+            Self::HalfOpen { .. } => "half-open",
+        }
+    }
+}
+
 /// What a window holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WindowCounts {

@@ -11,7 +11,7 @@ use crate::event::{AttemptId, AttemptReason, Event, Saved, StopReason};
 use crate::queue::Queue;
 use crate::retry::backoff;
 use crate::time::Timestamp;
-use crate::upstream::{EndpointId, NoPick, Permit, Pick, Report, Want};
+use crate::upstream::{EndpointId, NoPick, Permit, Pick, Report, ScopeId, Want};
 
 use super::{
     Action, Attempts, CallFacts, CallPolicy, Connection, Ctx, Deadline, DeadlineReason, Deadlines,
@@ -150,7 +150,7 @@ impl Call {
         ctx: &mut Ctx<'_>,
     ) {
         let Some(trying) = self.take_trying(attempt) else { return };
-        match Break::of_status(status, retry_after, &self.policy.failures) {
+        match self.broken_answer(status, retry_after) {
             None => self.deliver_success(trying, status, ctx),
             Some(what) => {
                 let endpoint = trying.permit.endpoint();
@@ -423,37 +423,34 @@ impl Call {
         answer: Option<(Kept, Permit)>,
         ctx: &mut Ctx<'_>,
     ) {
-        let row = situation(&what);
-        let (price, hint) =
-            match verdict(row, self.facts.repetition, self.policy.retry.repeat_refused) {
-                Verdict::OutcomeUnknown => {
-                    return self.stop(what.kind, StopReason::OutcomeUnknown, None, answer, ctx);
+        let (price, hint) = match self.verdict(&what) {
+            Verdict::OutcomeUnknown => {
+                return self.stop(what.kind, StopReason::OutcomeUnknown, None, answer, ctx);
+            }
+            Verdict::TurnedAway => {
+                return self.stop(
+                    what.kind,
+                    StopReason::NotDeclared,
+                    what.retry_after,
+                    answer,
+                    ctx,
+                );
+            }
+            Verdict::Resume | Verdict::FailLoudly => {
+                return self.stop(what.kind, StopReason::ReplyStarted, None, answer, ctx);
+            }
+            _ if !self.repeatable => {
+                return self.stop(what.kind, StopReason::Unrepeatable, None, answer, ctx);
+            }
+            Verdict::AgainFree => {
+                if ctx.now < self.deadlines.call_at() && self.move_on(what.kind, endpoint, ctx) {
+                    return;
                 }
-                Verdict::TurnedAway => {
-                    return self.stop(
-                        what.kind,
-                        StopReason::NotDeclared,
-                        what.retry_after,
-                        answer,
-                        ctx,
-                    );
-                }
-                Verdict::Resume | Verdict::FailLoudly => {
-                    return self.stop(what.kind, StopReason::ReplyStarted, None, answer, ctx);
-                }
-                _ if !self.repeatable => {
-                    return self.stop(what.kind, StopReason::Unrepeatable, None, answer, ctx);
-                }
-                Verdict::AgainFree => {
-                    if ctx.now < self.deadlines.call_at() && self.move_on(what.kind, endpoint, ctx)
-                    {
-                        return;
-                    }
-                    (Price::Transient, None)
-                }
-                Verdict::Again | Verdict::Retry => (Price::Transient, None),
-                Verdict::RetryAfterHint => (Price::Throttled, what.retry_after),
-            };
+                (Price::Transient, None)
+            }
+            Verdict::Again | Verdict::Retry => (Price::Transient, None),
+            Verdict::RetryAfterHint => (Price::Throttled, what.retry_after),
+        };
         self.schedule(what, price, hint, answer, ctx);
     }
 
@@ -589,6 +586,24 @@ impl Call {
             attempts: self.attempts.made(),
             took: ctx.now.since(self.started_at),
         });
+    }
+
+    /// What the table says of a break of this call, before attempts, budget and deadline are asked. For records.
+    #[must_use]
+    pub fn verdict(&self, what: &Break) -> Verdict {
+        verdict(situation(what), self.facts.repetition, self.policy.retry.repeat_refused)
+    }
+
+    /// An answer with this status, read as a break, if it is one under the call's policy. For records.
+    #[must_use]
+    pub fn broken_answer(&self, status: u16, retry_after: Option<Duration>) -> Option<Break> {
+        Break::of_status(status, retry_after, &self.policy.failures)
+    }
+
+    /// Whose breaker judges the call's attempts.
+    #[must_use]
+    pub fn scope(&self) -> ScopeId {
+        self.policy.scope
     }
 
     /// Whether the request of this call may be done twice.

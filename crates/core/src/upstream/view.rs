@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
-use super::Upstream;
 use super::endpoint::Slot;
 use super::settings::EndpointSettings;
+use super::{EndpointId, ScopeId, Upstream};
 use crate::breaker::{BreakerState, Forced, WindowCounts};
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
@@ -52,6 +52,17 @@ impl Upstream {
             .zip(&self.slots)
             .map(|(endpoint, slot)| self.view_of(endpoint, slot, now))
             .collect()
+    }
+
+    /// The state of the breaker that judges calls of this scope at an endpoint; `None` for an id of another upstream.
+    #[must_use]
+    pub fn breaker_state(
+        &self,
+        endpoint: EndpointId,
+        scope: ScopeId,
+        now: Timestamp,
+    ) -> Option<BreakerState> {
+        self.slot(endpoint).map(|slot| slot.breaker(scope).state(now))
     }
 
     fn view_of(&self, endpoint: &EndpointSettings, slot: &Slot, now: Timestamp) -> EndpointView {
