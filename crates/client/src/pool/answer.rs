@@ -6,10 +6,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use mainstay_core::{Break, Certainty};
+use mainstay_core::{Break, BreakKind, Certainty};
 
-use super::classify::in_body;
+use super::classify::{in_body, in_body_of_stream};
+use super::multi::Received;
 use super::{Connection, Target};
 
 /// The body of an answer. Its errors are breaks of the body phase.
@@ -20,6 +20,15 @@ use super::{Connection, Target};
 pub struct AnswerBody {
     incoming: Incoming,
     held: Option<Held>,
+}
+
+/// Where the body comes from.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    /// An HTTP/1.1 connection.
+    Single(hyper::body::Incoming),
+    /// A stream of HTTP/2.
+    Stream(Received),
 }
 
 /// A connection and where it belongs.
@@ -57,6 +66,32 @@ impl AnswerBody {
     }
 }
 
+impl Incoming {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BreakKind>>> {
+        match self {
+            Self::Single(body) => Pin::new(body).poll_frame(cx).map_err(|error| in_body(&error)),
+            Self::Stream(body) => body.poll_frame(cx).map_err(|error| in_body_of_stream(&error)),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Single(body) => body.is_end_stream(),
+            Self::Stream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Single(body) => body.size_hint(),
+            Self::Stream(body) => body.size_hint(),
+        }
+    }
+}
+
 impl Body for AnswerBody {
     type Data = Bytes;
     type Error = AnswerError;
@@ -65,14 +100,14 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
-        Poll::Ready(match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+        Poll::Ready(match ready!(self.incoming.poll_frame(cx)) {
             Some(Ok(frame)) => {
                 self.note_end();
                 Some(Ok(frame))
             }
-            Some(Err(error)) => {
+            Some(Err(kind)) => {
                 self.held = None;
-                let what = Break::new(in_body(&error), Certainty::Processed);
+                let what = Break::new(kind, Certainty::Processed);
                 Some(Err(AnswerError { what }))
             }
             None => {

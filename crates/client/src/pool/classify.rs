@@ -50,11 +50,16 @@ fn certainty(error: &hyper::Error, facts: &Facts) -> (Certainty, Cow<'static, st
     if over && !facts.written {
         return (Certainty::NotSent, "no byte of the request left this host".into());
     }
-    let proof = facts.crossing.proof();
+    judged(&facts.crossing)
+}
+
+/// What the way in which a connection ended proves of a request that had been written.
+fn judged(crossing: &Crossing) -> (Certainty, Cow<'static, str>) {
+    let proof = crossing.proof();
     let evidence = match proof {
         Proof::EndedBefore => "the peer had ended its stream before it acknowledged any of the request (TCP_INFO)".into(),
         Proof::Received(bytes) => format!("the peer had acknowledged {bytes} bytes of the request when it ended its stream (TCP_INFO)").into(),
-        Proof::None if facts.crossing.acked_at_end.is_some() => "something was read before the connection ended".into(),
+        Proof::None if crossing.acked_at_end.is_some() => "something was read before the connection ended".into(),
         Proof::None => "no end of the peer's stream was seen, or the system doesn't say what was acknowledged: a reset alone proves nothing".into(),
     };
     (proof.certainty(), evidence)
@@ -80,36 +85,66 @@ fn kind(error: &hyper::Error, facts: &Facts) -> BreakKind {
     }
 }
 
-/// The break of an HTTP/2 exchange that ended without a head.
-pub(super) fn before_head_of_stream(
-    error: &hyper::Error,
-    handed_back: bool,
-    reused: bool,
-) -> Broken {
-    let (kind, certainty) = if handed_back {
-        let kind = if reused { BreakKind::ClosedWhileIdle } else { BreakKind::ResetBeforeHead };
-        (kind, Certainty::NotSent)
-    } else if find::<BodyError>(error).is_some() {
-        (BreakKind::ClientGone, Certainty::MaybeProcessed)
-    } else {
-        find::<h2::Error>(error)
-            .map_or((BreakKind::ResetBeforeHead, Certainty::MaybeProcessed), of_stream)
-    };
-    Broken::new(kind, certainty).details(describe(error))
+/// How an HTTP/2 connection stood when one of its streams ended without a head.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StreamFacts {
+    /// The connection had carried an exchange before.
+    pub(super) reused: bool,
+    /// The connection is over, and has written nothing since the exchange began.
+    pub(super) untouched: bool,
+    /// How the connection ended under the request. What other streams heard meanwhile is no answer to this one.
+    pub(super) crossing: Crossing,
 }
 
-fn of_stream(error: &h2::Error) -> (BreakKind, Certainty) {
+/// The break of an HTTP/2 exchange that couldn't begin: the connection takes nothing new.
+pub(super) fn not_begun(reused: bool, details: impl Into<String>) -> Broken {
+    let kind = if reused { BreakKind::ClosedWhileIdle } else { BreakKind::ResetBeforeHead };
+    let evidence = Some("the request wasn't begun".into());
+    Broken { evidence, ..Broken::new(kind, Certainty::NotSent).details(details) }
+}
+
+/// The break of an HTTP/2 exchange that ended without a head.
+pub(super) fn before_head_of_stream(error: &h2::Error, facts: &StreamFacts) -> Broken {
+    let (kind, certainty, evidence) = of_stream(error, facts);
+    Broken { evidence, ..Broken::new(kind, certainty).details(describe(error)) }
+}
+
+/// The break of an HTTP/2 exchange whose own body broke at its source.
+pub(super) fn request_body_failed(error: BodyError) -> Broken {
+    Broken::new(BreakKind::ClientGone, Certainty::MaybeProcessed).details(error.to_string())
+}
+
+fn of_stream(
+    error: &h2::Error,
+    facts: &StreamFacts,
+) -> (BreakKind, Certainty, Option<Cow<'static, str>>) {
     if error.is_remote() && error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM) {
-        (BreakKind::StreamRefused, Certainty::Refused)
+        (BreakKind::StreamRefused, Certainty::Refused, None)
     } else if error.is_remote() && error.is_go_away() {
-        // h2 gives this error to streams above the last that the peer will serve, and to those that it didn't even
-        // open after that. Streams below go on (RFC 9113, section 6.8).
-        (BreakKind::GoAway, Certainty::Refused)
+        // h2 gives this error to streams above the last that the peer will serve. Streams below go on (RFC 9113,
+        // section 6.8).
+        (BreakKind::GoAway, Certainty::Refused, None)
     } else if error.is_io() {
-        (BreakKind::ResetBeforeHead, Certainty::MaybeProcessed)
+        let (certainty, evidence) = if facts.untouched {
+            (Certainty::NotSent, "no byte of the request left this host".into())
+        } else {
+            judged(&facts.crossing)
+        };
+        let kind = if facts.reused && certainty == Certainty::NotSent {
+            BreakKind::ClosedWhileIdle
+        } else {
+            BreakKind::ResetBeforeHead
+        };
+        (kind, certainty, Some(evidence))
     } else {
-        (BreakKind::StreamError, Certainty::MaybeProcessed)
+        (BreakKind::StreamError, Certainty::MaybeProcessed, None)
     }
+}
+
+/// The kind of a break in the body of an answer over HTTP/2. Whatever ends a stream before its own end leaves the
+/// answer incomplete, whichever reason the peer gives: RST_STREAM with NO_ERROR or CANCEL too.
+pub(super) fn in_body_of_stream(_error: &h2::Error) -> BreakKind {
+    BreakKind::BodyReset
 }
 
 /// The kind of a break in the body of an answer.

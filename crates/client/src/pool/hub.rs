@@ -1,7 +1,8 @@
 //! Where HTTP/2 connections are kept while streams come and go: in divisions, as on the shelf.
 //!
-//! A thread uses connections of its own division while they have room, then one of another division that carries
-//! nothing, before a new one is opened. Only one is opened at a time in each division: when many calls begin at
+//! A thread uses connections of its own division while their peers allow more streams, then one of another division
+//! that carries nothing, before a new one is opened: nobody queues for a stream while a further connection may be
+//! opened. Where none may, the least loaded one is waited for. Only one is opened at a time in each division: when many calls begin at
 //! once, they share the first connection instead of opening one each.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use mainstay_core::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::MutexGuard;
 
-use super::multi::{Multi, Stream};
+use super::multi::{Multi, Stream, Unsettled};
 
 /// The HTTP/2 connections of one target.
 #[derive(Debug)]
@@ -77,6 +78,14 @@ impl Hub {
         self.divisions[own].opening.lock().await
     }
 
+    /// Ends when the peer of the division's newest connection has said how many streams it allows.
+    pub(super) async fn settled(&self, own: usize) {
+        let newest = self.divisions[own].kept.lock().last().and_then(Multi::unsettled);
+        if let Some(unsettled) = newest {
+            Unsettled::settled(unsettled).await;
+        }
+    }
+
     /// Keeps a connection for others.
     pub(super) fn put(&self, multi: Multi, own: usize) {
         self.divisions[own].kept.lock().push(multi);
@@ -92,8 +101,8 @@ impl Hub {
         }
     }
 
-    fn retain(&self, kept: &mut Vec<Multi>, keep: impl Fn(&Multi) -> bool) {
-        kept.retain(|multi| {
+    fn retain(&self, kept: &mut Vec<Multi>, keep: impl Fn(&mut Multi) -> bool) {
+        kept.retain_mut(|multi| {
             let keep = keep(multi);
             if !keep && multi.is_closed() {
                 self.stale.fetch_add(1, Ordering::Relaxed);

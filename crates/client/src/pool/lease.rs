@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use mainstay_core::{BreakKind, Certainty, Timestamp};
 use mainstay_record::{Step, StepName};
 
-use super::answer::{AnswerBody, Held};
+use super::answer::{AnswerBody, Held, Incoming};
 use super::single::{Before, Unsent};
 use super::{Broken, Connection, Target};
 use crate::Clock;
@@ -82,10 +81,10 @@ impl Lease {
             let head = match sent {
                 Ok(Sent::Single(before, sent)) => match sent.await {
                     Ok(response) if self.is_farewell(&response, before) => Err(farewell()),
-                    Ok(response) => Ok(response),
-                    Err(failure) => Err(self.failed(Some(before), failure)),
+                    Ok(response) => Ok(response.map(Incoming::Single)),
+                    Err(failure) => Err(self.failed(before, failure)),
                 },
-                Ok(Sent::Stream(sent)) => sent.await.map_err(|failure| self.failed(None, failure)),
+                Ok(Sent::Stream(sent)) => sent.await.map(|response| response.map(Incoming::Stream)),
                 Err(broken) => Err(broken),
             };
             match head {
@@ -100,12 +99,11 @@ impl Lease {
         }
     }
 
-    fn failed(&self, before: Option<Before>, failure: Unsent) -> Broken {
-        match (&self.connection, before) {
-            (Some(Connection::Single(single)), Some(before)) => single.failed(before, failure),
-            (Some(Connection::Stream(stream)), _) => stream.failed(failure),
+    fn failed(&self, before: Before, failure: Unsent) -> Broken {
+        match &self.connection {
+            Some(Connection::Single(single)) => single.failed(before, failure),
             // The connection stays with the lease while its exchange is under way.
-            (None, _) | (Some(Connection::Single(_)), None) => {
+            None | Some(Connection::Stream(_)) => {
                 debug_assert!(false, "an exchange without its connection");
                 Broken::new(BreakKind::ResetBeforeHead, Certainty::MaybeProcessed)
                     .details(failure.error().to_string())
@@ -152,7 +150,7 @@ impl Lease {
 
     /// Whether an answer is none to this request, but the 408 with which some servers take leave of an idle connection
     /// (RFC 9110, section 15.5.9), crossing it.
-    fn is_farewell(&self, response: &Response<Incoming>, before: Before) -> bool {
+    fn is_farewell<B>(&self, response: &Response<B>, before: Before) -> bool {
         response.status() == StatusCode::REQUEST_TIMEOUT
             && matches!(&self.connection, Some(Connection::Single(single)) if single.reused && single.is_unreceived(before))
     }

@@ -3,7 +3,7 @@
 //! [`Target`] is one endpoint as the driver sees it: it leases connections. A [`Lease`] carries one request; the
 //! answer's body holds it and gives the connection back when it has been read to its end.
 //!
-//! Each connection has one task, hyper's, spawned when it is made; a request costs no task and no timer. Kept
+//! Each connection has one task, spawned when it is made; a request costs no task and no timer. Kept
 //! connections lie on a shelf (HTTP/1.1) or in a hub (HTTP/2), both divided by threads, so that a core finds its own
 //! first. What breaks is read
 //! into a [`Break`](mainstay_core::Break) in one place, `classify`, and nobody looks at a foreign error after that.

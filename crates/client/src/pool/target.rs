@@ -164,7 +164,12 @@ impl Target {
     /// Opens a connection that others may wait for: over HTTP/2 one does for all of them.
     async fn open_for_many(&self) -> Result<(Connection, Vec<Step>), Broken> {
         let own = self.shelf.own();
-        let waiting = timeout(self.settings.connect_timeout, self.hub.opening(own));
+        let waiting = timeout(self.settings.connect_timeout, async {
+            let opening = self.hub.opening(own).await;
+            // How many may share it is known when its peer has said so.
+            self.hub.settled(own).await;
+            opening
+        });
         let opening = waiting.await.map_err(|_| {
             Broken::new(BreakKind::ConnectTimeout, Certainty::NotSent).details(
                 "another call's connection, which this one would have used, wasn't established"

@@ -1,0 +1,121 @@
+//! One request and the head of its answer, as a stream of HTTP/2.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use mainstay_core::breaks::evidence::Crossing;
+
+use super::line::{Line, Waiting};
+use super::received::Received;
+use super::upload::Upload;
+use crate::body::Outgoing;
+use crate::pool::classify::{StreamFacts, before_head_of_stream, not_begun, request_body_failed};
+use crate::pool::{Broken, OnContinue};
+
+/// A request that is under way.
+pub(super) struct Exchange {
+    response: ResponseFuture,
+    upload: Option<Upload>,
+    on_continue: Option<OnContinue>,
+    line: Arc<Line>,
+    /// Bytes that the connection had written before.
+    written: u64,
+    reused: bool,
+}
+
+impl Exchange {
+    /// Opens a stream for `request`, which is made out for HTTP/2.
+    pub(super) fn begin(
+        sender: &mut SendRequest<Bytes>,
+        line: &Arc<Line>,
+        mut request: Request<Outgoing>,
+        reused: bool,
+    ) -> Result<Self, Broken> {
+        let on_continue = request.extensions_mut().remove::<OnContinue>();
+        let (head, body) = request.into_parts();
+        let ends = body.is_end_stream();
+        let written = line.meter().written_bytes();
+        let (response, stream) = sender
+            .send_request(Request::from_parts(head, ()), ends)
+            .map_err(|error| not_begun(reused, error.to_string()))?;
+        let upload = (!ends).then(|| Upload::new(stream, body));
+        Ok(Self { response, upload, on_continue, line: Arc::clone(line), written, reused })
+    }
+
+    /// Waits for a place on the connection, then opens the stream.
+    pub(super) async fn begin_later(
+        mut sender: SendRequest<Bytes>,
+        line: Arc<Line>,
+        request: Request<Outgoing>,
+    ) -> Result<Self, Broken> {
+        let waiting = Waiting::new(Arc::clone(&line));
+        if !waiting.placed(|| is_lost(&mut sender)).await {
+            return Err(not_begun(
+                true,
+                "the connection ended before the peer allowed this stream",
+            ));
+        }
+        Self::begin(&mut sender, &line, request, true)
+    }
+
+    /// The head of the answer.
+    pub(super) async fn head(mut self) -> Result<Response<Received>, Broken> {
+        let head = poll_fn(|cx| self.poll(cx)).await?;
+        let upload = self.upload.take().map(|mut upload| {
+            // What is left of the request goes on beside the answer.
+            tokio::spawn(async move {
+                let _ = poll_fn(|cx| upload.poll(cx)).await;
+            })
+            .abort_handle()
+        });
+        let (parts, stream) = head.into_parts();
+        let body = Received::new(stream, &parts.headers, upload);
+        Ok(Response::from_parts(parts, body))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<h2::RecvStream>, Broken>> {
+        if let Some(upload) = &mut self.upload {
+            match upload.poll(cx) {
+                Poll::Ready(Ok(())) => self.upload = None,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(request_body_failed(error))),
+                Poll::Pending => {}
+            }
+        }
+        if let Some(OnContinue(call)) = &self.on_continue {
+            let call = Arc::clone(call);
+            while let Poll::Ready(Some(Ok(informational))) = self.response.poll_informational(cx) {
+                if informational.status() == StatusCode::CONTINUE {
+                    call();
+                }
+            }
+        }
+        Pin::new(&mut self.response).poll(cx).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &h2::Error) -> Broken {
+        let meter = self.line.meter();
+        let facts = StreamFacts {
+            reused: self.reused,
+            untouched: self.line.is_over() && meter.written_bytes() == self.written,
+            crossing: Crossing {
+                written_before: self.written,
+                acked_at_end: meter.acked_at_end(),
+                answered: false,
+            },
+        };
+        before_head_of_stream(error, &facts)
+    }
+}
+
+/// Whether the connection takes no new streams: it has ended, or the peer is going away.
+pub(super) fn is_lost(sender: &mut SendRequest<Bytes>) -> bool {
+    // It waits for nothing: no stream of this handle is pending.
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    matches!(sender.poll_ready(&mut cx), Poll::Ready(Err(_)))
+}

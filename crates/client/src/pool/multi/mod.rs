@@ -1,0 +1,208 @@
+//! A connection that carries many exchanges at the same time: HTTP/2, spoken by the crate `h2`.
+//!
+//! Hyper's own client isn't used: it has no PING on demand, gives no informational answers, ends a body that was reset
+//! with CANCEL as if it were complete, and blurs what became of a stream.
+//!
+//! Each connection has one task, which moves its frames. In the order in which a call meets the rest: the [`Multi`]
+//! that the hub keeps; its `line`, the facts that all of its streams share; a [`Stream`], one place on it; the
+//! `request` made out for HTTP/2; the `exchange` of it for a head, with its body's `upload` beside it; what is
+//! `received`.
+
+mod exchange;
+mod line;
+mod received;
+mod request;
+mod upload;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h2::client::{Builder, Connection, SendRequest};
+use http::uri::Scheme;
+use http::{Request, Response};
+use mainstay_core::{BreakKind, Certainty, Timestamp};
+
+pub(super) use received::Received;
+
+use self::exchange::{Exchange, is_lost};
+use self::line::{ASSUMED_STREAMS, Line};
+use self::request::make_out;
+use super::Broken;
+use crate::body::Outgoing;
+use crate::connect::Transport;
+
+/// One HTTP/2 connection. It ends when nobody holds it and its streams have ended.
+#[derive(Debug)]
+pub(super) struct Multi {
+    sender: SendRequest<Bytes>,
+    line: Arc<Line>,
+    scheme: Scheme,
+    /// When it is too old for new streams.
+    expires_at: Timestamp,
+}
+
+/// A stream's place on a connection, free again when dropped.
+#[derive(Debug)]
+pub(super) struct Stream {
+    sender: SendRequest<Bytes>,
+    line: Arc<Line>,
+    scheme: Scheme,
+    /// Whether the connection had carried an exchange before.
+    pub(super) reused: bool,
+}
+
+impl Multi {
+    /// Speaks HTTP/2 over `transport`. The connection's task runs on the current runtime.
+    pub(super) async fn start(transport: Transport, expires_at: Timestamp) -> Result<Self, Broken> {
+        let scheme = if transport.is_secure() { Scheme::HTTPS } else { Scheme::HTTP };
+        let line = Line::new(transport.meter());
+        let (sender, connection) = builder().handshake(transport).await.map_err(|error| {
+            Broken::new(BreakKind::StreamError, Certainty::NotSent).details(error.to_string())
+        })?;
+        tokio::spawn(drive(connection, Arc::clone(&line)));
+        Ok(Self { sender, line, scheme, expires_at })
+    }
+
+    /// Whether it can take more streams, ever.
+    pub(super) fn is_open(&mut self, now: Timestamp) -> bool {
+        !self.is_closed() && now < self.expires_at
+    }
+
+    /// Whether the peer takes nothing more on it: it has ended, or is going away. Streams that have begun go on.
+    pub(super) fn is_closed(&mut self) -> bool {
+        let closed = self.line.is_over() || is_lost(&mut self.sender);
+        if closed {
+            self.line.look_again();
+        }
+        closed
+    }
+
+    /// Streams on it now.
+    pub(super) fn streams(&self) -> u32 {
+        self.line.streams()
+    }
+
+    /// Whether the peer allows one more stream now.
+    pub(super) fn has_room(&self) -> bool {
+        self.line.has_room()
+    }
+
+    /// Since when it has carried nothing; `None` while it carries something.
+    pub(super) fn idle_since(&self) -> Option<Timestamp> {
+        self.line.idle_since()
+    }
+
+    /// The shared facts, for somebody who waits until the peer has said what it allows; `None` when it has.
+    pub(super) fn unsettled(&self) -> Option<Unsettled> {
+        (!self.line.is_settled()).then(|| Unsettled(Arc::clone(&self.line)))
+    }
+
+    /// A place for one stream. Without room, the stream waits until the peer allows it.
+    pub(super) fn stream(&self, reused: bool) -> Stream {
+        self.line.hold();
+        let (sender, line) = (self.sender.clone(), Arc::clone(&self.line));
+        Stream { sender, line, scheme: self.scheme.clone(), reused }
+    }
+}
+
+/// A connection whose peer hasn't said yet what it allows.
+pub(super) struct Unsettled(Arc<Line>);
+
+impl Unsettled {
+    /// Ends when it has, or when the connection has ended.
+    pub(super) async fn settled(self) {
+        self.0.settled().await;
+    }
+}
+
+impl Stream {
+    /// Sends `request` and waits for the head of its answer. What comes of it belongs to nobody's borrow, so that it
+    /// can be awaited apart.
+    pub(super) fn send(
+        &mut self,
+        mut request: Request<Outgoing>,
+    ) -> Result<impl Future<Output = Result<Response<Received>, Broken>> + Send + use<>, Broken>
+    {
+        make_out(&mut request, self.scheme.clone())?;
+        let begun = if self.line.may_begin() {
+            Begun::Now(Exchange::begin(&mut self.sender, &self.line, request, self.reused)?)
+        } else {
+            let (sender, line) = (self.sender.clone(), Arc::clone(&self.line));
+            Begun::Later(Box::pin(Exchange::begin_later(sender, line, request)))
+        };
+        Ok(async move {
+            match begun {
+                Begun::Now(exchange) => exchange,
+                Begun::Later(beginning) => beginning.await?,
+            }
+            .head()
+            .await
+        })
+    }
+}
+
+/// A request that is on its way, or that waits for its turn.
+enum Begun<F> {
+    Now(Exchange),
+    // In a box: it is rare, and its state would make that of each call large.
+    Later(Pin<Box<F>>),
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.line.release();
+    }
+}
+
+/// Moves the connection's frames until it ends.
+async fn drive(mut connection: Connection<Transport, Bytes>, line: Arc<Line>) {
+    // An error that belongs to a request has been given to it; the pool sees that the connection ended.
+    let _ = poll_fn(|cx| {
+        let polled = Pin::new(&mut connection).poll(cx);
+        note_limit(&connection, &line);
+        polled
+    })
+    .await;
+    // Its socket is closed before anybody is told that nothing more is written to it.
+    drop(connection);
+    line.end();
+}
+
+fn note_limit(connection: &Connection<Transport, Bytes>, line: &Line) {
+    let limit = connection.max_concurrent_send_streams();
+    if line.is_settled() || limit != UNTOLD_STREAMS {
+        line.allow(u32::try_from(limit).unwrap_or(u32::MAX));
+        line.settle();
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .initial_max_send_streams(UNTOLD_STREAMS)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(HEAD_LIMIT_BYTES)
+        .max_local_error_reset_streams(Some(RESETS_AT_MOST))
+        .enable_push(false);
+    builder
+}
+
+/// What is allowed as long as the peer has said nothing; a number that no peer says, so that its word is known from
+/// our assumption.
+const UNTOLD_STREAMS: usize = ASSUMED_STREAMS as usize + 3;
+
+/// What a stream's answer may be ahead of its reader: 160 Mbit/s at a round trip of 50 ms.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// What all answers together may be ahead of their readers. Sixteen readers that have stopped reading don't stop the
+/// others, and one connection can't fill the memory.
+const CONNECTION_WINDOW_BYTES: u32 = 16 * STREAM_WINDOW_BYTES;
+
+/// How large the fields of an answer may be, as over HTTP/1.1.
+const HEAD_LIMIT_BYTES: u32 = 64 * 1024;
+
+/// Streams that we reset for the peer's errors before the connection is given up, as in hyper.
+const RESETS_AT_MOST: usize = 1024;
