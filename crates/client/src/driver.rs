@@ -136,7 +136,9 @@ impl Running {
             Some(place) => match self.lease(&place.target, connection).await {
                 Ok(mut lease) => {
                     let request = self.request(plan, place);
-                    self.exchange(&mut lease, request).await
+                    let outcome = self.exchange(&mut lease, request).await;
+                    self.seen(attempt, lease.take_exchange());
+                    outcome
                 }
                 Err(broken) => Err(broken),
             },

@@ -250,6 +250,82 @@ async fn a_broken_attempt_is_recorded_with_the_table_s_verdict_and_how_things_st
 }
 
 #[tokio::test]
+async fn each_attempt_of_a_broken_call_is_recorded_with_its_connection_and_steps() {
+    let (first, second) = (Peer::listen().await, Peer::listen().await);
+    let (plan, recorder) = plan(&[&first, &second], "");
+    let client = Client::new(1 << 20);
+    let answering = async {
+        let mut conversation = first.accept().await;
+        conversation.head().await;
+        conversation.say(OK).await;
+        conversation.head().await;
+        conversation.say("HTTP").await;
+        conversation.reset();
+        let mut conversation = second.accept().await;
+        conversation.head().await;
+        conversation.say(OK).await;
+    };
+    let calling = async {
+        for _ in 0..2 {
+            let (head, ()) = Request::get("/x").body(()).unwrap().into_parts();
+            let answer = client.call(&plan, head, Source::Empty).await.expect("an answer");
+            assert_eq!(read(answer.response.into_body()).await, Ok("ok".into()));
+        }
+    };
+    tokio::join!(answering, calling);
+    let record = recorder.recent().remove(0);
+    let told: Vec<_> = record
+        .attempts
+        .iter()
+        .map(|attempt| {
+            let connection = attempt.connection.as_ref().expect("a connection");
+            let steps = attempt.steps.iter().map(|step| format!("{} {}", step.step, step.outcome));
+            let (peer, before) = (connection.peer, connection.requests_before);
+            (peer, connection.reused, before, steps.collect::<Vec<_>>().join(", "))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Some(first.address), true, 1, "send done, first-byte done".into()),
+            (
+                Some(second.address),
+                false,
+                0,
+                "connect done, send done, first-byte done, body done".into()
+            ),
+        ]
+    );
+    assert!(record.attempts[0].connection.as_ref().unwrap().idle_ms.is_some());
+    assert_ne!(
+        record.attempts[0].connection.as_ref().unwrap().id,
+        record.attempts[1].connection.as_ref().unwrap().id
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_broke_is_the_last_step_of_its_attempt() {
+    let peer = Peer::listen().await;
+    let (plan, recorder) = plan(&[&peer], "");
+    let client = Client::new(1 << 20);
+    let answering = async {
+        let mut conversation = peer.accept().await;
+        conversation.head().await;
+        conversation.say("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n01234").await;
+        conversation.reset();
+    };
+    let calling = async {
+        let (head, ()) = Request::get("/x").body(()).unwrap().into_parts();
+        let answer = client.call(&plan, head, Source::Empty).await.expect("an answer");
+        read(answer.response.into_body()).await.expect_err("a break")
+    };
+    let ((), kind) = tokio::join!(answering, calling);
+    let record = recorder.recent().remove(0);
+    let last = record.attempts[0].steps.last().expect("a step");
+    assert_eq!((&*last.step, last.code.as_deref()), ("body", Some(kind.code())));
+}
+
+#[tokio::test]
 async fn a_call_that_is_dropped_gives_everything_back() {
     let peer = Peer::listen().await;
     let (plan, recorder) = plan(&[&peer], "");

@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "the one module that may; see above")]
 
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,11 @@ pub struct TcpInfo {
 }
 
 impl Watched {
+    /// The address at its other end.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.tcp.peer_addr().ok()
+    }
+
     pub(super) fn new(tcp: TcpStream) -> Self {
         let window = Arc::new(Window(Mutex::new(Some(tcp.as_raw_fd()))));
         Self { tcp, window }

@@ -6,12 +6,14 @@
 //! [`mainstay_core::breaks::evidence`].
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use mainstay_core::Timestamp;
+use mainstay_record::ConnectionFacts;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -23,6 +25,11 @@ use crate::{Clock, gather};
 /// What one connection's counters say. Written by the connection's task alone, read by whoever uses it.
 #[derive(Debug)]
 pub(crate) struct Meter {
+    id: u64,
+    peer: Option<SocketAddr>,
+    opened_at: Timestamp,
+    /// Exchanges that were begun.
+    exchanges: AtomicU64,
     written_bytes: AtomicU64,
     read_bytes: AtomicU64,
     write_failed: AtomicBool,
@@ -39,14 +46,22 @@ pub(crate) struct Meter {
     window: Arc<Window>,
 }
 
+/// The number of the process's next connection; 0 is none.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
 /// No end of the peer's stream was seen, or the system can't say what had been acknowledged then.
 const OPEN: u64 = u64::MAX;
 const UNKNOWN: u64 = u64::MAX;
 
 impl Meter {
-    fn new(window: &Arc<Window>, evidence: bool) -> Self {
+    fn new(tcp: &Watched, evidence: bool) -> Self {
+        let window = tcp.window();
         let start = if evidence { window.tcp_info() } else { None };
         Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            peer: tcp.peer(),
+            opened_at: Clock::now(),
+            exchanges: AtomicU64::new(0),
             written_bytes: AtomicU64::new(0),
             read_bytes: AtomicU64::new(0),
             write_failed: AtomicBool::new(false),
@@ -61,7 +76,26 @@ impl Meter {
 
     /// An exchange begins: the next bytes that arrive are its answer's first.
     pub(crate) fn begin(&self) {
+        Self::count(&self.exchanges, 1);
         self.answered_at.store(0, Ordering::Relaxed);
+    }
+
+    /// What is to be told of the connection to whoever takes it at `now`, after it was idle since a time.
+    pub(crate) fn connection(
+        &self,
+        secure: bool,
+        idle_since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> ConnectionFacts {
+        ConnectionFacts {
+            id: self.id,
+            peer: self.peer,
+            protocol: "http/1.1",
+            secure,
+            age: now.since(self.opened_at),
+            idle_for: idle_since.map(|since| now.since(since)),
+            requests_before: self.exchanges.load(Ordering::Relaxed),
+        }
     }
 
     /// When bytes were last written.
@@ -189,7 +223,7 @@ impl Socket {
     /// `evidence`: whether what the peer acknowledges may prove how far a request got.
     pub(super) fn new(tcp: TcpStream, place: Place, evidence: bool) -> Self {
         let tcp = Watched::new(tcp);
-        let meter = Arc::new(Meter::new(tcp.window(), evidence));
+        let meter = Arc::new(Meter::new(&tcp, evidence));
         Self { tcp, meter, _place: place }
     }
 }

@@ -46,7 +46,7 @@ impl DeliveredBody {
 
     fn end(&mut self, broke: Option<BreakKind>) {
         if let Some(mut running) = self.running.take() {
-            running.tell(|call, ctx| call.on_body_end(broke, ctx));
+            running.body_ended(broke);
         }
     }
 

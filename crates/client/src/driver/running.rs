@@ -9,15 +9,19 @@ use std::time::Duration;
 use http::request::Parts;
 use mainstay_core::call::GaveUp;
 use mainstay_core::event::{AttemptId, StopReason};
-use mainstay_core::{Break, BreakKind, Call, CallFacts, Certainty, Ctx, EndpointId, Event};
-use mainstay_record::{AttemptFacts, CallId, CallTag, CallTrace, Circumstances};
+use mainstay_core::{
+    Break, BreakKind, Call, CallFacts, Certainty, Ctx, EndpointId, Event, Timestamp,
+};
+use mainstay_record::{
+    AttemptFacts, CallId, CallTag, CallTrace, Circumstances, ConnectionFacts, Step,
+};
 
 use super::{Answer, Client, DeliveredBody, Held, Unanswered};
 use crate::Clock;
 use crate::alarm::Alarm;
 use crate::body::{Replay, ReplayLimits, Source};
 use crate::chance::with_chance;
-use crate::pool::Broken;
+use crate::pool::{Broken, Exchange};
 use crate::service::{Plan, Service};
 
 /// Everything that belongs to one call.
@@ -33,6 +37,9 @@ pub(super) struct Running {
     as_is: bool,
     last_break: Option<BreakKind>,
     reuse_timers: bool,
+    /// The exchange of the last attempt, until it is in the record; and how its answer's body ended.
+    exchange: Option<(AttemptId, Exchange)>,
+    body_end: Option<(Timestamp, Option<BreakKind>)>,
 }
 
 impl Running {
@@ -50,6 +57,8 @@ impl Running {
             as_is: false,
             last_break: None,
             reuse_timers: client.reuse_timers,
+            exchange: None,
+            body_end: None,
         }
     }
 
@@ -70,8 +79,13 @@ impl Running {
 
     /// Puts what was seen of a broken attempt into the record. It decides nothing.
     pub(super) fn note(&mut self, attempt: AttemptId, endpoint: EndpointId, broken: &mut Broken) {
+        let (connection, seen) = self.exchanged(Some(broken.what.kind));
+        // What was cut off by a deadline couldn't tell its steps itself.
+        let told = std::mem::take(&mut broken.steps);
+        let steps = if told.is_empty() { seen } else { told };
         let facts = AttemptFacts {
-            steps: std::mem::take(&mut broken.steps),
+            connection,
+            steps,
             evidence: broken.evidence.take(),
             detail: broken.details.take(),
             ..self.judged(endpoint, &broken.what)
@@ -81,8 +95,41 @@ impl Running {
 
     /// The same for an attempt whose answer is a break.
     pub(super) fn note_answer(&mut self, attempt: AttemptId, endpoint: EndpointId, what: &Break) {
-        let facts = self.judged(endpoint, what);
+        let (connection, steps) = self.exchanged(None);
+        let facts = AttemptFacts { connection, steps, ..self.judged(endpoint, what) };
         self.trace.add_facts(attempt, facts);
+    }
+
+    /// Remembers what the attempt did. Whether anybody wants to know isn't known yet.
+    pub(super) fn seen(&mut self, attempt: AttemptId, exchange: Option<Exchange>) {
+        self.exchange = exchange.map(|exchange| (attempt, exchange));
+    }
+
+    /// The end of the delivered answer's body.
+    pub(super) fn body_ended(&mut self, broke: Option<BreakKind>) {
+        if broke.is_some() || self.trace.is_broken() {
+            self.body_end = Some((Clock::now(), broke));
+        }
+        self.tell(|call, ctx| call.on_body_end(broke, ctx));
+    }
+
+    /// The last attempt's connection and steps, the last of which may have broken.
+    fn exchanged(&mut self, broke: Option<BreakKind>) -> (Option<ConnectionFacts>, Vec<Step>) {
+        match self.exchange.take() {
+            Some((_, exchange)) => (exchange.connection, exchange.steps(Clock::now(), broke)),
+            None => (None, Vec::new()),
+        }
+    }
+
+    /// The attempt that was answered belongs into the record as well, if there is to be one.
+    fn note_answered(&mut self) {
+        if let Some((attempt, exchange)) = self.exchange.take().filter(|_| self.trace.is_broken()) {
+            let (now, broke) = self.body_end.unwrap_or_else(|| (Clock::now(), None));
+            let steps = exchange.steps_with_body(now, broke);
+            let connection = exchange.connection;
+            self.trace
+                .add_facts(attempt, AttemptFacts { connection, steps, ..AttemptFacts::default() });
+        }
     }
 
     /// What the table says of a break, and how things stand before it is counted.
@@ -151,8 +198,10 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.call.is_over() {
+            self.body_end = Some((Clock::now(), Some(BreakKind::ClientGone)));
             self.tell(|call, ctx| call.on_cancel(ctx));
         }
+        self.note_answered();
         let trace = std::mem::take(&mut self.trace);
         self.service.recorder().on_call_over_with(trace, || CallTag {
             id: self.id,

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use http::{Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use mainstay_core::{BreakKind, Certainty, Timestamp};
-use mainstay_record::{Step, StepName};
+use mainstay_record::Step;
 
 use super::answer::{AnswerBody, Held, Incoming};
+use super::exchange::Exchange;
 use super::single::{Before, Unsent};
 use super::{Broken, Connection, Target};
 use crate::Clock;
@@ -22,10 +23,8 @@ pub struct Lease {
     connection: Option<Connection>,
     reused: bool,
     sent: bool,
-    /// When it was lent.
-    leased_at: Timestamp,
-    /// How the connection was established, if it was for this lease.
-    established: Vec<Step>,
+    /// What it does, for the record; taken at its end.
+    exchange: Option<Exchange>,
 }
 
 impl Lease {
@@ -35,19 +34,15 @@ impl Lease {
         leased_at: Timestamp,
     ) -> Self {
         let reused = connection.is_reused();
-        Self {
-            home,
-            connection: Some(connection),
-            reused,
-            sent: false,
-            leased_at,
-            established: Vec::new(),
-        }
+        let exchange = Some(Exchange::new(&connection, leased_at));
+        Self { home, connection: Some(connection), reused, sent: false, exchange }
     }
 
     /// The same, over a connection that was established for it in these steps.
     pub(super) fn established_by(mut self, steps: Vec<Step>) -> Self {
-        self.established = steps;
+        if let Some(exchange) = &mut self.exchange {
+            exchange.established_by(steps);
+        }
         self
     }
 
@@ -87,10 +82,13 @@ impl Lease {
                 Ok(Sent::Stream(sent)) => sent.await.map(|response| response.map(Incoming::Stream)),
                 Err(broken) => Err(broken),
             };
+            self.note_times();
             match head {
                 Ok(response) => Ok(self.answer(response)),
                 Err(mut broken) => {
-                    broken.steps = self.steps(Clock::now(), Some(broken.what.kind));
+                    if let Some(exchange) = &self.exchange {
+                        broken.steps = exchange.steps(Clock::now(), Some(broken.what.kind));
+                    }
                     self.connection = None;
                     self.sent = broken.what.certainty != Certainty::NotSent;
                     Err(broken)
@@ -111,26 +109,17 @@ impl Lease {
         }
     }
 
-    /// The steps that established its connection, if any did, and those of its exchange until `now`, the last of which
-    /// broke by `broke`; the latter only where the connection tells exchanges apart.
-    pub(crate) fn steps(&self, now: Timestamp, broke: Option<BreakKind>) -> Vec<Step> {
-        let mut steps = self.established.clone();
-        let Some(Connection::Single(single)) = &self.connection else { return steps };
-        let meter = single.meter();
-        let last = |name, from: Timestamp| match broke {
-            Some(kind) => Step::broke(name, from, now, kind, None),
-            None => Step::done(name, from, now),
-        };
-        let Some(written_at) = meter.written_at().filter(|at| *at >= self.leased_at) else {
-            steps.push(last(StepName::Send, self.leased_at));
-            return steps;
-        };
-        steps.push(Step::done(StepName::Send, self.leased_at, written_at));
-        steps.push(match meter.answered_at().filter(|at| *at >= written_at) {
-            None => last(StepName::FirstByte, written_at),
-            Some(answered_at) => Step::done(StepName::FirstByte, written_at, answered_at),
-        });
-        steps
+    fn note_times(&mut self) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.note(self.connection.as_ref());
+        }
+    }
+
+    /// What it did, for the record.
+    pub(crate) fn take_exchange(&mut self) -> Option<Exchange> {
+        // One that was cut off is read now; an ended one's connection is gone from here, and was read at its end.
+        self.note_times();
+        self.exchange.take()
     }
 
     /// Whether any byte of the request may have left this host.

@@ -10,6 +10,7 @@
 
 mod answer;
 mod classify;
+mod exchange;
 mod hub;
 mod lease;
 mod multi;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 pub use crate::broken::Broken;
 pub use crate::connect::TargetError;
 pub use answer::{AnswerBody, AnswerError};
+pub(crate) use exchange::Exchange;
 pub use lease::Lease;
 pub use target::{Counts, Target};
 

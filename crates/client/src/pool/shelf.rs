@@ -103,10 +103,11 @@ impl Shelf {
                     self.note_gone(&State::Closed);
                 }
                 State::Ready => {
-                    let mut single = division.stack.remove(at).single;
+                    let Idle { mut single, since, .. } = division.stack.remove(at);
                     division.reused += 1;
                     self.idle.fetch_sub(1, Ordering::Relaxed);
                     single.reused = true;
+                    single.idle_since = Some(since);
                     return Found::Ready(single);
                 }
             }

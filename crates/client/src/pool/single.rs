@@ -9,6 +9,7 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use mainstay_core::breaks::evidence::Crossing;
 use mainstay_core::{BreakKind, Certainty, Timestamp};
+use mainstay_record::ConnectionFacts;
 
 use super::classify::{Facts, before_head};
 use super::{Broken, OnContinue};
@@ -25,6 +26,8 @@ pub(super) struct Single {
     pub(super) division: usize,
     /// Whether it has carried an exchange before.
     pub(super) reused: bool,
+    /// Since when it was idle before it was last taken.
+    pub(super) idle_since: Option<Timestamp>,
     /// When it is too old to be used again.
     pub(super) expires_at: Timestamp,
 }
@@ -49,7 +52,7 @@ impl Single {
             // ended, and the pool sees that when it next looks at it.
             let _ = connection.with_upgrades().await;
         });
-        Ok(Self { sender, meter, secure, division, reused: false, expires_at })
+        Ok(Self { sender, meter, secure, division, reused: false, idle_since: None, expires_at })
     }
 
     /// Whether it can take a request now.
@@ -71,6 +74,11 @@ impl Single {
         self.meter.begin();
         let before = Before { written: self.meter.written_bytes(), read: self.meter.read_bytes() };
         (before, self.sender.try_send_request(request))
+    }
+
+    /// What is to be told of it to whoever takes it at `now`.
+    pub(super) fn facts(&self, now: Timestamp) -> ConnectionFacts {
+        self.meter.connection(self.secure, self.idle_since, now)
     }
 
     /// Its counters.

@@ -33,7 +33,7 @@ pub struct AttemptFacts {
 }
 
 /// The connection that an attempt went over.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConnectionFacts {
     /// Its number, for the process: to be found again at the admin address.
     pub id: u64,
