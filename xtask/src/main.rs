@@ -48,6 +48,7 @@ fn main() -> ExitCode {
 fn test() -> Result<(), String> {
     setup::nextest()?;
     setup::clients();
+    setup::peers();
     step::run(&[
         Step::cargo("fmt --all --check"),
         Step::cargo("clippy --workspace --all-targets -- --deny warnings"),

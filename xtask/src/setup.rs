@@ -37,6 +37,43 @@ pub(crate) fn clients() {
     }
 }
 
+/// The servers that the tests run as upstreams, and what the tests' Python programs use. As with the clients.
+pub(crate) fn peers() {
+    for (program, word, package) in
+        [("nginx", "-v", "nginx"), ("haproxy", "-v", "haproxy"), ("node", "--version", "nodejs")]
+    {
+        if !answers(program, &[word])
+            && !answers(&format!("/usr/sbin/{program}"), &[word])
+            && let Err(why) = packages(&[package])
+        {
+            eprintln!("=== {why}: the tests that need it will fail");
+        }
+    }
+    if let Err(why) = python_packages() {
+        eprintln!("=== {why}: the tests that need it will fail");
+    }
+}
+
+/// A Python of the tests' own, with the packages that they use.
+fn python_packages() -> Result<(), String> {
+    const PYTHON: &str = "target/peers-venv/bin/python3";
+    if answers(PYTHON, &["-c", "import httpx"]) {
+        return Ok(());
+    }
+    eprintln!("=== installing httpx into target/peers-venv");
+    if !answers("python3", &["-m", "venv", "target/peers-venv"]) {
+        packages(&["python3-venv"])?;
+        if !answers("python3", &["-m", "venv", "target/peers-venv"]) {
+            return Err("python3 can't make target/peers-venv".into());
+        }
+    }
+    if answers(PYTHON, &["-m", "pip", "install", "--quiet", "httpx"]) {
+        Ok(())
+    } else {
+        Err("pip can't install httpx into target/peers-venv".into())
+    }
+}
+
 /// Installs Debian packages that are missing.
 pub(crate) fn packages(names: &[&str]) -> Result<(), String> {
     let missing: Vec<&str> =

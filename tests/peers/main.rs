@@ -1,0 +1,72 @@
+//! Servers that nobody here wrote, behind the real binary, and clients that nobody here wrote in front of it.
+//!
+//! The lab breaks as its author thought that servers break. nginx and HAProxy break as they do: they close idle
+//! connections at their own time, end connections after so many requests, reload under load. The traffic is light and pauses for about as long
+//! as the servers keep idle connections, so that closes cross requests; clients are httpx and Node. A server's own log counts what was
+//! carried out.
+//!
+//! A program that is missing fails its test by name; `cargo xtask test` installs what is missing.
+
+mod server;
+#[path = "../support/mod.rs"]
+mod support;
+mod traffic;
+
+use server::{Haproxy, Nginx};
+use support::Binary;
+use traffic::{Client, Traffic};
+
+type Outcome = Result<(), String>;
+
+/// A server that keeps idle connections for a second, as traffic meets it that pauses for about a second.
+fn config(port: u16, more: &str) -> String {
+    format!("[upstream.api]\nendpoints = [\"http://127.0.0.1:{port}\"]\n{more}")
+}
+
+#[tokio::test]
+async fn httpx_meets_no_stale_connection_of_an_nginx_that_closes_idle_ones() -> Outcome {
+    let nginx = Nginx::start("keepalive_timeout 1s;").await?;
+    let binary = Binary::run(&config(nginx.port, "")).await?;
+    let traffic = Traffic { client: Client::Httpx, seconds: 8, pause_ms: 1000 };
+    let seen = traffic.run(&binary).await?;
+    seen.check(&nginx.executed().await?, 1)
+}
+
+#[tokio::test]
+async fn node_meets_no_stale_connection_of_an_nginx_that_ends_them_after_a_few_requests() -> Outcome
+{
+    let nginx = Nginx::start("keepalive_requests 3; keepalive_timeout 1s;").await?;
+    let binary = Binary::run(&config(nginx.port, "")).await?;
+    let traffic = Traffic { client: Client::Node, seconds: 8, pause_ms: 300 };
+    let seen = traffic.run(&binary).await?;
+    seen.check(&nginx.executed().await?, 1)
+}
+
+#[tokio::test]
+async fn reloads_of_an_nginx_under_load_break_no_read_and_double_no_write() -> Outcome {
+    let nginx = Nginx::start("keepalive_timeout 65s;").await?;
+    let binary = Binary::run(&config(nginx.port, "")).await?;
+    let traffic = Traffic { client: Client::Httpx, seconds: 6, pause_ms: 20 };
+    let seen = nginx.reloading_while(traffic.run(&binary)).await?;
+    seen.check(&nginx.executed().await?, 8)
+}
+
+#[tokio::test]
+async fn an_nginx_that_says_goaway_after_a_few_streams_is_not_noticed() -> Outcome {
+    let nginx = Nginx::start_http2("keepalive_requests 7; keepalive_timeout 1s;").await?;
+    let http2 = "[upstream.api.connect]\nhttp2 = \"always\"\n";
+    let binary = Binary::run(&config(nginx.port, http2)).await?;
+    let traffic = Traffic { client: Client::Node, seconds: 6, pause_ms: 20 };
+    let seen = traffic.run(&binary).await?;
+    seen.check(&nginx.executed().await?, 0)
+}
+
+#[tokio::test]
+async fn httpx_meets_no_stale_connection_of_a_haproxy_that_closes_idle_ones() -> Outcome {
+    let nginx = Nginx::start("keepalive_timeout 65s;").await?;
+    let haproxy = Haproxy::start(nginx.port).await?;
+    let binary = Binary::run(&config(haproxy.port, "")).await?;
+    let traffic = Traffic { client: Client::Httpx, seconds: 8, pause_ms: 1000 };
+    let seen = traffic.run(&binary).await?;
+    seen.check(&nginx.executed().await?, 1)
+}

@@ -1,0 +1,93 @@
+//! The real binary under a config of the test's own, and its admin address.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::timeout;
+
+/// How long anything may take that a test waits for: far more than it needs, so that only a hang meets it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `mainstay run`, killed when this is dropped.
+pub(crate) struct Binary {
+    pub(crate) proxy: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    _process: Child,
+    _config: tempfile::NamedTempFile,
+}
+
+impl Binary {
+    /// Runs it with `config`, to which addresses of its own are added.
+    pub(crate) async fn run(config: &str) -> Result<Self, String> {
+        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().map_err(text)?;
+        let addresses = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n";
+        file.write_all(format!("{addresses}{config}").as_bytes()).map_err(text)?;
+        let mut process = Command::new(env!("CARGO_BIN_EXE_mainstay"))
+            .args(["run", "--config"])
+            .arg(file.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(text)?;
+        let stderr = process.stderr.take().ok_or("no standard error")?;
+        let (proxy, admin) = timeout(PATIENCE, listening(stderr))
+            .await
+            .map_err(|_| "the binary doesn't say that it is listening")??;
+        Ok(Self { proxy, admin, _process: process, _config: file })
+    }
+
+    /// What a path of the admin address says, as JSON.
+    pub(crate) async fn admin(&self, path: &str) -> Result<Value, String> {
+        let answer = get(self.admin, path).await?;
+        serde_json::from_str(&answer).map_err(text)
+    }
+}
+
+/// The body of the answer to a GET.
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Result<String, String> {
+    let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n");
+    let mut answer = Vec::new();
+    let asked = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        stream.read_to_end(&mut answer).await
+    };
+    timeout(PATIENCE, asked).await.map_err(text)?.map_err(text)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("no answer to {path}"))?;
+    Ok(body.to_owned())
+}
+
+/// Reads what the binary says until both addresses are known, and keeps reading, so that it never blocks.
+async fn listening(stderr: ChildStderr) -> Result<(SocketAddr, SocketAddr), String> {
+    let mut lines = BufReader::new(stderr).lines();
+    let (mut proxy, mut admin, mut said) = (None, None, String::new());
+    while let Some(line) = lines.next_line().await.map_err(text)? {
+        said.push_str(&line);
+        said.push('\n');
+        proxy = proxy.or_else(|| address_after(&line, "listening on http://"));
+        admin = admin.or_else(|| address_after(&line, "admin on http://"));
+        if let (Some(proxy), Some(admin)) = (proxy, admin) {
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Ok((proxy, admin));
+        }
+    }
+    Err(format!("the binary ended:\n{said}"))
+}
+
+fn address_after(line: &str, words: &str) -> Option<SocketAddr> {
+    line.split_once(words)?.1.split_whitespace().next()?.parse().ok()
+}
+
+pub(crate) fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
