@@ -207,6 +207,30 @@ fn a_dead_kept_connection_is_replaced_by_a_fresh_one() {
 }
 
 #[test]
+fn a_connection_that_goes_away_is_replaced_once_by_a_fresh_one_and_nobody_is_blamed() {
+    let mut story = Story::write();
+    story.start();
+    assert_eq!(
+        story.breaks(1, BreakKind::GoAway, Certainty::Refused),
+        "attempt 2 at a over a fresh connection"
+    );
+    let failures = |story: &Story| story.upstream.view(story.now)[0].counts.failures;
+    assert_eq!(failures(&story), 0);
+    // That a fresh one goes away as well is the endpoint's doing, and the next attempt waits.
+    assert_eq!(story.breaks(2, BreakKind::GoAway, Certainty::Refused), "");
+    assert_eq!(failures(&story), 1);
+    assert_eq!(story.wait(), "attempt 3 at b");
+}
+
+#[test]
+fn a_refused_stream_is_the_endpoints_own_word_and_is_charged() {
+    let mut story = Story::write();
+    story.start();
+    assert_eq!(story.breaks(1, BreakKind::StreamRefused, Certainty::Refused), "");
+    assert_eq!(story.wait(), "attempt 2 at b");
+}
+
+#[test]
 fn a_write_that_may_have_been_done_is_not_repeated_and_the_answer_says_so() {
     let mut story = Story::write();
     story.start();

@@ -60,8 +60,22 @@ struct Trying {
     reason: AttemptReason,
     permit: Permit,
     charge: Option<Charge>,
+    connection: Connection,
     started_at: Timestamp,
     cancelled: Option<DeadlineReason>,
+}
+
+impl Trying {
+    /// The endpoint, if the break is that of a kept connection that had come to its end: the peer had closed it before it got the
+    /// request, or was closing it and says so. On a fresh connection the same would be the endpoint's doing.
+    fn dead_connection(&self, what: &Break) -> Option<EndpointId> {
+        let ended = matches!(
+            (what.kind, what.certainty),
+            (BreakKind::ClosedWhileIdle, Certainty::NotSent)
+                | (BreakKind::GoAway, Certainty::NotSent | Certainty::Refused)
+        );
+        (ended && self.connection == Connection::Any).then(|| self.permit.endpoint())
+    }
 }
 
 /// The next attempt starts at a time.
@@ -135,9 +149,9 @@ impl Call {
     /// An attempt broke.
     pub fn on_break(&mut self, attempt: AttemptId, what: Break, ctx: &mut Ctx<'_>) {
         if let Some(trying) = self.take_trying(attempt) {
-            let endpoint = trying.permit.endpoint();
+            let dead = trying.dead_connection(&what);
             drop(self.close_attempt(trying, what, ctx));
-            self.decide(what, endpoint, None, ctx);
+            self.decide(what, dead, None, ctx);
         }
     }
 
@@ -153,9 +167,8 @@ impl Call {
         match self.broken_answer(status, retry_after) {
             None => self.deliver_success(trying, status, ctx),
             Some(what) => {
-                let endpoint = trying.permit.endpoint();
                 let permit = self.close_attempt(trying, what, ctx);
-                self.decide(what, endpoint, Some((Kept { attempt, status }, permit)), ctx);
+                self.decide(what, None, Some((Kept { attempt, status }, permit)), ctx);
             }
         }
     }
@@ -297,6 +310,7 @@ impl Call {
             reason,
             permit: pick.permit,
             charge,
+            connection,
             started_at: ctx.now,
             cancelled: None,
         });
@@ -372,6 +386,7 @@ impl Call {
 
     /// Books a broken attempt: event, endpoint, certainty. Gives the permit back, still in flight.
     fn close_attempt(&mut self, trying: Trying, what: Break, ctx: &mut Ctx<'_>) -> Permit {
+        let dead = trying.dead_connection(&what).is_some();
         let Trying { attempt, mut permit, started_at, cancelled, .. } = trying;
         let took = ctx.now.since(started_at);
         self.events.push(Event::AttemptFailed { attempt, endpoint: permit.endpoint(), what, took });
@@ -379,6 +394,8 @@ impl Call {
         let report = match what.kind {
             BreakKind::Throttled => Report::Throttled(what.retry_after),
             BreakKind::RefusedStatus => Report::NoNews,
+            // Connections end; how the endpoint is, the fresh one will tell.
+            _ if dead => Report::NoNews,
             // The call's deadline cut a later attempt short: it may have been about to succeed.
             _ if cancelled == Some(DeadlineReason::Call) && attempt.0 > 1 => Report::NoNews,
             kind if kind.blames_endpoint() => Report::Broke,
@@ -415,11 +432,12 @@ impl Call {
         self.deliver(Kept { attempt, status }, saved, false, Some(permit), ctx.now);
     }
 
-    /// The table's verdict, then what the means allow. `answer`: the broken answer, if the break is one.
+    /// The table's verdict, then what the means allow. `dead`: where a kept connection turned out to have ended. `answer`: the
+    /// broken answer, if the break is one.
     fn decide(
         &mut self,
         what: Break,
-        endpoint: EndpointId,
+        dead: Option<EndpointId>,
         answer: Option<(Kept, Permit)>,
         ctx: &mut Ctx<'_>,
     ) {
@@ -442,34 +460,41 @@ impl Call {
             _ if !self.repeatable => {
                 return self.stop(what.kind, StopReason::Unrepeatable, None, answer, ctx);
             }
-            Verdict::AgainFree => {
-                if ctx.now < self.deadlines.call_at() && self.move_on(what.kind, endpoint, ctx) {
+            verdict @ (Verdict::AgainFree | Verdict::Again) => {
+                if (verdict == Verdict::AgainFree || dead.is_some())
+                    && ctx.now < self.deadlines.call_at()
+                    && self.move_on(dead, ctx)
+                {
                     return;
                 }
                 (Price::Transient, None)
             }
-            Verdict::Again | Verdict::Retry => (Price::Transient, None),
+            Verdict::Retry => (Price::Transient, None),
             Verdict::RetryAfterHint => (Price::Throttled, what.retry_after),
         };
         self.schedule(what, price, hint, answer, ctx);
     }
 
-    /// Sends again what was never sent: over a fresh connection where a kept one was dead, else at an endpoint that
+    /// Sends again what never reached the endpoint: over a fresh connection where a kept one was dead, else at an endpoint that
     /// wasn't tried. Not a retry, so neither waited nor paid for. False when there is no such place.
-    fn move_on(&mut self, kind: BreakKind, endpoint: EndpointId, ctx: &mut Ctx<'_>) -> bool {
+    fn move_on(&mut self, dead: Option<EndpointId>, ctx: &mut Ctx<'_>) -> bool {
         if !self.attempts.take_free() {
             return false;
         }
-        let (picked, connection) = if kind == BreakKind::ClosedWhileIdle {
-            (ctx.upstream.pick_again(endpoint, self.policy.scope, ctx.now), Connection::Fresh)
-        } else {
-            let want = Want {
-                tried: self.tried.list(),
-                scope: self.policy.scope,
-                extra: true,
-                hash: self.facts.hash,
-            };
-            (ctx.upstream.pick(want, ctx.now, ctx.chance), Connection::Any)
+        let (picked, connection) = match dead {
+            Some(endpoint) => {
+                let again = ctx.upstream.pick_again(endpoint, self.policy.scope, ctx.now);
+                (again, Connection::Fresh)
+            }
+            None => {
+                let want = Want {
+                    tried: self.tried.list(),
+                    scope: self.policy.scope,
+                    extra: true,
+                    hash: self.facts.hash,
+                };
+                (ctx.upstream.pick(want, ctx.now, ctx.chance), Connection::Any)
+            }
         };
         match picked {
             Ok(pick)
