@@ -28,6 +28,7 @@ pub mod call;
 pub mod chance;
 pub mod check;
 pub mod event;
+pub mod ping;
 pub mod queue;
 pub mod ratio;
 pub mod retry;

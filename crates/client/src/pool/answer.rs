@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use mainstay_core::{Break, BreakKind, Certainty};
 
-use super::classify::{in_body, in_body_of_stream};
+use super::classify::in_body;
 use super::multi::Received;
 use super::{Connection, Target};
 
@@ -73,7 +73,7 @@ impl Incoming {
     ) -> Poll<Option<Result<Frame<Bytes>, BreakKind>>> {
         match self {
             Self::Single(body) => Pin::new(body).poll_frame(cx).map_err(|error| in_body(&error)),
-            Self::Stream(body) => body.poll_frame(cx).map_err(|error| in_body_of_stream(&error)),
+            Self::Stream(body) => body.poll_frame(cx),
         }
     }
 

@@ -90,6 +90,8 @@ fn kind(error: &hyper::Error, facts: &Facts) -> BreakKind {
 pub(super) struct StreamFacts {
     /// The connection had carried an exchange before.
     pub(super) reused: bool,
+    /// The connection was given up because a PING wasn't answered.
+    pub(super) silent: bool,
     /// The connection is over, and has written nothing since the exchange began.
     pub(super) untouched: bool,
     /// How the connection ended under the request. What other streams heard meanwhile is no answer to this one.
@@ -130,12 +132,14 @@ fn of_stream(
         } else {
             judged(&facts.crossing)
         };
-        let kind = if facts.reused && certainty == Certainty::NotSent {
-            BreakKind::ClosedWhileIdle
+        if facts.reused && certainty == Certainty::NotSent {
+            (BreakKind::ClosedWhileIdle, certainty, Some(evidence))
+        } else if facts.silent {
+            let evidence = "while it waited, nothing came and a PING wasn't answered in time";
+            (BreakKind::StreamError, certainty, Some(evidence.into()))
         } else {
-            BreakKind::ResetBeforeHead
-        };
-        (kind, certainty, Some(evidence))
+            (BreakKind::ResetBeforeHead, certainty, Some(evidence))
+        }
     } else {
         (BreakKind::StreamError, Certainty::MaybeProcessed, None)
     }
@@ -143,8 +147,8 @@ fn of_stream(
 
 /// The kind of a break in the body of an answer over HTTP/2. Whatever ends a stream before its own end leaves the
 /// answer incomplete, whichever reason the peer gives: RST_STREAM with NO_ERROR or CANCEL too.
-pub(super) fn in_body_of_stream(_error: &h2::Error) -> BreakKind {
-    BreakKind::BodyReset
+pub(super) fn in_body_of_stream(error: &h2::Error, silent: bool) -> BreakKind {
+    if silent && error.is_io() { BreakKind::BodyStalled } else { BreakKind::BodyReset }
 }
 
 /// The kind of a break in the body of an answer.

@@ -5,14 +5,16 @@
 //! opened. Where none may, the least loaded one is waited for. Only one is opened at a time in each division: when many calls begin at
 //! once, they share the first connection instead of opening one each.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mainstay_core::Timestamp;
+use mainstay_core::ping::PingSettings;
 use parking_lot::Mutex;
 use tokio::sync::MutexGuard;
 
-use super::multi::{Multi, Stream, Unsettled};
+use super::multi::{Multi, Pings, Stream, Unsettled};
 
 /// The HTTP/2 connections of one target.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub(super) struct Hub {
     divisions: Box<[Division]>,
     reused: AtomicU64,
     stale: AtomicU64,
+    pings: Pings,
 }
 
 #[derive(Debug, Default)]
@@ -29,9 +32,15 @@ struct Division {
 }
 
 impl Hub {
-    pub(super) fn new(divisions: usize) -> Self {
+    pub(super) fn new(divisions: usize, pings: PingSettings) -> Self {
         let divisions = (0..divisions).map(|_| Division::default()).collect();
-        Self { divisions, reused: AtomicU64::new(0), stale: AtomicU64::new(0) }
+        let pings = Pings { settings: pings, pace: Arc::default() };
+        Self { divisions, reused: AtomicU64::new(0), stale: AtomicU64::new(0), pings }
+    }
+
+    /// When its connections are PINGed.
+    pub(super) fn pings(&self) -> &Pings {
+        &self.pings
     }
 
     /// A stream on a connection that has room.
@@ -64,7 +73,7 @@ impl Hub {
         let mut kept = self.divisions[place].kept.lock();
         self.retain(&mut kept, |multi| multi.is_open(now));
         // The newest first: older ones run empty and are swept away.
-        kept.iter().rev().find(|multi| fits(multi)).map(|multi| multi.stream(true))
+        kept.iter().rev().find(|multi| fits(multi)).map(|multi| multi.stream(now))
     }
 
     fn note_reused(&self, found: Option<Stream>) -> Option<Stream> {

@@ -55,7 +55,7 @@ impl Target {
     pub fn new(endpoint: &Endpoint, settings: &ConnectSettings) -> Result<Arc<Self>, TargetError> {
         let connector = Connector::new(endpoint, settings)?;
         let shelf = Shelf::new(usize::try_from(settings.pool.max_idle).unwrap_or(usize::MAX));
-        let hub = Hub::new(shelf.divisions());
+        let hub = Hub::new(shelf.divisions(), settings.pings);
         let speaks = match (settings.http2, endpoint.scheme) {
             (Http2::Always, _) => HTTP2,
             (Http2::Never, _) | (Http2::Auto, Scheme::Http) => HTTP1,
@@ -204,8 +204,8 @@ impl Target {
             return Ok((Connection::Single(single), steps));
         }
         self.speaks.store(HTTP2, Ordering::Relaxed);
-        let multi = Multi::start(transport, expires_at).await?;
-        let stream = multi.stream(false);
+        let multi = Multi::start(transport, expires_at, self.hub.pings()).await?;
+        let stream = multi.first_stream();
         if keep {
             self.hub.put(multi, own);
         }

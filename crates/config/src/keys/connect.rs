@@ -28,6 +28,20 @@ pub(super) fn connect() -> Vec<Key<ConnectSettings>> {
             .says("Whether a request goes again, whatever its method, when the peer had closed the connection before it acknowledged any of it (TCP_INFO; Linux). Switch it off where something on the way forges the ends of connections."),
         key("http2", Kind::choice::<Http2>(), |c: &mut ConnectSettings| &mut c.http2)
             .says("HTTP/2: where ALPN agrees on it; always (in the clear by prior knowledge); never."),
+        key("http2_ping_idle", length(millis(100), hours(24)), |c: &mut ConnectSettings| &mut c.pings.idle)
+            .or_off()
+            .says("An HTTP/2 connection that was quiet for so long is asked for a sign of life (PING) before it is used.")
+            .low("Calls after a pause wait a round trip.")
+            .high("A connection that died in silence is found by a call."),
+        key("http2_ping_interval", length(millis(100), hours(24)), |c: &mut ConnectSettings| &mut c.pings.interval)
+            .or_off()
+            .says("Streams that wait while nothing arrives for so long make their connection be asked for a sign of life. Never more often than gRPC servers allow.")
+            .low("Slow answers cost traffic.")
+            .high("Calls on a connection behind a black hole wait for their timeouts."),
+        key("http2_ping_timeout", length(millis(10), minutes(5)), |c: &mut ConnectSettings| &mut c.pings.timeout)
+            .says("How long that sign may take at least; four times the last one's round trip, if that is more.")
+            .low("A busy network breaks connections.")
+            .high("A dead connection is held on to."),
     ]
 }
 

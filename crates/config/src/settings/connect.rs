@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mainstay_core::ping::PingSettings;
+
 /// How connections are made, secured, watched and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectSettings {
@@ -19,6 +21,8 @@ pub struct ConnectSettings {
     pub close_evidence: bool,
     /// Whether and how HTTP/2 is spoken.
     pub http2: Http2,
+    /// When HTTP/2 connections are PINGed. Default: quiet for 10 s before use, 15 s of waiting, 1 s for the answer.
+    pub pings: PingSettings,
     /// TLS, for https endpoints.
     pub tls: TlsSettings,
     /// Kept connections.
@@ -34,6 +38,7 @@ impl Default for ConnectSettings {
             tcp_user_timeout: Some(Duration::from_secs(30)),
             close_evidence: true,
             http2: Http2::Auto,
+            pings: PingSettings::default(),
             tls: TlsSettings::default(),
             pool: PoolSettings::default(),
         }

@@ -48,14 +48,23 @@ impl Exchange {
         Ok(Self { response, upload, on_continue, line: Arc::clone(line), written, reused })
     }
 
-    /// Waits for a place on the connection, then opens the stream.
+    /// Waits for a proof of life after a `quiet` time, and for a place on the connection; then opens the stream.
     pub(super) async fn begin_later(
         mut sender: SendRequest<Bytes>,
         line: Arc<Line>,
         request: Request<Outgoing>,
+        quiet: bool,
     ) -> Result<Self, Broken> {
+        if quiet && !line.proved().await {
+            let why = if line.is_silent() {
+                "a PING wasn't answered in time"
+            } else {
+                "the connection ended before it was proved alive"
+            };
+            return Err(not_begun(true, why));
+        }
         let waiting = Waiting::new(Arc::clone(&line));
-        if !waiting.placed(|| is_lost(&mut sender)).await {
+        if !waiting.placed(|| is_lost(&mut sender, &line)).await {
             return Err(not_begun(
                 true,
                 "the connection ended before the peer allowed this stream",
@@ -67,6 +76,7 @@ impl Exchange {
     /// The head of the answer.
     pub(super) async fn head(mut self) -> Result<Response<Received>, Broken> {
         let head = poll_fn(|cx| self.poll(cx)).await?;
+        self.line.note_heard();
         let upload = self.upload.take().map(|mut upload| {
             // What is left of the request goes on beside the answer.
             tokio::spawn(async move {
@@ -75,7 +85,7 @@ impl Exchange {
             .abort_handle()
         });
         let (parts, stream) = head.into_parts();
-        let body = Received::new(stream, &parts.headers, upload);
+        let body = Received::new(stream, &parts.headers, self.line, upload);
         Ok(Response::from_parts(parts, body))
     }
 
@@ -102,6 +112,7 @@ impl Exchange {
         let meter = self.line.meter();
         let facts = StreamFacts {
             reused: self.reused,
+            silent: self.line.is_silent(),
             untouched: self.line.is_over() && meter.written_bytes() == self.written,
             crossing: Crossing {
                 written_before: self.written,
@@ -114,8 +125,14 @@ impl Exchange {
 }
 
 /// Whether the connection takes no new streams: it has ended, or the peer is going away.
-pub(super) fn is_lost(sender: &mut SendRequest<Bytes>) -> bool {
+pub(super) fn is_lost(sender: &mut SendRequest<Bytes>, line: &Line) -> bool {
     // It waits for nothing: no stream of this handle is pending.
     let mut cx = Context::from_waker(std::task::Waker::noop());
-    matches!(sender.poll_ready(&mut cx), Poll::Ready(Err(_)))
+    match sender.poll_ready(&mut cx) {
+        Poll::Ready(Err(error)) => {
+            line.note_error(&error);
+            true
+        }
+        Poll::Ready(Ok(())) | Poll::Pending => false,
+    }
 }

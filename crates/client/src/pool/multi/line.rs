@@ -1,9 +1,12 @@
 //! What is known of an HTTP/2 connection by all who use it: how much it carries and may carry, and whether it lives.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Waker};
+use std::time::Duration;
 
 use mainstay_core::Timestamp;
+use mainstay_core::ping::{Pace, PingSettings};
 use tokio::sync::Notify;
 
 use crate::Clock;
@@ -26,6 +29,28 @@ pub(super) struct Line {
     /// Wakes those who wait for a place, or for the settings.
     room: Notify,
     meter: Arc<Meter>,
+    pings: Pings,
+    /// A head or data has come since the last PING.
+    heard: AtomicBool,
+    /// How often in a row the watch found that nothing had come.
+    quiet_ticks: AtomicU8,
+    /// Somebody wants a PING to be sent.
+    ping_wanted: AtomicBool,
+    /// PINGs that were answered or found needless, ever, and when the last was answered, in nanoseconds.
+    proofs: AtomicU32,
+    proved_at: AtomicU64,
+    round_trip: AtomicU64,
+    /// A PING wasn't answered in time.
+    silent: AtomicBool,
+    calmed: AtomicBool,
+    task: OnceLock<Waker>,
+}
+
+/// When the connections of a target are PINGed.
+#[derive(Clone, Debug)]
+pub(in crate::pool) struct Pings {
+    pub(in crate::pool) settings: PingSettings,
+    pub(in crate::pool) pace: Arc<Pace>,
 }
 
 /// The wait of a stream that may not begin yet. It counts as waiting until it is placed or dropped.
@@ -36,7 +61,7 @@ pub(super) struct Waiting {
 }
 
 impl Line {
-    pub(super) fn new(meter: &Arc<Meter>) -> Arc<Self> {
+    pub(super) fn new(meter: &Arc<Meter>, pings: &Pings) -> Arc<Self> {
         Arc::new(Self {
             load: AtomicU64::new(0),
             limit: AtomicU32::new(ASSUMED_STREAMS),
@@ -45,6 +70,16 @@ impl Line {
             idle_since: AtomicU64::new(Clock::now().as_nanos()),
             room: Notify::new(),
             meter: Arc::clone(meter),
+            pings: pings.clone(),
+            heard: AtomicBool::new(true),
+            quiet_ticks: AtomicU8::new(0),
+            ping_wanted: AtomicBool::new(false),
+            proofs: AtomicU32::new(0),
+            proved_at: AtomicU64::new(0),
+            round_trip: AtomicU64::new(0),
+            silent: AtomicBool::new(false),
+            calmed: AtomicBool::new(false),
+            task: OnceLock::new(),
         })
     }
 
@@ -93,6 +128,96 @@ impl Line {
     /// Whether a stream that holds it, and doesn't wait, may begin.
     pub(super) fn may_begin(&self) -> bool {
         begun(self.load.load(Ordering::Relaxed)) <= self.limit.load(Ordering::Relaxed)
+    }
+
+    // ---- whether it lives --------------------------------------------------------------------------------------
+
+    pub(super) fn pings(&self) -> &Pings {
+        &self.pings
+    }
+
+    /// A head or data came.
+    pub(super) fn note_heard(&self) {
+        // Read first: a line that nobody writes to stays in every core's cache.
+        if !self.heard.load(Ordering::Relaxed) {
+            self.heard.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn take_heard(&self) -> bool {
+        self.heard.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn note_quiet(&self, ticks: u8) {
+        self.quiet_ticks.store(ticks, Ordering::Relaxed);
+    }
+
+    /// Whether it has been quiet for so long that it is to be proved alive before it is used.
+    pub(super) fn is_quiet(&self, now: Timestamp) -> bool {
+        let Some(idle) = self.pings.settings.idle else { return false };
+        match self.idle_since() {
+            Some(since) => {
+                let proved_at = Timestamp::from_nanos(self.proved_at.load(Ordering::Relaxed));
+                now.since(since.max(proved_at)) >= self.pings.pace.stretched(idle)
+            }
+            None => self.quiet_ticks.load(Ordering::Relaxed) >= TICKS,
+        }
+    }
+
+    /// Asks for a proof of life and waits for it. False when there is none: the connection has been given up.
+    pub(super) async fn proved(&self) -> bool {
+        let before = self.proofs.load(Ordering::Acquire);
+        self.ping_wanted.store(true, Ordering::Release);
+        if let Some(task) = self.task.get() {
+            task.wake_by_ref();
+        }
+        self.until(|| self.is_over() || self.proofs.load(Ordering::Acquire) != before).await;
+        !self.is_over()
+    }
+
+    pub(super) fn take_ping_wanted(&self) -> bool {
+        self.ping_wanted.load(Ordering::Relaxed) && self.ping_wanted.swap(false, Ordering::Acquire)
+    }
+
+    /// A PING was answered after `round_trip`, or (`None`) may not be sent now: it is used without.
+    pub(super) fn note_proof(&self, answered: Option<(Timestamp, Duration)>) {
+        if let Some((now, round_trip)) = answered {
+            self.proved_at.store(now.as_nanos(), Ordering::Relaxed);
+            self.round_trip.store(mainstay_core::time::nanos(round_trip), Ordering::Relaxed);
+            self.note_quiet(0);
+        }
+        self.proofs.fetch_add(1, Ordering::Release);
+        self.room.notify_waiters();
+    }
+
+    /// The last PING's round trip; `None` before there was one.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        let nanos = self.round_trip.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
+    }
+
+    pub(super) fn note_silent(&self) {
+        self.silent.store(true, Ordering::Release);
+    }
+
+    /// Whether it was given up because a PING wasn't answered.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Acquire)
+    }
+
+    /// The peer may have ended the connection because it was asked too much.
+    pub(super) fn note_error(&self, error: &h2::Error) {
+        let calm = error.is_remote() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+        if calm && error.is_go_away() && !self.calmed.swap(true, Ordering::Relaxed) {
+            self.pings.pace.on_calm();
+        }
+    }
+
+    /// Notes how the connection's task is woken.
+    pub(super) fn note_task(&self, cx: &Context<'_>) {
+        if self.task.get().is_none() {
+            let _ = self.task.set(cx.waker().clone());
+        }
     }
 
     /// Whether nothing is written to it any more.
@@ -195,6 +320,9 @@ const fn begun(load: u64) -> u32 {
 
 const HOLDER: u64 = 1 << 32;
 const WAITING: u64 = HOLDER - 1;
+
+/// How often the watch looks within the shortest length that it watches for.
+pub(super) const TICKS: u8 = 4;
 
 /// How many streams are opened before the peer has said how many it allows: what RFC 9113 (section 6.5.2) asks peers to
 /// allow at least.

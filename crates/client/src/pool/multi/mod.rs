@@ -6,17 +6,20 @@
 //! Each connection has one task, which moves its frames. In the order in which a call meets the rest: the [`Multi`]
 //! that the hub keeps; its `line`, the facts that all of its streams share; a [`Stream`], one place on it; the
 //! `request` made out for HTTP/2; the `exchange` of it for a head, with its body's `upload` beside it; what is
-//! `received`.
+//! `received`. Over all of it a `watch`, which PINGs.
 
 mod exchange;
 mod line;
 mod received;
 mod request;
 mod upload;
+mod watch;
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
@@ -24,11 +27,13 @@ use http::uri::Scheme;
 use http::{Request, Response};
 use mainstay_core::{BreakKind, Certainty, Timestamp};
 
+pub(super) use line::Pings;
 pub(super) use received::Received;
 
 use self::exchange::{Exchange, is_lost};
 use self::line::{ASSUMED_STREAMS, Line};
 use self::request::make_out;
+use self::watch::Watch;
 use super::Broken;
 use crate::body::Outgoing;
 use crate::connect::Transport;
@@ -51,13 +56,19 @@ pub(super) struct Stream {
     scheme: Scheme,
     /// Whether the connection had carried an exchange before.
     pub(super) reused: bool,
+    /// Whether it is to be proved alive before it is used.
+    quiet: bool,
 }
 
 impl Multi {
     /// Speaks HTTP/2 over `transport`. The connection's task runs on the current runtime.
-    pub(super) async fn start(transport: Transport, expires_at: Timestamp) -> Result<Self, Broken> {
+    pub(super) async fn start(
+        transport: Transport,
+        expires_at: Timestamp,
+        pings: &Pings,
+    ) -> Result<Self, Broken> {
         let scheme = if transport.is_secure() { Scheme::HTTPS } else { Scheme::HTTP };
-        let line = Line::new(transport.meter());
+        let line = Line::new(transport.meter(), pings);
         let (sender, connection) = builder().handshake(transport).await.map_err(|error| {
             Broken::new(BreakKind::StreamError, Certainty::NotSent).details(error.to_string())
         })?;
@@ -72,7 +83,7 @@ impl Multi {
 
     /// Whether the peer takes nothing more on it: it has ended, or is going away. Streams that have begun go on.
     pub(super) fn is_closed(&mut self) -> bool {
-        let closed = self.line.is_over() || is_lost(&mut self.sender);
+        let closed = self.line.is_over() || is_lost(&mut self.sender, &self.line);
         if closed {
             self.line.look_again();
         }
@@ -100,10 +111,25 @@ impl Multi {
     }
 
     /// A place for one stream. Without room, the stream waits until the peer allows it.
-    pub(super) fn stream(&self, reused: bool) -> Stream {
+    pub(super) fn first_stream(&self) -> Stream {
+        self.take_place(false, false)
+    }
+
+    /// A further one. After a quiet time the connection is proved alive before the stream begins.
+    pub(super) fn stream(&self, now: Timestamp) -> Stream {
+        self.take_place(true, self.line.is_quiet(now))
+    }
+
+    /// The last PING's round trip; `None` before there was one.
+    #[expect(dead_code, reason = "for the view of connections")]
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.line.round_trip()
+    }
+
+    fn take_place(&self, reused: bool, quiet: bool) -> Stream {
         self.line.hold();
         let (sender, line) = (self.sender.clone(), Arc::clone(&self.line));
-        Stream { sender, line, scheme: self.scheme.clone(), reused }
+        Stream { sender, line, scheme: self.scheme.clone(), reused, quiet }
     }
 }
 
@@ -126,11 +152,11 @@ impl Stream {
     ) -> Result<impl Future<Output = Result<Response<Received>, Broken>> + Send + use<>, Broken>
     {
         make_out(&mut request, self.scheme.clone())?;
-        let begun = if self.line.may_begin() {
+        let begun = if !self.quiet && self.line.may_begin() {
             Begun::Now(Exchange::begin(&mut self.sender, &self.line, request, self.reused)?)
         } else {
             let (sender, line) = (self.sender.clone(), Arc::clone(&self.line));
-            Begun::Later(Box::pin(Exchange::begin_later(sender, line, request)))
+            Begun::Later(Box::pin(Exchange::begin_later(sender, line, request, self.quiet)))
         };
         Ok(async move {
             match begun {
@@ -156,15 +182,28 @@ impl Drop for Stream {
     }
 }
 
-/// Moves the connection's frames until it ends.
+/// Moves the connection's frames until it ends, or is given up.
 async fn drive(mut connection: Connection<Transport, Bytes>, line: Arc<Line>) {
-    // An error that belongs to a request has been given to it; the pool sees that the connection ended.
-    let _ = poll_fn(|cx| {
-        let polled = Pin::new(&mut connection).poll(cx);
+    let mut watch = Watch::new(connection.ping_pong(), &line);
+    let ended = poll_fn(|cx| {
+        line.note_task(cx);
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+            return Poll::Ready(ended);
+        }
         note_limit(&connection, &line);
-        polled
+        match watch.as_mut().map(|watch| watch.poll(&line, cx)) {
+            Some(Poll::Ready(())) => {
+                line.note_silent();
+                Poll::Ready(Ok(()))
+            }
+            Some(Poll::Pending) | None => Poll::Pending,
+        }
     })
     .await;
+    // An error that belongs to a request has been given to it; the pool sees that the connection ended.
+    if let Err(error) = ended {
+        line.note_error(&error);
+    }
     // Its socket is closed before anybody is told that nothing more is written to it.
     drop(connection);
     line.end();
