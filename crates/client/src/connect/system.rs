@@ -70,6 +70,10 @@ impl Watched {
         &mut self.tcp
     }
 
+    pub(super) fn local(&self) -> Option<SocketAddr> {
+        self.tcp.local_addr().ok()
+    }
+
     pub(super) fn is_write_vectored(&self) -> bool {
         tokio::io::AsyncWrite::is_write_vectored(&self.tcp)
     }
@@ -87,6 +91,11 @@ impl Drop for Watched {
 }
 
 impl Window {
+    /// Whether the socket is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
     /// What can be seen of the connection now. Takes nothing out of it.
     pub(crate) fn look(&self) -> Seen {
         let seen = self.through(|socket| {

@@ -108,6 +108,21 @@ impl Meter {
         at(&self.answered_at)
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// One more of several exchanges at the same time begins, from whatever thread.
+    pub(crate) fn begin_shared(&self) {
+        self.exchanges.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether its socket is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.window.is_open()
+    }
+
     /// What can be seen of the connection, without taking anything out of it: one system call.
     pub(crate) fn look(&self) -> Seen {
         self.window.look()
@@ -247,6 +262,22 @@ impl Transport {
         match self {
             Self::Plain(socket) => &socket.meter,
             Self::Tls(tls) => &tls.get_ref().0.meter,
+        }
+    }
+
+    /// The address at this end.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(socket) => socket.tcp.local(),
+            Self::Tls(tls) => tls.get_ref().0.tcp.local(),
+        }
+    }
+
+    /// The version of TLS and the protocol agreed on, if TLS is spoken.
+    pub(crate) fn tls_summary(&self) -> Option<String> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => Some(super::tls::describe(tls)),
         }
     }
 

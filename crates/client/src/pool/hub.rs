@@ -14,6 +14,7 @@ use mainstay_core::ping::PingSettings;
 use parking_lot::Mutex;
 use tokio::sync::MutexGuard;
 
+use super::ConnectionState;
 use super::multi::{Multi, Pings, Stream, Unsettled};
 
 /// The HTTP/2 connections of one target.
@@ -135,6 +136,20 @@ impl Hub {
             division.kept.lock().iter().filter(|multi| multi.streams() == 0).count()
         };
         self.divisions.iter().map(idle).sum()
+    }
+
+    /// What the connections in it do, by their numbers.
+    pub(super) fn states(&self, now: Timestamp, note: &mut impl FnMut(u64, ConnectionState)) {
+        for division in &self.divisions {
+            for multi in division.kept.lock().iter_mut() {
+                let state = match multi.idle_since() {
+                    _ if !multi.is_open(now) => ConnectionState::Draining,
+                    Some(since) => ConnectionState::Idle { idle_for: now.since(since) },
+                    None => ConnectionState::Busy { streams: multi.streams() },
+                };
+                note(multi.id(), state);
+            }
+        }
     }
 
     pub(super) fn reused(&self) -> u64 {

@@ -14,6 +14,7 @@ mod exchange;
 mod hub;
 mod lease;
 mod multi;
+mod registry;
 mod shelf;
 mod single;
 mod target;
@@ -25,6 +26,7 @@ pub use crate::connect::TargetError;
 pub use answer::{AnswerBody, AnswerError};
 pub(crate) use exchange::Exchange;
 pub use lease::Lease;
+pub use registry::{ConnectionState, ConnectionView};
 pub use target::{Counts, Target};
 
 /// A request's extension: what to do when the endpoint answers 100 (Continue).

@@ -10,6 +10,7 @@ use std::time::Duration;
 use mainstay_core::Timestamp;
 use parking_lot::Mutex;
 
+use super::ConnectionState;
 use super::single::Single;
 
 /// The idle connections of one target.
@@ -159,6 +160,16 @@ impl Shelf {
         self.idle.fetch_sub(1, Ordering::Relaxed);
         if matches!(state, State::Closed) {
             self.stale.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What the connections on it do, by their numbers.
+    pub(super) fn states(&self, now: Timestamp, note: &mut impl FnMut(u64, ConnectionState)) {
+        for division in &self.divisions {
+            for idle in &division.lock().stack {
+                let idle_for = now.since(idle.since);
+                note(idle.single.meter().id(), ConnectionState::Idle { idle_for });
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! One endpoint: leases connections to it, kept or new.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -12,6 +13,7 @@ use tokio::time::timeout;
 use super::hub::Hub;
 use super::lease::Lease;
 use super::multi::Multi;
+use super::registry::{ConnectionView, Registry};
 use super::shelf::{Found, Shelf};
 use super::single::Single;
 use super::{Broken, Connection};
@@ -26,6 +28,7 @@ pub struct Target {
     connector: Connector,
     shelf: Shelf,
     hub: Hub,
+    registry: Registry,
     /// What the endpoint speaks, as far as is known: one of the constants below.
     speaks: AtomicU8,
     settings: ConnectSettings,
@@ -67,6 +70,7 @@ impl Target {
             connector,
             shelf,
             hub,
+            registry: Registry::default(),
             speaks: AtomicU8::new(speaks),
             settings,
         }))
@@ -132,6 +136,18 @@ impl Target {
             reused: self.shelf.reused() + self.hub.reused(),
             closed_stale: self.shelf.stale() + self.hub.stale(),
         }
+    }
+
+    /// Its open connections, each as it is at `now`.
+    #[must_use]
+    pub fn connections(&self, now: Timestamp) -> Vec<ConnectionView> {
+        let mut kept = BTreeMap::new();
+        let mut note = |id, state| {
+            kept.insert(id, state);
+        };
+        self.shelf.states(now, &mut note);
+        self.hub.states(now, &mut note);
+        self.registry.view(now, &kept)
     }
 
     fn pool(&self) -> &PoolSettings {
@@ -200,10 +216,12 @@ impl Target {
         let expires_at = Clock::now() + (max_age - jitter);
         if self.settings.http2 != Http2::Always && !transport.agreed_on_http2() {
             self.speaks.store(HTTP1, Ordering::Relaxed);
+            self.registry.enter(&transport, "http/1.1");
             let single = Single::start(transport, own, expires_at).await?;
             return Ok((Connection::Single(single), steps));
         }
         self.speaks.store(HTTP2, Ordering::Relaxed);
+        self.registry.enter(&transport, "h2");
         let multi = Multi::start(transport, expires_at, self.hub.pings()).await?;
         let stream = multi.first_stream();
         if keep {

@@ -79,7 +79,7 @@ fn endpoint_id(service: &Arc<Service>, name: &str) -> Option<EndpointId> {
 }
 
 /// A segment of a path without percent-encoding; what isn't encoded rightly stays as it is.
-fn decoded(segment: &str) -> String {
+pub(super) fn decoded(segment: &str) -> String {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes();
     while let [first, tail @ ..] = rest {

@@ -5,6 +5,7 @@
 //! | `GET /healthz` | the process lives |
 //! | `GET /readyz` | it takes requests: 200, or 503 while it drains; names upstreams that have no usable endpoint |
 //! | `GET /status` | everything there is to show now (JSON) |
+//! | `GET /connections`, `?upstream=U&endpoint=E` | each open connection to the upstreams |
 //! | `GET /events` | what breaks and what is done about it, as it happens (server-sent events) |
 //! | `GET /metrics` | for Prometheus |
 //! | `GET /calls`, `GET /calls/ID` | the last broken calls |
@@ -21,7 +22,7 @@ use mainstay_record::{CallId, metrics_content_type};
 use serde_json::{Value, json};
 
 use super::guard::{self, Asked};
-use super::{Reply, events, order, status};
+use super::{Reply, connections, events, order, status};
 use crate::problem::{Problem, Refusal};
 use crate::proxy::Control;
 
@@ -70,7 +71,7 @@ async fn admitted(
             order::breaker(control, upstream, endpoint, body).await
         }
         _ => {
-            let page = read(control, &segments, &head.headers)?;
+            let page = read(control, &segments, head.uri.query(), &head.headers)?;
             if head.method == Method::HEAD {
                 return Ok(page);
             }
@@ -83,12 +84,14 @@ async fn admitted(
 fn read(
     control: &Arc<Control>,
     segments: &[&str],
+    query: Option<&str>,
     headers: &http::HeaderMap,
 ) -> Result<Response<Reply>, Refusal> {
     let recorder = &control.shared.recorder;
     match *segments {
         ["healthz"] => Ok(json(StatusCode::OK, &json!({ "status": "alive" }))),
         ["readyz"] => Ok(readiness(control)),
+        ["connections"] => Ok(json(StatusCode::OK, &connections::document(control, query))),
         ["status"] => Ok(json(StatusCode::OK, &status::status(control))),
         ["events"] => {
             Ok(whole("text/event-stream", Reply::Stream(events::stream(recorder.subscribe()))))

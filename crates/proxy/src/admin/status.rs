@@ -139,6 +139,6 @@ fn breaker(state: BreakerState, now: Timestamp) -> Value {
 }
 
 /// To the microsecond.
-fn millis(length: Duration) -> f64 {
+pub(super) fn millis(length: Duration) -> f64 {
     (length.as_secs_f64() * 1e6).round() / 1e3
 }

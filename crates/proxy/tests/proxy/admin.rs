@@ -40,6 +40,28 @@ fn it_says_that_it_lives_and_is_ready_until_it_drains() {
 }
 
 #[test]
+fn each_open_connection_to_an_upstream_is_shown_with_what_it_carried() {
+    let origin = Origin::good();
+    let proxy = with_admin(&[origin.address], None);
+    let mut app = App::of(&proxy);
+    for _ in 0..3 {
+        assert_eq!(app.get("/").status, 200);
+    }
+    let got = ask(&proxy, "GET /connections?upstream=api");
+    let all: serde_json::Value = serde_json::from_str(&got.body).unwrap();
+    let all = all["connections"].as_array().unwrap();
+    let peer = origin.address.to_string();
+    let used = all.iter().find(|one| one["requests"] == 3).unwrap_or_else(|| panic!("{all:?}"));
+    assert_eq!((&used["peer"], &used["endpoint"]), (&peer.as_str().into(), &peer.as_str().into()));
+    assert_eq!((&used["state"], &used["protocol"]), (&"idle".into(), &"http/1.1".into()));
+    assert!(used["bytes_sent"].as_u64() > Some(0) && used["bytes_received"].as_u64() > Some(0));
+    #[cfg(target_os = "linux")]
+    assert!(used["rtt_ms"].as_f64() > Some(0.0), "{used}");
+    let none = ask(&proxy, "GET /connections?upstream=no%20such");
+    assert!(none.body.contains("\"connections\":[]"), "{}", none.body);
+}
+
+#[test]
 fn the_status_shows_upstreams_and_counts() {
     let origin = Origin::good();
     let proxy = with_admin(&[origin.address], None);

@@ -90,6 +90,11 @@ impl Multi {
         closed
     }
 
+    /// Its number.
+    pub(super) fn id(&self) -> u64 {
+        self.line.meter().id()
+    }
+
     /// Streams on it now.
     pub(super) fn streams(&self) -> u32 {
         self.line.streams()
@@ -152,6 +157,7 @@ impl Stream {
     ) -> Result<impl Future<Output = Result<Response<Received>, Broken>> + Send + use<>, Broken>
     {
         make_out(&mut request, self.scheme.clone())?;
+        self.line.meter().begin_shared();
         let begun = if !self.quiet && self.line.may_begin() {
             Begun::Now(Exchange::begin(&mut self.sender, &self.line, request, self.reused)?)
         } else {
