@@ -40,7 +40,17 @@ impl Active {
 
     /// Whether the server listens now.
     pub(crate) fn is_listening(&self, now: Instant) -> bool {
-        !matches!(self.fault(now), Fault::Refuse)
+        !matches!(self.fault(now), Fault::Refuse | Fault::Blackhole)
+    }
+
+    /// Whether connects are dropped now.
+    pub(crate) fn is_blackhole(&self, now: Instant) -> bool {
+        matches!(self.fault(now), Fault::Blackhole)
+    }
+
+    /// Whether connections that were there before go silent now.
+    pub(crate) fn silences(&self, now: Instant) -> bool {
+        matches!(self.fault(now), Fault::Blackhole | Fault::HalfDead)
     }
 
     /// When [`Active::fault`] changes by itself.

@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | GET `/oracle` | the [`crate::Snapshot`], with its duplicates, as JSON |
-//! | GET `/servers` | name, URL, rule and whether it listens, of each |
+//! | GET `/servers` | name, URL, rule and whether it listens, of each; of names of the DNS server the questions too |
 //! | GET `/faults` | the list of faults, for people |
 //! | POST `/servers/NAME/fault` | the body is a rule; NAME may be `*`; 400 says what is wrong |
 //! | POST `/reset` | all servers healthy, the oracle forgets |
@@ -135,7 +135,14 @@ fn servers(shared: &Shared) -> Value {
             "listening": server.is_listening(),
         })
     });
-    servers.collect()
+    let names = shared.names.iter().map(|name| {
+        json!({
+            "name": name.name(),
+            "fault": name.rule().to_string(),
+            "questions": name.questions(),
+        })
+    });
+    servers.chain(names).collect()
 }
 
 fn faults() -> Value {

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio::time::Instant;
 
 use crate::active::Active;
@@ -28,6 +28,8 @@ pub(crate) enum Outcome {
     RefuseStream,
     /// GOAWAY.
     GoAway,
+    /// This answer, and GOAWAY in two steps.
+    GoAwayGracefully(Box<Reply>),
     /// An answer, sent in this manner.
     Answer(Box<Reply>, Manner),
 }
@@ -62,10 +64,18 @@ pub(crate) enum After {
 pub(crate) async fn carry_out(site: &Site, request: &Request) -> Outcome {
     let (fault, active) = site.fault_for(request.method.as_str(), &request.path);
     match fault {
-        // The listener and the connection see to these four; a request that meets them is answered.
-        Fault::Healthy | Fault::Refuse | Fault::CloseIdle { .. } | Fault::CloseOnReuse { .. } => {
-            executed(site, request, Manner::Whole)
-        }
+        // The listener and the connection see to these, or the DNS server does; a request that meets them is answered.
+        Fault::Healthy
+        | Fault::Refuse
+        | Fault::Blackhole
+        | Fault::HalfDead
+        | Fault::CloseOnReuse { .. }
+        | Fault::Tls(_)
+        | Fault::Dns(_)
+        | Fault::H2PingPolicy { .. }
+        | Fault::H2MaxStreams { .. } => executed(site, request, Manner::Whole),
+        Fault::CloseIdle { after, hint: true, .. } => hinted(site, request, after),
+        Fault::CloseIdle { .. } => executed(site, request, Manner::Whole),
         // `Active` has resolved it already.
         Fault::Flap { .. } => executed(site, request, Manner::Whole),
         Fault::Hang => Outcome::Silence,
@@ -74,6 +84,7 @@ pub(crate) async fn carry_out(site: &Site, request: &Request) -> Outcome {
         Fault::Garbage { bytes } => Outcome::Garbage(site.garbage(bytes as usize)),
         Fault::H2RefuseStream => Outcome::RefuseStream,
         Fault::H2GoAway => Outcome::GoAway,
+        Fault::H2GoAwayGraceful => Outcome::GoAwayGracefully(Box::new(healthy(site, request))),
         Fault::ResetAfterExecute => {
             execute(site, request);
             Outcome::Reset
@@ -114,6 +125,15 @@ fn execute(site: &Site, request: &Request) -> u64 {
 
 fn executed(site: &Site, request: &Request, manner: Manner) -> Outcome {
     Outcome::Answer(Box::new(healthy(site, request)), manner)
+}
+
+/// A healthy answer that says how long its connection may be idle.
+fn hinted(site: &Site, request: &Request, after: Duration) -> Outcome {
+    let mut reply = healthy(site, request);
+    if let Ok(value) = HeaderValue::from_str(&format!("timeout={}", after.as_secs().max(1))) {
+        reply.headers.insert(HeaderName::from_static("keep-alive"), value);
+    }
+    Outcome::Answer(Box::new(reply), Manner::Whole)
 }
 
 /// Executes a request, if it is one that can be, and says what a healthy server answers.

@@ -6,9 +6,18 @@
 //!
 //! [[server]]
 //! name = "a"
-//! port = 8081              # 0: any
-//! tls = false
+//! address = "127.0.0.1"    # or another of the loopback
+//! port = 8081              # 0: any; "b": that of server b, at another address
+//! tls = false              # true, or what is wrong with it: "expired" …
 //! h2 = true
+//!
+//! [dns]                    # a DNS server of its own, over UDP and TCP
+//! port = 5353              # 0: any
+//! [[dns.name]]
+//! name = "api.lab"
+//! a = ["127.0.0.1"]
+//! aaaa = ["::1"]
+//! ttl = "2s"
 //!
 //! [timeline]               # or timeline = """..."""
 //! text = """
@@ -20,11 +29,15 @@
 //! It is read by hand from TOML's own tree, not by derive, because derive stops at the first problem and a person
 //! wants all of them.
 
+use std::str::FromStr;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::dns::{DnsSpec, NameSpec};
+use crate::fault::{TlsTrouble, parse_duration};
 use crate::problem::{Invalid, Problem};
-use crate::spec::{ServerSpec, Spec, name_problem};
+use crate::spec::{ServerSpec, Spec, dns_name_problem, name_problem, server_problems};
 use crate::timeline::Timeline;
 
 pub(crate) fn parse(text: &str) -> Result<Spec, Invalid> {
@@ -58,8 +71,11 @@ impl Reader<'_> {
                 "control" => spec.control = Some(self.port("control", value)),
                 "server" => spec.servers = self.servers(value),
                 "timeline" => spec.timeline = self.timeline(value),
+                "dns" => spec.dns = Some(self.dns(value)),
+                "ca_file" => spec.ca_file = Some(self.string("ca_file", value).into()),
                 other => {
-                    self.wrong(key.span().start, "a key", other, "seed, control, server, timeline")
+                    let allowed = "seed, control, server, dns, ca_file, timeline";
+                    self.wrong(key.span().start, "a key", other, allowed)
                 }
             }
         }
@@ -77,7 +93,15 @@ impl Reader<'_> {
             let allowed = format!("at most {} servers", crate::spec::SERVERS_LIMIT);
             self.wrong(0, "server", &names.len().to_string(), &allowed);
         }
-        spec.timeline.check_servers(&names, &mut self.problems);
+        for (index, server) in spec.servers.iter().enumerate() {
+            self.problems.extend(server_problems(server, &names[..index]));
+        }
+        let dns = spec.dns.as_ref().map_or(&[][..], |dns| &dns.names);
+        let dns: Vec<_> = dns.iter().map(|name| name.name.as_str()).collect();
+        for (index, name) in dns.iter().enumerate() {
+            self.problems.extend(dns_name_problem(name, &dns[..index]));
+        }
+        spec.timeline.check_names(&names, &dns, &mut self.problems);
         spec
     }
 
@@ -102,16 +126,121 @@ impl Reader<'_> {
                     named = true;
                     server.name = self.name(value);
                 }
-                "port" => server.port = self.port("port", value),
-                "tls" => server.tls = self.truth("tls", value),
+                "address" => {
+                    server.address =
+                        self.parsed("address", value, "127.0.0.1 or ::1", server.address);
+                }
+                "port" => match value.get_ref() {
+                    DeValue::String(other) => server.port_of = Some(other.clone().into_owned()),
+                    _ => server.port = self.port("port", value),
+                },
+                "tls" => (server.tls, server.trouble) = self.security(value),
                 "h2" => server.h2 = self.truth("h2", value),
-                other => self.wrong(key.span().start, "a key", other, "name, port, tls, h2"),
+                other => {
+                    self.wrong(key.span().start, "a key", other, "name, address, port, tls, h2")
+                }
             }
         }
         if !named {
             self.wrong(value.span().start, "name", "missing", "a name, such as \"a\"");
         }
         server
+    }
+
+    /// `true`, `false`, or what is wrong with it.
+    fn security(&mut self, value: &Value<'_>) -> (bool, Option<TlsTrouble>) {
+        match value.get_ref() {
+            DeValue::Boolean(truth) => return (*truth, None),
+            DeValue::String(word) if !word.starts_with("tls-") => {
+                if let Some(trouble) = TlsTrouble::of_word(word) {
+                    return (true, Some(trouble));
+                }
+            }
+            _ => {}
+        }
+        let words = TlsTrouble::ALL.map(|trouble| &trouble.word()["tls-".len()..]);
+        self.mistyped("tls", value, &format!("true or false, or {}", words.join(", ")));
+        (false, None)
+    }
+
+    fn dns(&mut self, value: &Value<'_>) -> DnsSpec {
+        let mut dns = DnsSpec::default();
+        let DeValue::Table(table) = value.get_ref() else {
+            self.mistyped("dns", value, "a table with a port and names");
+            return dns;
+        };
+        for (key, value) in table {
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("port", _) => dns.port = self.port("port", value),
+                ("name", DeValue::Array(tables)) => {
+                    dns.names = tables.iter().map(|table| self.dns_name(table)).collect();
+                }
+                (other, _) => {
+                    self.wrong(key.span().start, "a key", other, "port, and [[dns.name]] tables");
+                }
+            }
+        }
+        dns
+    }
+
+    fn dns_name(&mut self, value: &Value<'_>) -> NameSpec {
+        let mut name = NameSpec { a: Vec::new(), ..NameSpec::named("") };
+        let DeValue::Table(table) = value.get_ref() else {
+            self.mistyped("name", value, "a table with a name and its addresses");
+            return name;
+        };
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "name" => name.name = self.string("name", value),
+                "a" => name.a = self.addresses("a", value),
+                "aaaa" => name.aaaa = self.addresses("aaaa", value),
+                "ttl" => {
+                    let text = self.string("ttl", value);
+                    match parse_duration(&text).filter(|ttl| ttl.subsec_nanos() == 0) {
+                        Some(ttl) => name.ttl = ttl,
+                        None => self.mistyped("ttl", value, "whole seconds, such as \"2s\""),
+                    }
+                }
+                other => self.wrong(key.span().start, "a key", other, "name, a, aaaa, ttl"),
+            }
+        }
+        name
+    }
+
+    fn addresses<A: FromStr>(&mut self, place: &str, value: &Value<'_>) -> Vec<A> {
+        if let DeValue::Array(items) = value.get_ref() {
+            let read: Option<Vec<A>> =
+                items.iter().map(|item| item.get_ref().as_str()?.parse().ok()).collect();
+            if let Some(read) = read {
+                return read;
+            }
+        }
+        self.mistyped(place, value, "a list of addresses of this family");
+        Vec::new()
+    }
+
+    fn parsed<T: FromStr>(
+        &mut self,
+        place: &str,
+        value: &Value<'_>,
+        allowed: &str,
+        default: T,
+    ) -> T {
+        let read = value.get_ref().as_str().and_then(|text| text.parse().ok());
+        if read.is_none() {
+            self.mistyped(place, value, allowed);
+        }
+        read.unwrap_or(default)
+    }
+
+    fn string(&mut self, place: &str, value: &Value<'_>) -> String {
+        match value.get_ref().as_str() {
+            Some(text) => text.to_owned(),
+            None => {
+                self.mistyped(place, value, "a string");
+                String::new()
+            }
+        }
     }
 
     fn timeline(&mut self, value: &Value<'_>) -> Timeline {
@@ -213,7 +342,13 @@ mod tests {
         )
         .unwrap();
         assert_eq!((spec.seed, spec.control), (7, Some(9900)));
-        let a = ServerSpec { name: "a".into(), port: 8081, tls: true, h2: false };
+        let a = ServerSpec {
+            name: "a".into(),
+            port: 8081,
+            tls: true,
+            h2: false,
+            ..ServerSpec::named("a")
+        };
         assert_eq!(spec.servers, [a, ServerSpec::named("b")]);
         assert_eq!(spec.timeline.steps().iter().map(|step| step.line).collect::<Vec<_>>(), [4, 5]);
     }
@@ -228,11 +363,11 @@ mod tests {
         let text = error.to_string();
         for part in [
             "line 1: seed is `-1`",
-            "line 2: a key is `colour`, allowed: seed, control, server, timeline",
+            "line 2: a key is `colour`, allowed: seed, control, server, dns, ca_file, timeline",
             "line 4: the name is `a b`",
             "line 5: port is `70000`, allowed: a whole number from 0 to 65535",
             "line 6: name is `missing`",
-            "line 7: tls is `\"yes\"`, allowed: true or false",
+            "line 7: tls is `\"yes\"`, allowed: true or false, or expired",
             "line 10: the fault is `explode`",
             "line 11: the server is `c`",
         ] {

@@ -34,32 +34,45 @@ enum End {
     Gone,
     Reset,
     Close,
+    Drop,
     Garbage(Vec<u8>),
     /// GOAWAY below this stream.
     GoAway(u32),
+    /// GOAWAY in two steps; the connection lives until its streams are done.
+    GoAwayGracefully,
+    /// GOAWAY ENHANCE_YOUR_CALM.
+    TooManyPings,
 }
 
 /// Serves streams until the connection ends.
 pub(crate) async fn serve(wire: Wire, site: Arc<Site>) {
     let back = Arc::new(Mutex::new(None));
-    let lent = Lent { wire: Some(wire), back: back.clone() };
+    let (tell, told) = mpsc::channel(1);
+    let policy = PingPolicy::new(site.clone(), tell.clone());
+    let lent = Lent { wire: Some(wire), back: back.clone(), policy };
     let handshake = h2::server::Builder::new()
-        .max_concurrent_streams(STREAMS_LIMIT)
+        .max_concurrent_streams(site.streams_limit().unwrap_or(STREAMS_LIMIT))
         .max_header_list_size(HEAD_LIMIT_BYTES as u32)
         .initial_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .handshake::<_, Bytes>(lent);
     let Ok(Ok(mut connection)) = timeout(HANDSHAKE_FOR, handshake).await else { return };
-    let end = drive(&mut connection, &site).await;
+    let end = drive(&mut connection, &site, tell, told).await;
     drop(connection);
     let wire = back.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(mut wire) = wire else { return };
     match end {
-        End::Gone => {}
+        // A graceful end is one that the crate has carried out.
+        End::Gone | End::GoAwayGracefully => {}
         End::Reset => wire.reset(),
         End::Close => wire.finish().await,
+        End::Drop => wire.end(Ending::Drop).await,
         End::Garbage(bytes) => {
             let _ = wire.write_all(&bytes).await;
+            wire.finish().await;
+        }
+        End::TooManyPings => {
+            let _ = wire.write_all(&too_many_pings()).await;
             wire.finish().await;
         }
         End::GoAway(stream) => {
@@ -70,8 +83,13 @@ pub(crate) async fn serve(wire: Wire, site: Arc<Site>) {
 }
 
 /// Accepts streams, and carries what they send, until something ends the connection.
-async fn drive(connection: &mut Connection<Lent, Bytes>, site: &Arc<Site>) -> End {
-    let (tell, mut told) = mpsc::channel(1);
+async fn drive(
+    connection: &mut Connection<Lent, Bytes>,
+    site: &Arc<Site>,
+    tell: mpsc::Sender<End>,
+    mut told: mpsc::Receiver<End>,
+) -> End {
+    let spread = site.spread();
     let waiting = Arc::new(AtomicUsize::new(0));
     let mut streams = JoinSet::new();
     let mut rules = site.rules.subscribe();
@@ -79,7 +97,7 @@ async fn drive(connection: &mut Connection<Lent, Bytes>, site: &Arc<Site>) -> En
     let mut idle_since = Instant::now();
     let mut is_closing = false;
     loop {
-        let IdleUntil { close_at, look_again_at } = site.idle_until(idle_since);
+        let IdleUntil { close_at, look_again_at } = site.idle_until(idle_since, spread);
         let close_at = close_at.unwrap_or(idle_since + HOLD_FOR).min(idle_since + HOLD_FOR);
         let wake_at = look_again_at.map_or(close_at, |turn| turn.min(close_at));
         let is_idle = streams.is_empty() && !is_closing;
@@ -90,6 +108,10 @@ async fn drive(connection: &mut Connection<Lent, Bytes>, site: &Arc<Site>) -> En
                     let _ = timeout(EARLIER_STREAMS_FOR, finish_streams(connection, &mut streams, &waiting)).await;
                     return End::GoAway(stream);
                 }
+                Some(End::GoAwayGracefully) => {
+                    is_closing = true;
+                    connection.graceful_shutdown();
+                }
                 Some(end) => return end,
                 None => return End::Gone,
             },
@@ -99,6 +121,7 @@ async fn drive(connection: &mut Connection<Lent, Bytes>, site: &Arc<Site>) -> En
                 if served > 0 && streams.is_empty() && let Some(ending) = site.ending_on_reuse() {
                     return match ending {
                         Ending::Fin => End::Close,
+                        Ending::Drop => End::Drop,
                         Ending::Reset => End::Reset,
                     };
                 }
@@ -158,6 +181,14 @@ async fn exchange(
     let end = match carry_out(&site, &request).await {
         Outcome::Silence => return hold(&mut respond).await,
         Outcome::RefuseStream => return respond.send_reset(Reason::REFUSED_STREAM),
+        Outcome::GoAwayGracefully(reply) => {
+            // Told before the answer is sent: what the peer sends until it hears of it crosses.
+            let _ = tell.try_send(End::GoAwayGracefully);
+            let is_whole = send(&mut respond, *reply, Manner::Whole).await == Ok(true);
+            let entry = site.entry(request.method.as_str(), &request.path, request.id());
+            site.oracle.answered(entry, is_whole);
+            return;
+        }
         Outcome::Answer(reply, manner) => {
             let is_whole = send(&mut respond, *reply, manner).await == Ok(true);
             if manner != Manner::HalfHead || is_whole {
@@ -293,11 +324,89 @@ fn goaway(last_stream: u32) -> [u8; 17] {
     frame
 }
 
+/// The same with ENHANCE_YOUR_CALM and the words that gRPC servers send; all streams were taken in.
+fn too_many_pings() -> Vec<u8> {
+    let words = b"too_many_pings";
+    let mut frame = vec![0, 0, 8 + words.len() as u8, 7, 0, 0, 0, 0, 0];
+    frame.extend_from_slice(&0x7fff_ffff_u32.to_be_bytes());
+    frame.extend_from_slice(&11_u32.to_be_bytes());
+    frame.extend_from_slice(words);
+    frame
+}
+
+/// Watches the frames that come in for PINGs that come too often. The crate answers them without a word.
+struct PingPolicy {
+    site: Arc<Site>,
+    tell: mpsc::Sender<End>,
+    frames: Frames,
+    last_ping_at: Option<Instant>,
+    strikes: u32,
+}
+
+impl PingPolicy {
+    fn new(site: Arc<Site>, tell: mpsc::Sender<End>) -> Self {
+        let frames = Frames { skip: PREFACE.len(), head: Vec::new() };
+        Self { site, tell, frames, last_ping_at: None, strikes: 0 }
+    }
+
+    fn look_at(&mut self, bytes: &[u8]) {
+        for _ in 0..self.frames.pings(bytes) {
+            let now = Instant::now();
+            let last = self.last_ping_at.replace(now);
+            let Some(every) = self.site.pings_at_most_every() else { continue };
+            let is_early = last.is_some_and(|last| now.duration_since(last) < every);
+            self.strikes = if is_early { self.strikes + 1 } else { 0 };
+            if self.strikes >= STRIKES_LIMIT {
+                let _ = self.tell.try_send(End::TooManyPings);
+            }
+        }
+    }
+}
+
+/// Where frames begin in a stream of bytes (RFC 9113, 4.1).
+struct Frames {
+    /// Bytes until the next frame's head.
+    skip: usize,
+    head: Vec<u8>,
+}
+
+impl Frames {
+    /// The PINGs, without answers to ours, whose head ends in these bytes.
+    fn pings(&mut self, mut bytes: &[u8]) -> u32 {
+        let mut pings = 0;
+        while !bytes.is_empty() {
+            let skipped = self.skip.min(bytes.len());
+            (self.skip, bytes) = (self.skip - skipped, &bytes[skipped..]);
+            let count = (HEAD_BYTES - self.head.len()).min(bytes.len());
+            self.head.extend_from_slice(&bytes[..count]);
+            bytes = &bytes[count..];
+            if let [high, middle, low, kind, flags, ..] = self.head[..]
+                && self.head.len() == HEAD_BYTES
+            {
+                self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+                pings += u32::from(kind == PING && flags & ACK == 0);
+                self.head.clear();
+            }
+        }
+        pings
+    }
+}
+
+const HEAD_BYTES: usize = 9;
+
+const PING: u8 = 6;
+
+const ACK: u8 = 1;
+
+/// The first early PINGs are forgiven; as with gRPC servers, the third in a row isn't.
+const STRIKES_LIMIT: u32 = 2;
+
 /// A wire that comes back when its borrower is dropped.
 struct Lent {
     /// Empty only while it is being dropped.
     wire: Option<Wire>,
     back: Arc<Mutex<Option<Wire>>>,
+    policy: PingPolicy,
 }
 
 impl Lent {
@@ -318,7 +427,10 @@ impl AsyncRead for Lent {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.wire()?.poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = self.wire()?.poll_read(cx, buf);
+        self.policy.look_at(&buf.filled()[before..]);
+        read
     }
 }
 
@@ -355,3 +467,21 @@ const BODY_FOR: Duration = Duration::from_secs(300);
 
 /// Streams below a GOAWAY may end, but a stalled one can't keep the connection open.
 const EARLIER_STREAMS_FOR: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pings_are_found_wherever_the_bytes_are_cut() {
+        let ping = [0, 0, 8, PING, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+        let answer = [0, 0, 8, PING, ACK, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        let bytes = [PREFACE, &settings, &ping, &answer, &ping].concat();
+        for size in 1..bytes.len() {
+            let mut frames = Frames { skip: PREFACE.len(), head: Vec::new() };
+            let found: u32 = bytes.chunks(size).map(|piece| frames.pings(piece)).sum();
+            assert_eq!(found, 2, "in pieces of {size}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -11,8 +12,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::control;
+use crate::dns::{DnsServer, DnsSpec, Name};
 use crate::fault::Rule;
-use crate::listener::Listener;
+use crate::listener::{Listener, Security};
 use crate::oracle::Oracle;
 use crate::problem::Invalid;
 use crate::site::Site;
@@ -27,6 +29,7 @@ pub struct Lab {
     timeline: Timeline,
     ca_pem: Option<String>,
     control: Option<SocketAddr>,
+    dns: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -35,6 +38,7 @@ pub struct Lab {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) servers: Vec<Server>,
+    pub(crate) names: Vec<Arc<Name>>,
     pub(crate) oracle: Oracle,
 }
 
@@ -55,14 +59,28 @@ impl Lab {
         spec.check().map_err(StartError::Invalid)?;
         let oracle = Oracle::of(spec.servers.iter().map(|server| server.name.as_str()));
         let needs_tls = spec.servers.iter().any(|server| server.tls);
-        let tls = needs_tls.then(Tls::new).transpose().map_err(StartError::Tls)?;
-        let mut listeners = Vec::with_capacity(spec.servers.len());
+        let tls = needs_tls.then(Tls::new).transpose().map_err(StartError::Tls)?.map(Arc::new);
+        if let (Some(tls), Some(path)) = (&tls, &spec.ca_file) {
+            std::fs::write(path, &tls.ca_pem)
+                .map_err(|source| StartError::CaFile { path: path.clone(), source })?;
+        }
+        let mut listeners: Vec<Listener> = Vec::with_capacity(spec.servers.len());
         for server in &spec.servers {
             let site = Arc::new(Site::new(&server.name, server.h2, spec.seed, oracle.clone()));
-            let acceptor = tls.as_ref().filter(|_| server.tls).map(|tls| tls.acceptor(server.h2));
-            let listener = Listener::open(site, server.port, acceptor).map_err(|source| {
-                StartError::Bind { server: server.name.clone(), port: server.port, source }
-            })?;
+            let security = tls
+                .as_ref()
+                .filter(|_| server.tls)
+                .map(|tls| Security { tls: tls.clone(), trouble: server.trouble });
+            // The spec was checked: the server whose port it takes is an earlier one.
+            let shared = server.port_of.as_ref().and_then(|name| {
+                listeners
+                    .iter()
+                    .find(|other| other.site.name == *name)
+                    .map(|other| other.addr.port())
+            });
+            let addr = SocketAddr::new(server.address, shared.unwrap_or(server.port));
+            let listener = Listener::open(site, addr, security)
+                .map_err(|source| StartError::Bind { server: server.name.clone(), addr, source })?;
             listeners.push(listener);
         }
         let servers = listeners.iter().zip(&spec.servers).map(|(listener, server)| Server {
@@ -70,7 +88,9 @@ impl Lab {
             addr: listener.addr,
             is_tls: server.tls,
         });
-        let shared = Arc::new(Shared { servers: servers.collect(), oracle });
+        let names = spec.dns.iter().flat_map(|dns| &dns.names);
+        let names: Vec<_> = names.map(|name| Arc::new(Name::new(name, spec.seed))).collect();
+        let shared = Arc::new(Shared { servers: servers.collect(), names: names.clone(), oracle });
 
         let stop = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
@@ -81,11 +101,19 @@ impl Lab {
             control = listener.local_addr().ok();
             tasks.spawn(control::run(listener, shared.clone(), stop.subscribe()));
         }
+        let mut dns = None;
+        if let Some(DnsSpec { port, .. }) = spec.dns {
+            let server = DnsServer::open(port, names)
+                .await
+                .map_err(|source| StartError::Dns { port, source })?;
+            dns = Some(server.addr);
+            tasks.spawn(server.run(stop.subscribe()));
+        }
         for listener in listeners {
             tasks.spawn(listener.run(stop.subscribe()));
         }
-        let ca_pem = tls.map(|tls| tls.ca_pem);
-        Ok(Self { shared, timeline: spec.timeline, ca_pem, control, stop, tasks })
+        let ca_pem = tls.map(|tls| tls.ca_pem.clone());
+        Ok(Self { shared, timeline: spec.timeline, ca_pem, control, dns, stop, tasks })
     }
 
     /// The server of this name.
@@ -98,10 +126,25 @@ impl Lab {
         &self.shared.servers
     }
 
-    /// Changes what a server does; returns when it does so, with the port closed or open again.
+    /// A name of the lab's DNS server.
+    pub fn name(&self, name: &str) -> Option<&Name> {
+        self.shared.names.iter().find(|known| known.name() == name).map(Arc::as_ref)
+    }
+
+    /// All its names, in the order of the spec.
+    pub fn names(&self) -> &[Arc<Name>] {
+        &self.shared.names
+    }
+
+    /// Where the DNS server listens, over UDP and TCP, if the spec asked for one.
+    pub fn dns_addr(&self) -> Option<SocketAddr> {
+        self.dns
+    }
+
+    /// Changes what a server does, or how a name is answered; returns when it does so, with the port closed or open again.
     ///
     /// # Errors
-    /// [`UnknownServer`]: the lab has no server of this name.
+    /// [`UnknownServer`]: the lab has no server of this name, and no such name, that could follow this rule.
     pub async fn set(&self, name: &str, rule: impl Into<Rule>) -> Result<(), UnknownServer> {
         self.shared.set(name, rule.into()).await
     }
@@ -189,8 +232,16 @@ impl Shared {
     }
 
     pub(crate) async fn set(&self, name: &str, rule: Rule) -> Result<(), UnknownServer> {
-        let Some(server) = self.server(name) else {
-            let known = self.servers.iter().map(|server| server.name().to_owned()).collect();
+        if let Some(found) = self.names.iter().find(|found| found.name() == name)
+            && rule.fits(true)
+        {
+            found.set(rule);
+            return Ok(());
+        }
+        let Some(server) = self.server(name).filter(|_| rule.fits(false)) else {
+            let servers = self.servers.iter().map(Server::name).filter(|_| rule.fits(false));
+            let names = self.names.iter().map(|name| name.name()).filter(|_| rule.fits(true));
+            let known = servers.chain(names).map(str::to_owned).collect();
             return Err(UnknownServer { name: name.to_owned(), known });
         };
         let version = server.site.publish(rule);
@@ -199,6 +250,12 @@ impl Shared {
     }
 
     pub(crate) async fn set_all(&self, rule: &Rule) {
+        for name in self.names.iter().filter(|_| rule.fits(true)) {
+            name.set(rule.clone());
+        }
+        if !rule.fits(false) {
+            return;
+        }
         // All are told before any is waited for: an outage begins everywhere at once.
         let versions: Vec<_> =
             self.servers.iter().map(|server| server.site.publish(rule.clone())).collect();
@@ -218,8 +275,22 @@ pub enum StartError {
     Bind {
         /// The server.
         server: String,
+        /// The address that was asked for.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The DNS server's port can't be had.
+    Dns {
         /// The port that was asked for.
         port: u16,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The authority's certificate can't be written.
+    CaFile {
+        /// Where to.
+        path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
@@ -238,9 +309,11 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(_) => f.write_str("the lab is described wrongly"),
-            Self::Bind { server, port, .. } => {
-                write!(f, "server {server} can't listen at 127.0.0.1:{port}")
+            Self::Bind { server, addr, .. } => write!(f, "server {server} can't listen at {addr}"),
+            Self::Dns { port, .. } => {
+                write!(f, "the DNS server can't listen at 127.0.0.1:{port}")
             }
+            Self::CaFile { path, .. } => write!(f, "can't write {}", path.display()),
             Self::Control { port, .. } => {
                 write!(f, "the control address can't listen at 127.0.0.1:{port}")
             }
@@ -253,13 +326,16 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Invalid(error) => Some(error),
-            Self::Bind { source, .. } | Self::Control { source, .. } => Some(source),
+            Self::Bind { source, .. }
+            | Self::Dns { source, .. }
+            | Self::CaFile { source, .. }
+            | Self::Control { source, .. } => Some(source),
             Self::Tls(error) => Some(error),
         }
     }
 }
 
-/// A name that no server of the lab has.
+/// A name that nobody in the lab has who could do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownServer {
     /// The name.
@@ -270,7 +346,7 @@ pub struct UnknownServer {
 
 impl fmt::Display for UnknownServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "there is no server `{}`, only {}", self.name, self.known.join(", "))
+        write!(f, "there is no server `{}` for this, only {}", self.name, self.known.join(", "))
     }
 }
 

@@ -29,6 +29,7 @@
 //! - `h1`, `h2`: the protocols; HTTP/1.1 by hand, because a well-behaved library won't break on purpose
 //! - `exchange`, `active`, `queue`: what becomes of a request; the only place where one is executed
 //! - `api`: what a healthy server answers
+//! - [`dns`]: the lab's own names
 //! - [`Oracle`]: the books
 //! - `control`, [`serve_file`]: the lab by itself
 //!
@@ -39,6 +40,7 @@ mod active;
 mod api;
 mod control;
 mod delivery;
+pub mod dns;
 mod exchange;
 mod fault;
 pub mod file;
@@ -59,7 +61,11 @@ mod tls;
 mod wire;
 
 pub use api::pattern_byte;
-pub use fault::{Delay, Ending, Fault, KINDS, Kind, Ratio, RetryAfter, Rule, Scope};
+pub use dns::{DnsSpec, NameSpec};
+pub use fault::{
+    Delay, DnsFault, DnsTrouble, Ending, Family, Fault, KINDS, Kind, Ratio, RetryAfter, Rule,
+    Scope, TlsTrouble,
+};
 pub use lab::{Lab, Server, StartError, UnknownServer};
 pub use oracle::{Counts, Duplicate, ID_LIMIT_BYTES, IDS_LIMIT, Oracle, Snapshot, Totals};
 pub use problem::{Invalid, Problem};

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::active::Active;
-use crate::fault::{Delay, Ending, Fault, LONGEST, Rule};
+use crate::fault::{Delay, Ending, Fault, LONGEST, Rule, TlsTrouble};
 use crate::oracle::{Entry, Oracle};
 use crate::rng::Rng;
 
@@ -22,6 +22,8 @@ pub(crate) struct Site {
     pub(crate) applied: watch::Sender<u64>,
     listening: AtomicBool,
     dice: Mutex<Rng>,
+    /// Apart from the others, so that idle times don't shift what happens to requests.
+    idle_dice: Mutex<Rng>,
 }
 
 impl Site {
@@ -35,6 +37,7 @@ impl Site {
             applied: watch::Sender::new(0),
             listening: AtomicBool::new(true),
             dice: Mutex::new(Rng::named(seed, name)),
+            idle_dice: Mutex::new(Rng::named(!seed, name)),
         }
     }
 
@@ -82,14 +85,55 @@ impl Site {
     }
 
     /// When a connection that is idle since then has to close, as far as is known now.
-    pub(crate) fn idle_until(&self, idle_since: Instant) -> IdleUntil {
+    ///
+    /// `spread` (0 to 1) says how much of the jitter this idle time gets.
+    pub(crate) fn idle_until(&self, idle_since: Instant, spread: f64) -> IdleUntil {
         let active = self.active();
         let now = Instant::now();
         let close_at = match active.fault(now) {
-            Fault::CloseIdle { after } => Some(idle_since + (*after).min(LONGEST)),
+            Fault::CloseIdle { after, jitter, .. } => {
+                Some(idle_since + after.saturating_add(jitter.mul_f64(spread)).min(LONGEST))
+            }
             _ => None,
         };
         IdleUntil { close_at, look_again_at: active.next_turn_at(now) }
+    }
+
+    /// How a connection ends that was idle for too long.
+    pub(crate) fn ending_of_idle(&self) -> Ending {
+        match self.active().fault(Instant::now()) {
+            Fault::CloseIdle { with, .. } => *with,
+            _ => Ending::Fin,
+        }
+    }
+
+    /// What is wrong with the next TLS handshake, if the rule says so.
+    pub(crate) fn tls_trouble(&self) -> Option<TlsTrouble> {
+        match self.active().fault(Instant::now()) {
+            Fault::Tls(trouble) => Some(*trouble),
+            _ => None,
+        }
+    }
+
+    /// How many streams a new HTTP/2 connection allows, if the rule says so.
+    pub(crate) fn streams_limit(&self) -> Option<u32> {
+        match self.active().fault(Instant::now()) {
+            Fault::H2MaxStreams { n } => Some(*n),
+            _ => None,
+        }
+    }
+
+    /// The shortest time between two PINGs, if the rule knows one.
+    pub(crate) fn pings_at_most_every(&self) -> Option<std::time::Duration> {
+        match self.active().fault(Instant::now()) {
+            Fault::H2PingPolicy { every } => Some(*every),
+            _ => None,
+        }
+    }
+
+    /// A number from 0 to 1.
+    pub(crate) fn spread(&self) -> f64 {
+        self.idle_dice.lock().unwrap_or_else(PoisonError::into_inner).next_unit()
     }
 
     pub(crate) fn delay(&self, delay: Delay) -> std::time::Duration {

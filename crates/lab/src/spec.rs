@@ -1,5 +1,10 @@
 //! What a lab is made of: servers, a seed, a timeline.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use crate::dns::DnsSpec;
+use crate::fault::TlsTrouble;
 use crate::problem::{Invalid, Problem};
 use crate::timeline::Timeline;
 
@@ -14,6 +19,10 @@ pub struct Spec {
     pub timeline: Timeline,
     /// The port of the control address, 0 for any; none: no control address.
     pub control: Option<u16>,
+    /// A DNS server, if there shall be one.
+    pub dns: Option<DnsSpec>,
+    /// Where the certificate of the lab's authority is written, if a server speaks TLS.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// One server of a lab.
@@ -21,10 +30,17 @@ pub struct Spec {
 pub struct ServerSpec {
     /// Letters, digits, `-` and `_`, at most 40; unlike all others.
     pub name: String,
-    /// The port at 127.0.0.1; 0 for any.
+    /// An address of the loopback: 127.x.x.x or ::1.
+    pub address: IpAddr,
+    /// The port; 0 for any.
     pub port: u16,
+    /// The name of an earlier server, of another address, whose port is taken instead: the two are then one server with
+    /// two addresses.
+    pub port_of: Option<String>,
     /// Whether it speaks TLS, with a certificate of the lab's own authority.
     pub tls: bool,
+    /// What is wrong with its TLS while the rule says nothing about it.
+    pub trouble: Option<TlsTrouble>,
     /// Whether it speaks HTTP/2 too (by ALPN, or by prior knowledge without TLS).
     pub h2: bool,
 }
@@ -59,7 +75,15 @@ impl Spec {
                 problems.push(problem);
             }
         }
-        self.timeline.check_servers(&names, &mut problems);
+        for (index, server) in self.servers.iter().enumerate() {
+            problems.extend(server_problems(server, &names[..index]));
+        }
+        let dns = self.dns.as_ref().map_or(&[][..], |dns| &dns.names);
+        let dns: Vec<_> = dns.iter().map(|name| name.name.as_str()).collect();
+        for (index, name) in dns.iter().enumerate() {
+            problems.extend(dns_name_problem(name, &dns[..index]));
+        }
+        self.timeline.check_names(&names, &dns, &mut problems);
         Invalid::check(problems)
     }
 }
@@ -67,7 +91,15 @@ impl Spec {
 impl ServerSpec {
     /// A plain server that speaks HTTP/1.1 and HTTP/2, at any port.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), port: 0, tls: false, h2: true }
+        Self {
+            name: name.to_owned(),
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 0,
+            port_of: None,
+            tls: false,
+            trouble: None,
+            h2: true,
+        }
     }
 }
 
@@ -79,6 +111,38 @@ pub(crate) fn name_problem(name: &str, earlier: &[&str]) -> Option<Problem> {
     earlier
         .contains(&name)
         .then(|| Problem::new("the name", name, "a name that no other server has"))
+}
+
+/// What is wrong with a server's address and the port it shares.
+pub(crate) fn server_problems(server: &ServerSpec, earlier: &[&str]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if !server.address.is_loopback() {
+        let allowed = "an address of the loopback, 127.x.x.x or ::1";
+        problems.push(Problem::new("the address", server.address.to_string(), allowed));
+    }
+    if let Some(other) = server.port_of.as_deref().filter(|other| !earlier.contains(other)) {
+        problems.push(Problem::new(
+            "the port",
+            other,
+            "a number, or the name of an earlier server",
+        ));
+    }
+    problems
+}
+
+pub(crate) fn dns_name_problem(name: &str, earlier: &[&str]) -> Option<Problem> {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    if name.len() > 253 || !name.contains('.') || !name.split('.').all(is_label) {
+        let allowed = "a name in lower case with a dot in it, such as api.lab";
+        return Some(Problem::new("the name", name, allowed));
+    }
+    if earlier.len() >= SERVERS_LIMIT {
+        return Some(Problem::new("the name", name, format!("at most {SERVERS_LIMIT} names")));
+    }
+    earlier.contains(&name).then(|| Problem::new("the name", name, "a name that no other has"))
 }
 
 /// Each server costs a socket and a task; nobody's API has more endpoints than this in a test.

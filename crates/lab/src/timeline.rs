@@ -69,12 +69,21 @@ impl Timeline {
         Self { steps }
     }
 
-    /// Names the steps whose server isn't among these.
-    pub(crate) fn check_servers(&self, known: &[&str], problems: &mut Vec<Problem>) {
+    /// Names the steps whose server isn't among these, nor a name of the DNS server; and those whose fault is for the
+    /// other kind.
+    pub(crate) fn check_names(&self, servers: &[&str], dns: &[&str], problems: &mut Vec<Problem>) {
         for step in &self.steps {
-            if let Some(name) = step.server.as_deref().filter(|name| !known.contains(name)) {
-                let allowed = format!("*, {}", known.join(", "));
-                problems.push(Problem::new("the server", name, allowed).on_line(step.line));
+            let mut wrong = |place: &str, value: &str, allowed: &str| {
+                problems.push(Problem::new(place, value, allowed).on_line(step.line));
+            };
+            let name = step.server.as_deref().unwrap_or("*");
+            let is_dns = dns.contains(&name);
+            if step.server.is_some() && !is_dns && !servers.contains(&name) {
+                let known: Vec<_> = [&["*"], servers, dns].concat();
+                wrong("the server", name, &known.join(", "));
+            } else if !step.rule.fits(is_dns) {
+                let allowed = if is_dns { "healthy or dns-…" } else { "a fault of servers" };
+                wrong("the fault", step.rule.fault.word(), allowed);
             }
         }
     }

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use crate::delivery::delivered;
+use crate::fault::Ending;
 
 /// A connection's bytes.
 pub(crate) struct Wire {
@@ -69,6 +70,16 @@ impl Wire {
         };
         // The peer may keep its side open for as long as it likes; we don't.
         let _ = timeout(DRAIN_FOR, end).await;
+    }
+
+    /// Ends it in this way.
+    pub(crate) async fn end(mut self, ending: Ending) {
+        match ending {
+            Ending::Fin => self.finish().await,
+            Ending::Reset => self.reset(),
+            // TLS says goodbye first, then the socket is closed; what the peer sends from now on meets a reset.
+            Ending::Drop => drop(timeout(DRAIN_FOR, self.shutdown()).await),
+        }
     }
 
     /// Waits until the peer has what was written, as far as that can be known.

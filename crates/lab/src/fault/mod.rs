@@ -4,19 +4,24 @@
 //! text (`reset-before ratio=0.5 methods=POST`), which `parse.rs` reads and `Display` writes back; [`KINDS`] is
 //! the same list for people.
 //!
-//! Three faults concern a connection and not a request (`refuse`, `close-idle`, `close-on-reuse`): they take no
-//! scope, only the last takes a ratio. On HTTP/2 a break before the answer breaks the connection, with all its
+//! Some faults concern a connection and not a request (`refuse`, `blackhole`, `half-dead`, `close-idle`,
+//! `close-on-reuse`, `tls-…`, `h2-ping-policy`, `h2-max-streams`): they take no scope, `close-on-reuse` alone takes a
+//! ratio. `dns-…` concern a name of the lab's DNS server: they take a ratio, and no server. On HTTP/2 a break before the answer breaks the connection, with all its
 //! streams, as a dying server does; a break after the head breaks the stream. `truncate` on HTTP/2 ends the
 //! stream before its content-length is reached, and `stall-head` sends nothing.
 
 mod amount;
+mod dns;
 mod parse;
 mod show;
+mod tls;
 
 use std::time::Duration;
 
 pub use amount::{Delay, Ratio};
 pub(crate) use amount::{LONGEST, parse_duration};
+pub use dns::{DnsFault, DnsTrouble, Family};
+pub use tls::TlsTrouble;
 
 /// One way to misbehave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +90,22 @@ pub enum Fault {
     CloseIdle {
         /// How long.
         after: Duration,
+        /// At most so much longer, drawn for each idle time.
+        jitter: Duration,
+        /// How it closes.
+        with: Ending,
+        /// Whether answers say so beforehand: `Keep-Alive: timeout=N`, in whole seconds, at least one.
+        hint: bool,
     },
+    /// Drops connects: the port's queue is full, so that no SYN is answered. Connections there are go silent.
+    Blackhole,
+    /// Connections there are when it is set go silent and stay so, as behind a black hole; new ones are healthy. The
+    /// system still takes their bytes and acknowledges them; nobody reads.
+    HalfDead,
+    /// A TLS handshake that can't succeed, or shouldn't; a plain server is healthy.
+    Tls(TlsTrouble),
+    /// A name's questions are answered wrongly.
+    Dns(DnsFault),
     /// Closes an idle connection just as the next request's first bytes arrive: the keep-alive race.
     CloseOnReuse {
         /// How it closes.
@@ -128,13 +148,29 @@ pub enum Fault {
     /// HTTP/2: GOAWAY with a last stream below this one, then closes when earlier streams are done; not executed.
     /// HTTP/1.1 is healthy.
     H2GoAway,
+    /// HTTP/2: GOAWAY in two steps (RFC 9113, 6.8): last stream 2^31-1, then, a round trip later, the real one.
+    /// Streams that cross it are served. HTTP/1.1 is healthy.
+    H2GoAwayGraceful,
+    /// HTTP/2: the third PING in a row that comes sooner than so after the one before is answered by GOAWAY
+    /// ENHANCE_YOUR_CALM, as gRPC servers do.
+    H2PingPolicy {
+        /// The shortest time between two PINGs.
+        every: Duration,
+    },
+    /// HTTP/2: new connections allow so many streams at a time.
+    H2MaxStreams {
+        /// How many.
+        n: u32,
+    },
 }
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Cleanly: the peer reads an end of file.
+    /// Cleanly: the peer reads an end of file; what it sends is read on for a moment.
     Fin,
+    /// As most servers do: the socket is closed without reading on. A request that crosses is answered by a reset.
+    Drop,
     /// By a reset: the peer's next read or write fails.
     Reset,
 }
@@ -181,6 +217,18 @@ pub struct Rule {
 impl From<Fault> for Rule {
     fn from(fault: Fault) -> Self {
         Self { fault, scope: Scope::default() }
+    }
+}
+
+impl Rule {
+    /// Whether it can be followed by a name of the DNS server, or else by a server.
+    pub(crate) fn fits(&self, is_dns: bool) -> bool {
+        match &self.fault {
+            Fault::Healthy => true,
+            Fault::Flap { fault, .. } => !is_dns && !matches!(**fault, Fault::Dns(_)),
+            Fault::Dns(_) => is_dns,
+            _ => !is_dns,
+        }
     }
 }
 
@@ -243,10 +291,14 @@ pub const KINDS: &[Kind] = &[
         "[code=429] [retry-after=2 | date | date+5 | none]",
         "turns away, not executed",
     ),
-    kind("close-idle", "after=TIME", "closes a connection that was idle for so long"),
+    kind(
+        "close-idle",
+        "after=TIME [jitter=TIME] [with=fin|close|rst] [hint=BOOL]",
+        "closes a connection that was idle for so long; `close`: requests that cross are reset; `hint`: with Keep-Alive",
+    ),
     kind(
         "close-on-reuse",
-        "[with=fin|rst] [ratio=1]",
+        "[with=fin|close|rst] [ratio=1]",
         "closes as the next request's first bytes arrive, not executed",
     ),
     kind("garbage", "[bytes=64]", "random bytes instead of a head, not executed"),
@@ -259,4 +311,31 @@ pub const KINDS: &[Kind] = &[
     kind("cold", "extra=TIME for=TIME", "slower at first, less and less"),
     kind("h2-refuse-stream", "", "HTTP/2 REFUSED_STREAM, not executed"),
     kind("h2-goaway", "", "HTTP/2 GOAWAY below this stream, not executed"),
+    kind("h2-goaway-graceful", "", "HTTP/2 GOAWAY in two steps; what crosses is served"),
+    kind(
+        "h2-ping-policy",
+        "every=TIME",
+        "HTTP/2 GOAWAY ENHANCE_YOUR_CALM at the third PING in a row that comes sooner",
+    ),
+    kind(
+        "h2-max-streams",
+        "n=N",
+        "HTTP/2 connections made from now on allow so many streams at a time",
+    ),
+    kind("blackhole", "", "drops connects, answers nothing on connections there are"),
+    kind("half-dead", "", "connections there are go silent for good, new ones are healthy"),
+    kind("tls-expired", "", "a certificate that ended yesterday"),
+    kind("tls-expiring", "", "a certificate that ends in three days"),
+    kind("tls-wrong-name", "", "a certificate for wrong.lab.example"),
+    kind("tls-self-signed", "", "a certificate that no authority signed"),
+    kind("tls-old-protocol", "", "a ServerHello of TLS 1.0, written by hand, then FIN"),
+    kind("tls-alert", "", "the alert handshake_failure, then FIN"),
+    kind("tls-stalled", "", "never answers the ClientHello"),
+    kind("dns-nxdomain", "[family=a|aaaa]", "there is no such name"),
+    kind("dns-nodata", "[family=a|aaaa]", "the name has no such addresses"),
+    kind("dns-servfail", "[family=a|aaaa]", "SERVFAIL"),
+    kind("dns-refused", "[family=a|aaaa]", "REFUSED"),
+    kind("dns-timeout", "[family=a|aaaa]", "questions get no answer"),
+    kind("dns-slow", "by=TIME [family=a|aaaa]", "answers come so much later"),
+    kind("dns-answer", "[a=ADDR,ADDR] [aaaa=ADDR]", "other addresses than the lab file says"),
 ];

@@ -4,7 +4,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::amount::parse_duration;
-use super::{Delay, Ending, Fault, KINDS, Ratio, RetryAfter, Rule, Scope};
+use super::{
+    Delay, DnsFault, DnsTrouble, Ending, Family, Fault, KINDS, Ratio, RetryAfter, Rule, Scope,
+    TlsTrouble,
+};
 use crate::problem::{Invalid, Problem};
 
 impl FromStr for Rule {
@@ -55,7 +58,27 @@ fn fault(word: &str, p: &mut Parameters<'_>) -> Fault {
             let code = p.number("code", 400..=599, Some(429)) as u16;
             Fault::Throttle { code, retry_after: p.retry_after() }
         }
-        "close-idle" => Fault::CloseIdle { after: p.time("after") },
+        "close-idle" => Fault::CloseIdle {
+            after: p.time("after"),
+            jitter: if p.has("jitter") { p.time("jitter") } else { Duration::ZERO },
+            with: p.ending(),
+            hint: p.flag("hint", false),
+        },
+        "blackhole" => Fault::Blackhole,
+        "half-dead" => Fault::HalfDead,
+        "dns-nxdomain" => dns(p, DnsTrouble::NoSuchName),
+        "dns-nodata" => dns(p, DnsTrouble::NoData),
+        "dns-servfail" => dns(p, DnsTrouble::ServerFailure),
+        "dns-refused" => dns(p, DnsTrouble::Refused),
+        "dns-timeout" => dns(p, DnsTrouble::Silence),
+        "dns-slow" => {
+            let by = p.time("by");
+            dns(p, DnsTrouble::Slow(by))
+        }
+        "dns-answer" => {
+            let (a, aaaa) = (p.addresses("a"), p.addresses("aaaa"));
+            Fault::Dns(DnsFault { trouble: DnsTrouble::Answer { a, aaaa }, family: None })
+        }
         "close-on-reuse" => Fault::CloseOnReuse { with: p.ending() },
         "garbage" => Fault::Garbage { bytes: p.number("bytes", 1..=65_536, Some(64)) as u32 },
         "flap" => {
@@ -71,7 +94,15 @@ fn fault(word: &str, p: &mut Parameters<'_>) -> Fault {
         "cold" => Fault::Cold { extra: p.time("extra"), lasting: p.positive_time("for") },
         "h2-refuse-stream" => Fault::H2RefuseStream,
         "h2-goaway" => Fault::H2GoAway,
+        "h2-goaway-graceful" => Fault::H2GoAwayGraceful,
+        "h2-ping-policy" => Fault::H2PingPolicy { every: p.positive_time("every") },
+        "h2-max-streams" => Fault::H2MaxStreams { n: p.number("n", 1..=1_000, None) as u32 },
         other => {
+            if other.starts_with("tls-")
+                && let Some(trouble) = TlsTrouble::of_word(other)
+            {
+                return Fault::Tls(trouble);
+            }
             p.problems.push(unknown_kind(other));
             // Its parameters can't be judged: one problem, not five.
             p.pairs.clear();
@@ -90,6 +121,31 @@ fn flapping(p: &mut Parameters<'_>) -> Fault {
             Fault::Healthy
         }
         Some(word) => fault(word, p),
+    }
+}
+
+fn dns(p: &mut Parameters<'_>, trouble: DnsTrouble) -> Fault {
+    let family = match p.take("family") {
+        None => None,
+        Some("a") => Some(Family::A),
+        Some("aaaa") => Some(Family::Aaaa),
+        Some(other) => {
+            p.wrong("family", other, "a or aaaa");
+            None
+        }
+    };
+    Fault::Dns(DnsFault { trouble, family })
+}
+
+/// Whether a fault takes a ratio, and whether it takes methods and a path.
+fn takes(word: &str) -> (bool, bool) {
+    match word {
+        "refuse" | "outage" | "close-idle" | "blackhole" | "half-dead" | "h2-ping-policy"
+        | "h2-max-streams" => (false, false),
+        "close-on-reuse" => (true, false),
+        _ if word.starts_with("tls-") => (false, false),
+        _ if word.starts_with("dns-") => (true, false),
+        _ => (true, true),
     }
 }
 
@@ -122,11 +178,7 @@ fn delay(p: &mut Parameters<'_>) -> Delay {
 fn scope(word: &str, p: &mut Parameters<'_>) -> Scope {
     let mut scope = Scope::default();
     let concerns = if word == "flap" { p.inner.unwrap_or("refuse") } else { word };
-    let (ratio, others) = match concerns {
-        "refuse" | "outage" | "close-idle" => (false, false),
-        "close-on-reuse" => (true, false),
-        _ => (true, true),
-    };
+    let (ratio, others) = takes(concerns);
     if ratio && let Some(text) = p.take("ratio") {
         match Ratio::parse(text) {
             Some(ratio) => scope.ratio = ratio,
@@ -250,12 +302,23 @@ impl<'a> Parameters<'a> {
     fn ending(&mut self) -> Ending {
         match self.take("with") {
             None | Some("fin") => Ending::Fin,
+            Some("close") => Ending::Drop,
             Some("rst") => Ending::Reset,
             Some(other) => {
-                self.wrong("with", other, "fin or rst");
+                self.wrong("with", other, "fin, close or rst");
                 Ending::Fin
             }
         }
+    }
+
+    /// Addresses with commas between them; none of them if it is left out.
+    fn addresses<A: FromStr>(&mut self, key: &str) -> Vec<A> {
+        let Some(text) = self.take(key) else { return Vec::new() };
+        let read: Result<Vec<A>, _> = text.split(',').map(str::parse).collect();
+        read.unwrap_or_else(|_| {
+            self.wrong(key, text, "addresses of this family with commas between them");
+            Vec::new()
+        })
     }
 
     fn retry_after(&mut self) -> RetryAfter {
@@ -277,12 +340,13 @@ impl<'a> Parameters<'a> {
     }
 
     fn refuse_the_rest(&mut self, word: &str) {
-        let takes = KINDS.iter().find(|kind| kind.word == word).map_or("", |kind| kind.parameters);
-        let scope = match word {
-            "refuse" | "outage" | "close-idle" | "close-on-reuse" => "",
-            _ => " [ratio=N] [methods=A,B] [path=/PREFIX]",
+        let own = KINDS.iter().find(|kind| kind.word == word).map_or("", |kind| kind.parameters);
+        let scope = match takes(word) {
+            (_, true) => " [ratio=N] [methods=A,B] [path=/PREFIX]",
+            (true, false) if word.starts_with("dns-") => " [ratio=N]",
+            _ => "",
         };
-        let allowed = format!("{word} {takes}{scope}");
+        let allowed = format!("{word} {own}{scope}");
         for (key, value) in std::mem::take(&mut self.pairs) {
             self.wrong("a parameter", &format!("{key}={value}"), allowed.trim());
         }
@@ -333,7 +397,19 @@ mod tests {
             "throttle code=429 retry-after=2",
             "throttle code=503 retry-after=date+7",
             "throttle code=429 retry-after=none",
-            "close-idle after=50ms",
+            "close-idle after=50ms jitter=0ms with=fin hint=false",
+            "close-idle after=50ms jitter=5ms with=close hint=true",
+            "blackhole",
+            "half-dead",
+            "tls-expired",
+            "tls-stalled",
+            "dns-nxdomain",
+            "dns-timeout family=aaaa ratio=0.5",
+            "dns-slow by=300ms family=a",
+            "dns-answer a=127.0.0.1,127.0.0.2 aaaa=::1",
+            "h2-goaway-graceful ratio=0.1",
+            "h2-ping-policy every=500ms",
+            "h2-max-streams n=4",
             "close-on-reuse with=rst ratio=0.5",
             "garbage bytes=64",
             "flap up=200ms down=100ms refuse",
@@ -399,6 +475,12 @@ mod tests {
             "status code=200",
             "stall at=1 at=2",
             "throttle retry-after=soon",
+            "tls-odd",
+            "tls-expired ratio=0.5",
+            "dns-timeout family=b",
+            "dns-answer a=::1",
+            "dns-nodata path=/x",
+            "half-dead methods=GET",
         ] {
             assert!(text.parse::<Rule>().is_err(), "{text}");
         }

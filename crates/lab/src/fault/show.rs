@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use super::{Delay, Ending, Fault, Ratio, RetryAfter, Rule};
+use super::{Delay, DnsFault, DnsTrouble, Ending, Fault, Ratio, RetryAfter, Rule};
 
 impl Display for Rule {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -42,9 +42,17 @@ impl Display for Fault {
             Self::Throttle { code, retry_after } => {
                 write!(f, " code={code} retry-after={retry_after}")
             }
-            Self::CloseIdle { after } => write!(f, " after={}", Ms(*after)),
-            Self::CloseOnReuse { with: Ending::Fin } => f.write_str(" with=fin"),
-            Self::CloseOnReuse { with: Ending::Reset } => f.write_str(" with=rst"),
+            Self::CloseIdle { after, jitter, with, hint } => {
+                let (after, jitter) = (Ms(*after), Ms(*jitter));
+                write!(f, " after={after} jitter={jitter} with={with} hint={hint}")
+            }
+            Self::Dns(DnsFault { trouble, family }) => {
+                trouble.fmt(f)?;
+                family.map_or(Ok(()), |family| write!(f, " family={}", family.word()))
+            }
+            Self::H2PingPolicy { every } => write!(f, " every={}", Ms(*every)),
+            Self::H2MaxStreams { n } => write!(f, " n={n}"),
+            Self::CloseOnReuse { with } => write!(f, " with={with}"),
             Self::Garbage { bytes } => write!(f, " bytes={bytes}"),
             Self::Flap { up, down, fault } => {
                 write!(f, " up={} down={} {fault}", Ms(*up), Ms(*down))
@@ -68,6 +76,10 @@ impl Display for Fault {
             | Self::ResetAfterHead
             | Self::StallHead
             | Self::H2RefuseStream
+            | Self::Blackhole
+            | Self::HalfDead
+            | Self::Tls(_)
+            | Self::H2GoAwayGraceful
             | Self::H2GoAway => Ok(()),
         }
     }
@@ -101,7 +113,48 @@ impl Fault {
             Self::Cold { .. } => "cold",
             Self::H2RefuseStream => "h2-refuse-stream",
             Self::H2GoAway => "h2-goaway",
+            Self::H2GoAwayGraceful => "h2-goaway-graceful",
+            Self::H2PingPolicy { .. } => "h2-ping-policy",
+            Self::H2MaxStreams { .. } => "h2-max-streams",
+            Self::Blackhole => "blackhole",
+            Self::HalfDead => "half-dead",
+            Self::Tls(trouble) => trouble.word(),
+            Self::Dns(fault) => fault.trouble.word(),
         }
+    }
+}
+
+impl Display for DnsTrouble {
+    /// The parameters that follow its word.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Slow(by) => write!(f, " by={}", Ms(*by)),
+            Self::Answer { a, aaaa } => {
+                let list = |addresses: Vec<String>| addresses.join(",");
+                if !a.is_empty() {
+                    write!(f, " a={}", list(a.iter().map(ToString::to_string).collect()))?;
+                }
+                if !aaaa.is_empty() {
+                    write!(f, " aaaa={}", list(aaaa.iter().map(ToString::to_string).collect()))?;
+                }
+                Ok(())
+            }
+            Self::NoSuchName
+            | Self::NoData
+            | Self::ServerFailure
+            | Self::Refused
+            | Self::Silence => Ok(()),
+        }
+    }
+}
+
+impl Display for Ending {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fin => "fin",
+            Self::Drop => "close",
+            Self::Reset => "rst",
+        })
     }
 }
 

@@ -65,17 +65,14 @@ pub(crate) async fn serve(mut connection: Connection, site: &Site) {
         if connection.buffer.is_empty() {
             match connection.idle(site).await {
                 Idle::Bytes => {}
-                Idle::Over => return connection.wire.finish().await,
+                Idle::Over => return connection.wire.end(site.ending_of_idle()).await,
                 Idle::Gone => return,
             }
         }
         if served > 0
             && let Some(ending) = site.ending_on_reuse()
         {
-            return match ending {
-                Ending::Fin => connection.wire.finish().await,
-                Ending::Reset => connection.wire.reset(),
-            };
+            return connection.wire.end(ending).await;
         }
         match connection.exchange(site).await {
             Ok(Next::KeepAlive) => served += 1,
@@ -148,12 +145,18 @@ impl Connection {
         self.wire.finish().await;
     }
 
+    /// Ends it in this way.
+    pub(crate) async fn end(self, ending: Ending) {
+        self.wire.end(ending).await;
+    }
+
     /// Waits for the next request's first bytes.
     pub(crate) async fn idle(&mut self, site: &Site) -> Idle {
         let since = Instant::now();
+        let spread = site.spread();
         let mut rules = site.rules.subscribe();
         loop {
-            let IdleUntil { close_at, look_again_at } = site.idle_until(since);
+            let IdleUntil { close_at, look_again_at } = site.idle_until(since, spread);
             let limit = since + HOLD_FOR;
             let close_at = close_at.unwrap_or(limit).min(limit);
             let wake_at = look_again_at.map_or(close_at, |turn| turn.min(close_at));
@@ -195,6 +198,7 @@ impl Connection {
             }
             // Faults of HTTP/2 alone: here the server is healthy.
             Outcome::RefuseStream | Outcome::GoAway => (healthy(site, request), Manner::Whole),
+            Outcome::GoAwayGracefully(reply) => (*reply, Manner::Whole),
             Outcome::Answer(reply, manner) => (*reply, manner),
         };
         let is_upgrade = reply.is_upgrade;
