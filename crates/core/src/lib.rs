@@ -32,6 +32,7 @@ pub mod ping;
 pub mod queue;
 pub mod ratio;
 pub mod retry;
+pub mod spare;
 pub mod time;
 pub mod upstream;
 

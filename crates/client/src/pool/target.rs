@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use mainstay_config::settings::{ConnectSettings, Endpoint, Http2, PoolSettings, Scheme};
 use mainstay_core::{BreakKind, Certainty, Timestamp};
 use mainstay_record::Step;
+use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
@@ -29,6 +30,8 @@ pub struct Target {
     shelf: Shelf,
     hub: Hub,
     registry: Registry,
+    /// Told when a kept connection was taken, where spares are kept.
+    taken: Notify,
     /// What the endpoint speaks, as far as is known: one of the constants below.
     speaks: AtomicU8,
     settings: ConnectSettings,
@@ -71,6 +74,7 @@ impl Target {
             shelf,
             hub,
             registry: Registry::default(),
+            taken: Notify::new(),
             speaks: AtomicU8::new(speaks),
             settings,
         }))
@@ -92,6 +96,7 @@ impl Target {
                 Connection::Stream(self.hub.take(self.shelf.own(), now)?)
             }
         };
+        self.note_taken();
         Some(Lease::new(Some(Arc::clone(self)), connection, now))
     }
 
@@ -103,7 +108,10 @@ impl Target {
     pub async fn lease(self: &Arc<Self>, fresh: bool) -> Result<Lease, Broken> {
         let kept = if fresh { None } else { self.kept().await };
         let (connection, steps) = match kept {
-            Some(connection) => (connection, Vec::new()),
+            Some(connection) => {
+                self.note_taken();
+                (connection, Vec::new())
+            }
             None if fresh || self.speaks() == HTTP1 => self.open(true).await?,
             None => self.open_for_many().await?,
         };
@@ -114,6 +122,34 @@ impl Target {
     pub(crate) async fn lease_once(&self) -> Result<Lease, Broken> {
         let (connection, steps) = self.open(false).await?;
         Ok(Lease::new(None, connection, Clock::now()).established_by(steps))
+    }
+
+    /// Opens a connection that is kept for whoever comes. False when there is no place for one more.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Target::lease`].
+    pub(crate) async fn open_spare(self: &Arc<Self>) -> Result<bool, Broken> {
+        let Some(place) = self.connector.places().take() else { return Ok(false) };
+        let (connection, _) = self.establish(place, true).await?;
+        self.give_back(connection);
+        Ok(true)
+    }
+
+    /// Connections that could take a request now.
+    pub(crate) fn ready(&self) -> u32 {
+        u32::try_from(self.shelf.idle() + self.hub.idle()).unwrap_or(u32::MAX)
+    }
+
+    /// Ends when a kept connection is taken.
+    pub(crate) async fn taken(&self) {
+        self.taken.notified().await;
+    }
+
+    fn note_taken(&self) {
+        if self.pool().spares > 0 {
+            self.taken.notify_one();
+        }
     }
 
     /// Closes idle connections whose time is over. Call it about each second.
@@ -202,7 +238,6 @@ impl Target {
 
     /// Opens a connection, and tells the steps that it took.
     async fn open(&self, keep: bool) -> Result<(Connection, Vec<Step>), Broken> {
-        let own = self.shelf.own();
         let place = match self.place().await {
             Ok(place) => place,
             Err(full) => {
@@ -210,6 +245,12 @@ impl Target {
                 return Ok((Connection::Stream(stream), Vec::new()));
             }
         };
+        self.establish(place, keep).await
+    }
+
+    /// Makes a connection in `place`. One over HTTP/2 is kept for others too, if it is to be kept.
+    async fn establish(&self, place: Place, keep: bool) -> Result<(Connection, Vec<Step>), Broken> {
+        let own = self.shelf.own();
         let Connected { transport, steps, .. } = self.connector.connect(place).await?;
         let max_age = self.pool().max_age;
         let jitter = with_chance(|chance| chance.up_to(max_age / MAX_AGE_JITTER));

@@ -19,6 +19,10 @@ impl Service {
     /// generation, on any runtime.
     pub async fn watch(self: Arc<Self>) {
         let mut checks = JoinSet::new();
+        let mut spares = JoinSet::new();
+        for endpoint in (0..).map(EndpointId).take(self.places.len()) {
+            spares.spawn(Arc::clone(&self).keep_spares(endpoint));
+        }
         let mut swept_at = Timestamp::ZERO;
         loop {
             let now = Clock::now();

@@ -84,5 +84,9 @@ pub(super) fn pool() -> Vec<Key<PoolSettings>> {
             .says("How old a connection may grow, \u{2212} 10 % chance.")
             .low("Handshakes without need.")
             .high("Changes of DNS and of a balancer's weights are seen late."),
+        key("spares", number(0, 1000), |p: &mut PoolSettings| &mut p.spares)
+            .says("Connections per endpoint that are opened ahead of demand and kept ready, while it is healthy and its breaker closed; 0 keeps none. At most `max_idle` can lie ready.")
+            .low("A burst waits for handshakes.")
+            .high("Idle connections, here and there, that are made anew whenever the peer closes them."),
     ]
 }

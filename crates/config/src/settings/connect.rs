@@ -89,6 +89,8 @@ pub struct PoolSettings {
     pub max_connections: u32,
     /// How old a connection may grow before it is used no more, − 10 % jitter. Default 10 min.
     pub max_age: Duration,
+    /// Connections that are kept ready ahead of demand. 0 to 1,000, default 0; never beyond the limits above.
+    pub spares: u32,
 }
 
 impl Default for PoolSettings {
@@ -98,6 +100,7 @@ impl Default for PoolSettings {
             idle_timeout: Duration::from_secs(50),
             max_connections: 1024,
             max_age: Duration::from_secs(600),
+            spares: 0,
         }
     }
 }

@@ -63,6 +63,12 @@ impl Upstream {
             .collect()
     }
 
+    /// Whether an endpoint is neither unhealthy nor ejected, and its own breaker is closed.
+    #[must_use]
+    pub fn is_well(&self, endpoint: EndpointId, now: Timestamp) -> bool {
+        self.slot(endpoint).is_some_and(|slot| is_well(slot, now))
+    }
+
     /// Takes in the outcome of an active check. A passed one ends an ejection and lets an open breaker probe.
     ///
     /// An ejection ends only once the endpoint counts as healthy. Only its own breaker may probe: a check says
