@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::UpgradeableConnection;
 use hyper::service::{HttpService, service_fn};
@@ -48,7 +48,18 @@ pub(super) async fn serve(link: &Arc<Link>, stream: Stream, prefix: Bytes) -> En
     let called = Arc::clone(link);
     let service = service_fn(move |request: Request<Incoming>| {
         let link = Arc::clone(&called);
-        async move { Ok::<Response<Reply>, Infallible>(handle(link, request).await) }
+        async move {
+            let mut response = handle(Arc::clone(&link), request).await;
+            // Told even where the order to drain hasn't reached this worker yet.
+            if link.worker().shared().is_draining()
+                && response.status() != StatusCode::SWITCHING_PROTOCOLS
+            {
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<Response<Reply>, Infallible>(response)
+        }
     });
     // In a box: the engine is large, and a parked connection's task must be small.
     let builder = &link.worker().local().http1;
