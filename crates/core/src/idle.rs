@@ -76,7 +76,8 @@ impl IdleLimit {
     pub fn on_survived(&mut self, idle_for: Duration) {
         let oldest_first = (0..SIGHTINGS).map(|step| (self.next + step) % SIGHTINGS);
         let outlived = |place: &usize| {
-            self.sightings[*place].is_some_and(|seen| !seen.void && idle_for >= seen.outlived_from())
+            self.sightings[*place]
+                .is_some_and(|seen| !seen.void && idle_for >= seen.outlived_from())
         };
         if let Some(place) = oldest_first.into_iter().find(outlived) {
             self.sightings[place] = None;

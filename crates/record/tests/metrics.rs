@@ -9,7 +9,7 @@ use mainstay_core::breaker::{BreakerState, Forced, WindowCounts};
 use mainstay_core::budget::BudgetLevel;
 use mainstay_core::upstream::EndpointView;
 use mainstay_core::{Event, Ratio};
-use mainstay_record::{EndpointSnapshot, UpstreamSnapshot, manual};
+use mainstay_record::{EndpointSnapshot, StaleCloses, UpstreamSnapshot, manual};
 
 /// What a scraper makes of a text: types by family, values by series.
 #[derive(Debug, Default)]
@@ -68,7 +68,13 @@ fn endpoint(name: &str, breaker: BreakerState) -> EndpointSnapshot {
         in_flight: 3,
         warm: Ratio::percent(100),
     };
-    EndpointSnapshot { view, idle_connections: 4, busy_connections: 2 }
+    EndpointSnapshot {
+        view,
+        idle_connections: 4,
+        busy_connections: 2,
+        stale: StaleCloses { avoided: 9, met: 1, seen: 5 },
+        idle_limit: Some(ms(1500)),
+    }
 }
 
 fn snapshot() -> UpstreamSnapshot {

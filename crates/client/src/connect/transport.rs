@@ -36,6 +36,8 @@ pub(crate) struct Meter {
     /// When bytes were last taken from us, and when the first came since [`Meter::begin`], in nanoseconds; 0 for never.
     written_at: AtomicU64,
     answered_at: AtomicU64,
+    /// When the peer's end was seen, or else our side closed, in nanoseconds; 0 for neither.
+    ended_at: AtomicU64,
     /// Bytes that the peer had acknowledged when it ended its stream; `OPEN` while it hasn't.
     acked_at_end: AtomicU64,
     /// The same when our side closed the connection; `OPEN` until then.
@@ -67,6 +69,7 @@ impl Meter {
             write_failed: AtomicBool::new(false),
             written_at: AtomicU64::new(0),
             answered_at: AtomicU64::new(0),
+            ended_at: AtomicU64::new(0),
             acked_at_end: AtomicU64::new(OPEN),
             acked_at_close: AtomicU64::new(OPEN),
             acked_at_start: start.map_or(UNKNOWN, |info| info.bytes_acked),
@@ -123,6 +126,18 @@ impl Meter {
         self.window.is_open()
     }
 
+    /// When the peer ended it, or else our side did.
+    pub(crate) fn ended_at(&self) -> Option<Timestamp> {
+        at(&self.ended_at)
+    }
+
+    // Of two who write, the peer's end comes first: both are the connection's task.
+    fn note_ended(&self) {
+        if self.ended_at.load(Ordering::Relaxed) == 0 {
+            self.ended_at.store(Clock::now().as_nanos(), Ordering::Relaxed);
+        }
+    }
+
     /// What can be seen of the connection, without taking anything out of it: one system call.
     pub(crate) fn look(&self) -> Seen {
         self.window.look()
@@ -154,6 +169,7 @@ impl Meter {
 
     /// Our side closes the connection: nobody can ask afterwards.
     fn note_close(&self) {
+        self.note_ended();
         if let Some(acked) = self.ask_acked() {
             self.acked_at_close.store(acked, Ordering::Release);
         }
@@ -162,6 +178,7 @@ impl Meter {
     /// The peer has ended its stream. Only the first end counts, and what was acknowledged when it was seen.
     #[cold]
     fn note_end(&self) {
+        self.note_ended();
         if self.acked_at_end.load(Ordering::Relaxed) == OPEN
             && let Some(acked) = self.ask_acked()
         {

@@ -89,6 +89,7 @@ impl Lease {
                     if let Some(exchange) = &self.exchange {
                         broken.steps = exchange.steps(Clock::now(), Some(broken.what.kind));
                     }
+                    self.note_met(broken.what.kind);
                     self.connection = None;
                     self.sent = broken.what.certainty != Certainty::NotSent;
                     Err(broken)
@@ -106,6 +107,15 @@ impl Lease {
                 Broken::new(BreakKind::ResetBeforeHead, Certainty::MaybeProcessed)
                     .details(failure.error().to_string())
             }
+        }
+    }
+
+    /// A kept connection's close was met: that teaches when the peer closes.
+    fn note_met(&self, kind: BreakKind) {
+        if let (BreakKind::ClosedWhileIdle, Some(home)) = (kind, &self.home) {
+            let exchange = self.exchange.as_ref();
+            let facts = exchange.and_then(|exchange| exchange.connection.as_ref());
+            home.note_met(facts.and_then(|facts| facts.idle_for));
         }
     }
 
@@ -148,6 +158,10 @@ impl Lease {
         let upgraded = response.extensions().get::<OnUpgrade>().is_some();
         let connection = self.connection.take().filter(|_| !upgraded);
         let home = self.home.take();
+        // The first answer of a connection says what all of them do.
+        if let Some(home) = home.as_ref().filter(|_| !self.reused) {
+            home.note_hint(response.headers());
+        }
         let held = connection.map(|connection| Held { connection, home });
         response.map(|incoming| AnswerBody::new(incoming, held))
     }

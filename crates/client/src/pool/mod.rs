@@ -15,6 +15,7 @@ mod hub;
 mod lease;
 mod multi;
 mod registry;
+mod rest;
 mod shelf;
 mod single;
 mod target;

@@ -4,13 +4,14 @@
 //! the others before it opens a new one. The last one used is taken first: it is the least likely to have been
 //! closed by the peer, and those at the bottom grow old and are swept away when there is less to do.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mainstay_core::Timestamp;
 use parking_lot::Mutex;
 
 use super::ConnectionState;
+use super::rest::{Rest, Terms};
 use super::single::Single;
 
 /// The idle connections of one target.
@@ -19,8 +20,6 @@ pub(super) struct Shelf {
     divisions: Box<[Mutex<Division>]>,
     /// Connections in all divisions.
     idle: AtomicUsize,
-    /// Connections that the peer had closed when they were looked at.
-    stale: AtomicU64,
     max_idle: usize,
 }
 
@@ -36,8 +35,9 @@ struct Division {
 #[derive(Debug)]
 struct Idle {
     single: Single,
-    since: Timestamp,
-    until: Timestamp,
+    terms: Terms,
+    /// It has been told that it lived past what was thought to be the peer's limit.
+    outlived: bool,
 }
 
 /// What was found.
@@ -57,7 +57,7 @@ impl Shelf {
         // Twice the cores, since threads are numbered as they come and not all of them make calls.
         let divisions =
             (0..(2 * cores).clamp(2, MAX_DIVISIONS)).map(|_| Mutex::default()).collect();
-        Self { divisions, idle: AtomicUsize::new(0), stale: AtomicU64::new(0), max_idle }
+        Self { divisions, idle: AtomicUsize::new(0), max_idle }
     }
 
     /// How many divisions there are.
@@ -71,14 +71,14 @@ impl Shelf {
     }
 
     /// Takes a connection that can be used again, from the calling thread's division if there is one.
-    pub(super) fn take(&self, now: Timestamp) -> Found {
+    pub(super) fn take(&self, now: Timestamp, rest: &Rest) -> Found {
         if self.idle.load(Ordering::Relaxed) == 0 {
             return Found::Nothing;
         }
         let own = self.own();
         let mut soon = false;
         for place in (own..self.divisions.len()).chain(0..own) {
-            match self.take_from(place, now) {
+            match self.take_from(place, now, rest) {
                 Found::Nothing => {}
                 Found::Soon => soon = true,
                 Found::Ready(single) => return Found::Ready(single),
@@ -87,7 +87,7 @@ impl Shelf {
         if soon { Found::Soon } else { Found::Nothing }
     }
 
-    fn take_from(&self, place: usize, now: Timestamp) -> Found {
+    fn take_from(&self, place: usize, now: Timestamp, rest: &Rest) -> Found {
         let mut division = self.divisions[place].lock();
         let mut soon = false;
         let mut at = division.stack.len();
@@ -95,16 +95,16 @@ impl Shelf {
             at -= 1;
             match division.stack[at].state(now) {
                 State::Soon => soon = true,
+                State::Probe => {}
                 state @ (State::Closed | State::Over) => {
-                    division.stack.remove(at);
-                    self.note_gone(&state);
+                    self.note_gone(&division.stack.remove(at), &state, now, rest);
                 }
                 State::Ready if !division.stack[at].is_alive(now) => {
-                    division.stack.remove(at);
-                    self.note_gone(&State::Closed);
+                    self.note_gone(&division.stack.remove(at), &State::Closed, now, rest);
                 }
                 State::Ready => {
-                    let Idle { mut single, since, .. } = division.stack.remove(at);
+                    let Idle { mut single, terms: Terms { since, .. }, .. } =
+                        division.stack.remove(at);
                     division.reused += 1;
                     self.idle.fetch_sub(1, Ordering::Relaxed);
                     single.reused = true;
@@ -116,13 +116,13 @@ impl Shelf {
         if soon { Found::Soon } else { Found::Nothing }
     }
 
-    /// Puts a connection back, until the given time at most. Closes it when there is no room.
-    pub(super) fn put(&self, single: Single, since: Timestamp, until: Timestamp) {
+    /// Puts a connection back, to rest on these terms. Closes it when there is no room.
+    pub(super) fn put(&self, single: Single, terms: Terms) {
         if self.idle.fetch_add(1, Ordering::Relaxed) >= self.max_idle {
             self.idle.fetch_sub(1, Ordering::Relaxed);
             return;
         }
-        self.divisions[single.division].lock().stack.push(Idle { single, since, until });
+        self.divisions[single.division].lock().stack.push(Idle { single, terms, outlived: false });
     }
 
     /// Closes one idle connection, the least recently used of some division. False when there is none.
@@ -132,34 +132,43 @@ impl Shelf {
             let any = !division.stack.is_empty();
             if any {
                 division.stack.remove(0);
-                self.note_gone(&State::Over);
+                self.idle.fetch_sub(1, Ordering::Relaxed);
             }
             any
         })
     }
 
     /// Closes what is of no more use.
-    pub(super) fn sweep(&self, now: Timestamp) {
+    pub(super) fn sweep(&self, now: Timestamp, rest: &Rest) {
         for division in &self.divisions {
-            division.lock().stack.retain(|idle| {
+            division.lock().stack.retain_mut(|idle| {
                 let state = idle.state(now);
                 let keep = match &state {
-                    State::Ready => true,
-                    State::Soon => now.since(idle.since) < SOON_AT_MOST,
+                    State::Ready | State::Probe => {
+                        idle.note_survival(now, rest);
+                        // A probe has told what it was kept for.
+                        !(idle.outlived && matches!(state, State::Probe))
+                    }
+                    State::Soon => now.since(idle.terms.since) < SOON_AT_MOST,
                     State::Closed | State::Over => false,
                 };
                 if !keep {
-                    self.note_gone(&state);
+                    self.note_gone(idle, &state, now, rest);
                 }
                 keep
             });
         }
     }
 
-    fn note_gone(&self, state: &State) {
+    fn note_gone(&self, idle: &Idle, state: &State, now: Timestamp, rest: &Rest) {
         self.idle.fetch_sub(1, Ordering::Relaxed);
-        if matches!(state, State::Closed) {
-            self.stale.fetch_add(1, Ordering::Relaxed);
+        match state {
+            // Not when it is noticed, but when it happened.
+            State::Closed => {
+                rest.note_closed(idle.terms, idle.single.ended_at().unwrap_or(now).min(now));
+            }
+            State::Over if idle.terms.is_retired(now) => rest.note_avoided(),
+            State::Over | State::Probe | State::Ready | State::Soon => {}
         }
     }
 
@@ -167,7 +176,7 @@ impl Shelf {
     pub(super) fn states(&self, now: Timestamp, note: &mut impl FnMut(u64, ConnectionState)) {
         for division in &self.divisions {
             for idle in &division.lock().stack {
-                let idle_for = now.since(idle.since);
+                let idle_for = now.since(idle.terms.since);
                 note(idle.single.meter().id(), ConnectionState::Idle { idle_for });
             }
         }
@@ -176,11 +185,6 @@ impl Shelf {
     /// Idle connections.
     pub(super) fn idle(&self) -> usize {
         self.idle.load(Ordering::Relaxed)
-    }
-
-    /// Connections that the peer had closed while they were idle.
-    pub(super) fn stale(&self) -> u64 {
-        self.stale.load(Ordering::Relaxed)
     }
 
     /// How often a connection was used again.
@@ -193,22 +197,35 @@ impl Shelf {
 enum State {
     Ready,
     Soon,
+    /// Kept, but not to be used: to see when the peer closes it.
+    Probe,
     Closed,
     Over,
 }
 
 impl Idle {
+    /// That it lives may say something of the peer's limit.
+    fn note_survival(&mut self, now: Timestamp, rest: &Rest) {
+        let rested = now.since(self.terms.since);
+        if !self.outlived && rest.survival_counts(rested) && self.single.is_alive() {
+            self.outlived = true;
+            rest.note_survived(rested);
+        }
+    }
+
     /// Whether the socket has nothing to say against using it again. When it was given back its task had just found
     /// nothing to read, so one that was idle for a moment only isn't asked.
     fn is_alive(&self, now: Timestamp) -> bool {
-        now.since(self.since) < JUST_NOW || self.single.is_alive()
+        now.since(self.terms.since) < JUST_NOW || self.single.is_alive()
     }
 
     fn state(&self, now: Timestamp) -> State {
         if self.single.is_closed() {
             State::Closed
-        } else if self.until <= now {
+        } else if self.terms.kept_until <= now {
             State::Over
+        } else if self.terms.usable_until <= now {
+            State::Probe
         } else if self.single.is_ready() {
             State::Ready
         } else {

@@ -81,6 +81,11 @@ impl Single {
         self.meter.connection(self.secure, self.idle_since, now)
     }
 
+    /// When it ended, if it has.
+    pub(super) fn ended_at(&self) -> Option<Timestamp> {
+        self.meter.ended_at()
+    }
+
     /// Its counters.
     pub(super) fn meter(&self) -> &Meter {
         &self.meter

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
+use http::HeaderMap;
 use mainstay_config::settings::{ConnectSettings, Endpoint, Http2, PoolSettings, Scheme};
 use mainstay_core::{BreakKind, Certainty, Timestamp};
 use mainstay_record::Step;
@@ -15,6 +17,7 @@ use super::hub::Hub;
 use super::lease::Lease;
 use super::multi::Multi;
 use super::registry::{ConnectionView, Registry};
+use super::rest::Rest;
 use super::shelf::{Found, Shelf};
 use super::single::Single;
 use super::{Broken, Connection};
@@ -32,6 +35,7 @@ pub struct Target {
     registry: Registry,
     /// Told when a kept connection was taken, where spares are kept.
     taken: Notify,
+    rest: Rest,
     /// What the endpoint speaks, as far as is known: one of the constants below.
     speaks: AtomicU8,
     settings: ConnectSettings,
@@ -50,6 +54,12 @@ pub struct Counts {
     pub reused: u64,
     /// Found closed by the peer while they were idle, ever.
     pub closed_stale: u64,
+    /// Closes by the peer that a request ran into, ever.
+    pub stale_met: u64,
+    /// Used no more because the peer would soon have closed them, ever.
+    pub stale_avoided: u64,
+    /// The age at which the peer closes idle ones, as far as is known.
+    pub idle_limit: Option<Duration>,
 }
 
 impl Target {
@@ -62,6 +72,7 @@ impl Target {
         let connector = Connector::new(endpoint, settings)?;
         let shelf = Shelf::new(usize::try_from(settings.pool.max_idle).unwrap_or(usize::MAX));
         let hub = Hub::new(shelf.divisions(), settings.pings);
+        let rest = Rest::new(settings.pool.idle_timeout, settings.pool.learn_idle);
         let speaks = match (settings.http2, endpoint.scheme) {
             (Http2::Always, _) => HTTP2,
             (Http2::Never, _) | (Http2::Auto, Scheme::Http) => HTTP1,
@@ -75,6 +86,7 @@ impl Target {
             hub,
             registry: Registry::default(),
             taken: Notify::new(),
+            rest,
             speaks: AtomicU8::new(speaks),
             settings,
         }))
@@ -89,11 +101,11 @@ impl Target {
     /// A kept connection that can take a request at once. Waits for nothing.
     pub(crate) fn lease_ready(self: &Arc<Self>) -> Option<Lease> {
         let now = Clock::now();
-        let connection = match self.shelf.take(now) {
+        let connection = match self.shelf.take(now, &self.rest) {
             Found::Ready(single) => Connection::Single(single),
             Found::Nothing | Found::Soon if self.speaks() == HTTP1 => return None,
             Found::Nothing | Found::Soon => {
-                Connection::Stream(self.hub.take(self.shelf.own(), now)?)
+                Connection::Stream(self.hub.take(self.shelf.own(), now, &self.rest)?)
             }
         };
         self.note_taken();
@@ -154,8 +166,8 @@ impl Target {
 
     /// Closes idle connections whose time is over. Call it about each second.
     pub fn sweep(&self, now: Timestamp) {
-        self.shelf.sweep(now);
-        self.hub.sweep(now, self.pool().idle_timeout);
+        self.shelf.sweep(now, &self.rest);
+        self.hub.sweep(now, &self.rest);
     }
 
     /// Its connections, counted.
@@ -170,7 +182,10 @@ impl Target {
             in_use: open - idle,
             opened: places.opened(),
             reused: self.shelf.reused() + self.hub.reused(),
-            closed_stale: self.shelf.stale() + self.hub.stale(),
+            closed_stale: self.rest.seen(),
+            stale_met: self.rest.met(),
+            stale_avoided: self.rest.avoided(),
+            idle_limit: self.rest.limit(),
         }
     }
 
@@ -196,12 +211,12 @@ impl Target {
 
     async fn kept(&self) -> Option<Connection> {
         let now = Clock::now();
-        match self.shelf.take(now) {
+        match self.shelf.take(now, &self.rest) {
             Found::Ready(single) => return Some(Connection::Single(single)),
             Found::Nothing => {}
             Found::Soon => {
                 yield_now().await;
-                if let Found::Ready(single) = self.shelf.take(now) {
+                if let Found::Ready(single) = self.shelf.take(now, &self.rest) {
                     return Some(Connection::Single(single));
                 }
             }
@@ -209,7 +224,7 @@ impl Target {
         if self.speaks() == HTTP1 {
             None
         } else {
-            self.hub.take(self.shelf.own(), now).map(Connection::Stream)
+            self.hub.take(self.shelf.own(), now, &self.rest).map(Connection::Stream)
         }
     }
 
@@ -230,7 +245,7 @@ impl Target {
         })?;
         if self.speaks() == HTTP1 {
             drop(opening);
-        } else if let Some(stream) = self.hub.take(own, Clock::now()) {
+        } else if let Some(stream) = self.hub.take(own, Clock::now(), &self.rest) {
             return Ok((Connection::Stream(stream), Vec::new()));
         }
         self.open(true).await
@@ -241,7 +256,7 @@ impl Target {
         let place = match self.place().await {
             Ok(place) => place,
             Err(full) => {
-                let stream = self.hub.take_any(Clock::now()).ok_or(full)?;
+                let stream = self.hub.take_any(Clock::now(), &self.rest).ok_or(full)?;
                 return Ok((Connection::Stream(stream), Vec::new()));
             }
         };
@@ -300,9 +315,19 @@ impl Target {
         };
         let now = Clock::now();
         if !single.is_closed() && now < single.expires_at {
-            let until = single.expires_at.min(now + self.pool().idle_timeout);
-            self.shelf.put(single, now, until);
+            let terms = self.rest.terms(now, single.expires_at);
+            self.shelf.put(single, terms);
         }
+    }
+
+    /// A request met the peer's close of a connection that had rested for so long, if that is known.
+    pub(super) fn note_met(&self, rested: Option<Duration>) {
+        self.rest.note_met(rested, Clock::now());
+    }
+
+    /// An answer may say how long its connection is kept.
+    pub(super) fn note_hint(&self, fields: &HeaderMap) {
+        self.rest.note_hint(fields);
     }
 }
 

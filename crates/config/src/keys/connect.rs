@@ -76,6 +76,8 @@ pub(super) fn pool() -> Vec<Key<PoolSettings>> {
             .says("How long an idle connection is kept.")
             .low("Calls wait for handshakes.")
             .high("The peer closes first, just as a call is sent: many servers and balancers do at 60s."),
+        key("learn_idle", Kind::Flag, |p: &mut PoolSettings| &mut p.learn_idle)
+            .says("Learn at which age the peer closes idle connections, and use them no more shortly before."),
         key("max_connections", number(1, 100_000), |p: &mut PoolSettings| &mut p.max_connections)
             .says("Connections per endpoint, in use and idle; beyond it a call breaks with `limit-reached`.")
             .low("Bursts are refused.")

@@ -85,6 +85,8 @@ pub struct PoolSettings {
     pub max_idle: u32,
     /// How long an idle one is kept. Default 50 s: below the 60 s that many servers and balancers close at.
     pub idle_timeout: Duration,
+    /// Whether the age at which the peer closes idle ones is learned, and they are retired before. Default true.
+    pub learn_idle: bool,
     /// Connections in all, in use and idle. 1 to 100,000, default 1,024; beyond it a call breaks with `limit-reached`.
     pub max_connections: u32,
     /// How old a connection may grow before it is used no more, − 10 % jitter. Default 10 min.
@@ -98,6 +100,7 @@ impl Default for PoolSettings {
         Self {
             max_idle: 256,
             idle_timeout: Duration::from_secs(50),
+            learn_idle: true,
             max_connections: 1024,
             max_age: Duration::from_secs(600),
             spares: 0,

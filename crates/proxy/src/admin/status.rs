@@ -7,7 +7,7 @@ use mainstay::{Clock, Service};
 use mainstay_core::Timestamp;
 use mainstay_core::breaker::{BreakerState, Forced};
 use mainstay_core::upstream::EndpointView;
-use mainstay_record::{EndpointSnapshot, UpstreamSnapshot};
+use mainstay_record::{EndpointSnapshot, StaleCloses, UpstreamSnapshot};
 use serde_json::{Value, json};
 
 use crate::proxy::Control;
@@ -46,6 +46,12 @@ pub(super) fn snapshots(control: &Control) -> Vec<UpstreamSnapshot> {
                 view,
                 idle_connections: u32::try_from(connections.idle).unwrap_or(u32::MAX),
                 busy_connections: u32::try_from(connections.in_use).unwrap_or(u32::MAX),
+                stale: StaleCloses {
+                    avoided: connections.stale_avoided,
+                    met: connections.stale_met,
+                    seen: connections.closed_stale,
+                },
+                idle_limit: connections.idle_limit,
             })
             .collect(),
         budget: service.upstream().budget().level(at),
@@ -121,6 +127,9 @@ fn endpoint(view: &EndpointView, connections: mainstay::pool::Counts, now: Times
             "opened": connections.opened,
             "reused": connections.reused,
             "closed_stale": connections.closed_stale,
+            "stale_met": connections.stale_met,
+            "stale_avoided": connections.stale_avoided,
+            "idle_limit_ms": connections.idle_limit.map(millis),
         },
     })
 }

@@ -1,5 +1,7 @@
 //! The metrics that are looked at when somebody scrapes: states and levels, which the engine and the pool know.
 
+use std::time::Duration;
+
 use mainstay_core::Timestamp;
 use mainstay_core::breaker::BreakerState;
 use mainstay_core::budget::BudgetLevel;
@@ -30,6 +32,21 @@ pub struct EndpointSnapshot {
     pub idle_connections: u32,
     /// Connections in use.
     pub busy_connections: u32,
+    /// Closes of kept connections by the peer.
+    pub stale: StaleCloses,
+    /// The age at which the peer closes idle connections, as far as is known.
+    pub idle_limit: Option<Duration>,
+}
+
+/// What became of kept connections that the peer closed, or would have closed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StaleCloses {
+    /// They were retired before.
+    pub avoided: u64,
+    /// A request ran into the close.
+    pub met: u64,
+    /// The close was seen while they were idle.
+    pub seen: u64,
 }
 
 /// Writes everything that a snapshot holds.
@@ -55,7 +72,27 @@ pub(super) fn write(page: &mut Page, all: &[UpstreamSnapshot]) {
             family.gauge(&labels, count.into());
         }
     }
+    write_stale_closes(page, all);
     write_budgets(page, all);
+}
+
+fn write_stale_closes(page: &mut Page, all: &[UpstreamSnapshot]) {
+    let mut family = page.family(&table::STALE_CLOSES);
+    for (upstream, endpoint) in endpoints(all) {
+        let StaleCloses { avoided, met, seen } = endpoint.stale;
+        for (result, count) in [("avoided", avoided), ("met", met), ("seen", seen)] {
+            let labels =
+                [("upstream", upstream), ("endpoint", &*endpoint.view.name), ("result", result)];
+            family.count(&labels, count);
+        }
+    }
+    let mut family = page.family(&table::LEARNED_IDLE_LIMIT);
+    for (upstream, endpoint) in endpoints(all) {
+        if let Some(limit) = endpoint.idle_limit {
+            let labels = [("upstream", upstream), ("endpoint", &*endpoint.view.name)];
+            family.gauge(&labels, limit.as_secs_f64());
+        }
+    }
 }
 
 fn write_breakers(page: &mut Page, all: &[UpstreamSnapshot]) {

@@ -209,6 +209,16 @@ pub(crate) static CONNECTIONS: Metric = gauge(
     &["upstream", "endpoint", "state"],
     "Connections that are open now: kept for later, or in use",
 );
+pub(crate) static STALE_CLOSES: Metric = counter(
+    "mainstay_stale_closes",
+    &["upstream", "endpoint", "result"],
+    "Closes of kept connections by the peer: avoided by retiring them before, seen while they were idle, or met by a request",
+);
+pub(crate) static LEARNED_IDLE_LIMIT: Metric = gauge(
+    "mainstay_learned_idle_limit_seconds",
+    ENDPOINT,
+    "The age at which the peer closes idle connections. Absent while unknown",
+);
 pub(crate) static BUDGET_TOKENS: Metric =
     gauge("mainstay_budget_tokens", UPSTREAM, "Tokens left for extra attempts");
 pub(crate) static BUDGET_CAPACITY: Metric =
@@ -222,7 +232,7 @@ pub(crate) static BUDGET_EXTRA: Metric = gauge(
 );
 
 /// Every metric, in the order of the exposition and the manual.
-pub(crate) static ALL: [&Metric; 39] = [
+pub(crate) static ALL: [&Metric; 41] = [
     &CALLS_STARTED,
     &CALLS,
     &CALLS_IN_PROGRESS,
@@ -256,6 +266,8 @@ pub(crate) static ALL: [&Metric; 39] = [
     &ENDPOINT_LATENCY,
     &IN_FLIGHT,
     &CONNECTIONS,
+    &STALE_CLOSES,
+    &LEARNED_IDLE_LIMIT,
     &BUDGET_TOKENS,
     &BUDGET_CAPACITY,
     &BUDGET_CALLS,

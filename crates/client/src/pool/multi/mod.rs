@@ -95,6 +95,11 @@ impl Multi {
         self.line.meter().id()
     }
 
+    /// When its socket ended, if it has.
+    pub(super) fn ended_at(&self) -> Option<Timestamp> {
+        self.line.meter().ended_at()
+    }
+
     /// Streams on it now.
     pub(super) fn streams(&self) -> u32 {
         self.line.streams()
