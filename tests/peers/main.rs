@@ -7,6 +7,7 @@
 //!
 //! A program that is missing fails its test by name; `cargo xtask test` installs what is missing.
 
+mod grpc;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
@@ -69,4 +70,14 @@ async fn httpx_meets_no_stale_connection_of_a_haproxy_that_closes_idle_ones() ->
     let traffic = Traffic { client: Client::Httpx, seconds: 8, pause_ms: 1000 };
     let seen = traffic.run(&binary).await?;
     seen.check(&nginx.executed().await?, 1)
+}
+
+#[tokio::test]
+async fn grpcio_at_both_ends_sees_each_call_end_as_it_should() -> Outcome {
+    let story = grpc::Story::tell().await?;
+    story.check_calls_of_each_kind()?;
+    story.check_statuses()?;
+    story.check_retries()?;
+    story.check_pings()?;
+    story.check_restarts()
 }

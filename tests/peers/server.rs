@@ -155,7 +155,7 @@ async fn start(names: &[&str], words: &[&str]) -> Result<Child, String> {
     ))
 }
 
-async fn free_port() -> Result<u16, String> {
+pub(crate) async fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(text)?;
     Ok(listener.local_addr().map_err(text)?.port())
 }

@@ -4,6 +4,7 @@
 //! sleeps until the machine's deadline. It takes no decision of its own.
 
 mod delivered;
+mod grpc;
 mod request;
 mod running;
 
@@ -18,6 +19,7 @@ use mainstay_record::CallId;
 use tokio::time::sleep_until;
 
 pub use delivered::DeliveredBody;
+pub use grpc::is_grpc;
 
 use crate::Clock;
 use crate::body::{BodyError, ReplayMemory, Source};
@@ -151,15 +153,34 @@ impl Running {
         match outcome {
             Ok(response) => {
                 let status = response.status();
+                if self.is_grpc
+                    && status == StatusCode::OK
+                    && let Some(outcome) = grpc::outcome(response.headers())
+                {
+                    if let Some(what) = outcome.broken() {
+                        self.note_answer(
+                            attempt,
+                            endpoint,
+                            &what,
+                            grpc::describe(response.headers()),
+                        );
+                        self.note_stream();
+                    }
+                    self.tell(|call, ctx| call.on_grpc_outcome(attempt, outcome, ctx));
+                    return Some(Held { attempt, endpoint, response });
+                }
                 let hint = hint(status, response.headers());
                 if let Some(what) = self.call.broken_answer(status.as_u16(), hint) {
-                    self.note_answer(attempt, endpoint, &what);
+                    self.note_answer(attempt, endpoint, &what, None);
                 }
                 self.tell(|call, ctx| call.on_head(attempt, status.as_u16(), hint, ctx));
                 Some(Held { attempt, endpoint, response })
             }
             Err(mut broken) => {
                 self.note(attempt, endpoint, &mut broken);
+                if broken.what.certainty != Certainty::NotSent {
+                    self.note_stream();
+                }
                 self.tell(|call, ctx| call.on_break(attempt, broken.what, ctx));
                 None
             }

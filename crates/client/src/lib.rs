@@ -18,5 +18,5 @@ pub mod service;
 
 pub use body::{Outgoing, Source};
 pub use clock::Clock;
-pub use driver::{Answer, Client, DeliveredBody, Unanswered};
+pub use driver::{Answer, Client, DeliveredBody, Unanswered, is_grpc};
 pub use service::{Plan, Service};

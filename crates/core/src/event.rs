@@ -47,6 +47,8 @@ pub enum StopReason {
     ReplyStarted,
     /// The breaker's mode is to stop retries, and it is open.
     BreakerOpen,
+    /// The peer said that it isn't to be asked again (gRPC's pushback).
+    PushedBack,
 }
 
 impl StopReason {
@@ -64,6 +66,7 @@ impl StopReason {
             Self::NoEndpoint => "no-endpoint",
             Self::ReplyStarted => "reply-started",
             Self::BreakerOpen => "breaker-open",
+            Self::PushedBack => "pushed-back",
         }
     }
 }

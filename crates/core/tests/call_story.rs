@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mainstay_core::breaks::grpc::{GrpcOutcome, Pushback};
 use mainstay_core::breaks::safety::Repetition;
 use mainstay_core::budget::BudgetSettings;
 use mainstay_core::call::{Connection, GaveUp};
@@ -93,6 +94,11 @@ impl Story {
     fn answers_with_hint(&mut self, attempt: u8, status: u16, seconds: u64) -> String {
         let hint = Some(Duration::from_secs(seconds));
         self.tell(|call, ctx| call.on_head(AttemptId(attempt), status, hint, ctx))
+    }
+
+    fn ends_as_grpc(&mut self, attempt: u8, code: u8, pushback: Pushback) -> String {
+        let outcome = GrpcOutcome { code, pushback };
+        self.tell(|call, ctx| call.on_grpc_outcome(AttemptId(attempt), outcome, ctx))
     }
 
     /// Goes to the machine's own deadline.
@@ -443,4 +449,61 @@ fn an_open_breaker_is_told_with_the_time_to_come_back() {
     let a = story.upstream.endpoint_ids().next().unwrap();
     let _ = story.upstream.force(a, mainstay_core::breaker::Forced::Open, story.now);
     assert_eq!(story.start(), "fail breaker-open not-sent breaker-open");
+}
+
+#[test]
+fn a_grpc_call_that_is_unavailable_goes_again_where_it_may_be_done_twice() {
+    let mut story = Story::read();
+    story.start();
+    assert_eq!(story.ends_as_grpc(1, 14, Pushback::Unsaid), "keep 1");
+    assert!(story.wait().starts_with("attempt 2"));
+    assert_eq!(story.ends_as_grpc(2, 0, Pushback::Unsaid), "deliver 2");
+    let mut story = Story::write();
+    story.start();
+    assert_eq!(story.ends_as_grpc(1, 14, Pushback::Unsaid), "deliver 1");
+    assert_eq!(story.stopped_by(), Some(StopReason::OutcomeUnknown));
+    assert_eq!(story.upstream.view(story.now)[0].counts.failures, 1);
+}
+
+#[test]
+fn a_grpc_servers_pushback_is_a_time_to_wait_or_the_end_of_it() {
+    let mut story =
+        Story::of(&["a"], facts(Repetition::Declared), policy(), BudgetSettings::default());
+    story.start();
+    story.ends_as_grpc(1, 14, Pushback::After(Duration::from_secs(3)));
+    assert!(story.waited_for() >= Duration::from_secs(3));
+    let mut story = Story::read();
+    story.start();
+    assert_eq!(story.ends_as_grpc(1, 14, Pushback::Never), "deliver 1");
+    assert_eq!(story.stopped_by(), Some(StopReason::PushedBack));
+}
+
+#[test]
+fn a_grpc_quota_is_waited_for_and_blames_nobody() {
+    let mut story = Story::read();
+    story.start();
+    story.ends_as_grpc(1, 8, Pushback::After(Duration::from_secs(2)));
+    assert!(story.waited_for() >= Duration::from_secs(2), "other endpoints don't help");
+    assert_eq!(story.upstream.view(story.now)[0].counts.failures, 0);
+}
+
+#[test]
+fn a_grpc_answer_that_is_none_of_these_is_delivered_as_a_success() {
+    for code in [1, 3, 4, 5, 10, 16] {
+        let mut story = Story::read();
+        story.start();
+        assert_eq!(story.ends_as_grpc(1, code, Pushback::Unsaid), "deliver 1");
+        assert_eq!(story.upstream.view(story.now)[0].counts.failures, 0);
+    }
+}
+
+#[test]
+fn an_outcome_in_trailers_is_booked_and_throttling_there_blames_nobody() {
+    for (kind, failures) in [(BreakKind::ServerError, 1), (BreakKind::Throttled, 0)] {
+        let mut story = Story::read();
+        story.start();
+        story.answers(1, 200);
+        story.tell(|call, ctx| call.on_body_end(Some(kind), ctx));
+        assert_eq!(story.upstream.view(story.now)[0].counts.failures, failures);
+    }
 }

@@ -90,6 +90,7 @@ impl Label for StopReason {
         Self::NoEndpoint,
         Self::ReplyStarted,
         Self::BreakerOpen,
+        Self::PushedBack,
     ];
 
     fn place(self) -> usize {
@@ -271,7 +272,8 @@ mod tests {
                 | StopReason::DeadlinePassed
                 | StopReason::NoEndpoint
                 | StopReason::ReplyStarted
-                | StopReason::BreakerOpen => {}
+                | StopReason::BreakerOpen
+                | StopReason::PushedBack => {}
             }
         }
         for certainty in <Certainty as Label>::ALL {
@@ -282,7 +284,7 @@ mod tests {
                 | Certainty::Processed => {}
             }
         }
-        assert_eq!(<StopReason as Label>::ALL.len(), 10);
+        assert_eq!(<StopReason as Label>::ALL.len(), 11);
         assert_eq!(<Certainty as Label>::ALL.len(), 4);
     }
 }

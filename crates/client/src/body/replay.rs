@@ -99,6 +99,15 @@ impl Replay {
         self.0.as_ref().is_none_or(|shared| shared.lock().repeatable)
     }
 
+    /// Whether a part of it has been read, and more may come.
+    #[must_use]
+    pub fn is_streaming(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| {
+            let shared = shared.lock();
+            shared.read_bytes > 0 && !shared.is_all_here()
+        })
+    }
+
     /// Why it can't be read on, if it can't.
     #[must_use]
     pub fn failed(&self) -> Option<BodyError> {
@@ -121,6 +130,16 @@ impl Shared {
             Source::Incoming(incoming) => incoming.size_hint().exact(),
         };
         left.map(|left| left + self.read_bytes)
+    }
+
+    /// Whether nothing more can come of it: the source has ended, whether or not anybody has read that.
+    fn is_all_here(&self) -> bool {
+        self.ended
+            || match &self.source {
+                Source::Empty => true,
+                Source::Full(bytes) => bytes.is_empty(),
+                Source::Incoming(incoming) => incoming.is_end_stream(),
+            }
     }
 
     /// The piece at `place` of the reader's own count: a kept one, or the next of the source.

@@ -5,10 +5,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use mainstay_core::{Break, BreakKind, Certainty};
 use tokio::time::{Instant, Sleep};
 
+use super::grpc;
 use super::running::Running;
 use crate::pool::{AnswerBody, AnswerError};
 
@@ -25,10 +27,18 @@ pub struct DeliveredBody {
     /// Whether anything of the body has been given, or a break held back once.
     begun: bool,
     held_back: Option<AnswerError>,
+    /// Whether the call's outcome is still to come, in trailers (gRPC).
+    awaits_outcome: bool,
 }
 
 impl DeliveredBody {
-    pub(super) fn new(inner: AnswerBody, running: Box<Running>, idle_timeout: Duration) -> Self {
+    /// `awaits_outcome`: whether the trailers tell how the call ended.
+    pub(super) fn new(
+        inner: AnswerBody,
+        running: Box<Running>,
+        idle_timeout: Duration,
+        awaits_outcome: bool,
+    ) -> Self {
         let mut body = Self {
             inner,
             running: Some(running),
@@ -37,9 +47,10 @@ impl DeliveredBody {
             moved_at: None,
             begun: false,
             held_back: None,
+            awaits_outcome,
         };
         if body.inner.is_end_stream() {
-            body.end(None);
+            body.end_whole(None);
         }
         body
     }
@@ -48,6 +59,12 @@ impl DeliveredBody {
         if let Some(mut running) = self.running.take() {
             running.body_ended(broke);
         }
+    }
+
+    /// It came to its end, with these trailers.
+    fn end_whole(&mut self, trailers: Option<&HeaderMap>) {
+        let broke = if self.awaits_outcome { grpc::ended(trailers) } else { None };
+        self.end(broke);
     }
 
     /// Ready when nothing has come for the idle timeout.
@@ -84,7 +101,7 @@ impl Body for DeliveredBody {
                 }
                 // Nobody has to ask again after trailers.
                 if frame.is_trailers() || self.inner.is_end_stream() {
-                    self.end(None);
+                    self.end_whole(frame.trailers_ref());
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -99,7 +116,7 @@ impl Body for DeliveredBody {
                 Poll::Pending
             }
             Poll::Ready(None) => {
-                self.end(None);
+                self.end_whole(None);
                 Poll::Ready(None)
             }
             Poll::Pending if self.running.is_some() && self.poll_stall(cx).is_ready() => {

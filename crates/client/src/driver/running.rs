@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use http::StatusCode;
 use http::request::Parts;
 use mainstay_core::call::GaveUp;
 use mainstay_core::event::{AttemptId, StopReason};
@@ -16,7 +17,7 @@ use mainstay_record::{
     AttemptFacts, CallId, CallTag, CallTrace, Circumstances, ConnectionFacts, Step,
 };
 
-use super::{Answer, Client, DeliveredBody, Held, Unanswered};
+use super::{Answer, Client, DeliveredBody, Held, Unanswered, grpc, is_grpc};
 use crate::Clock;
 use crate::alarm::Alarm;
 use crate::body::{Replay, ReplayLimits, Source};
@@ -37,6 +38,8 @@ pub(super) struct Running {
     as_is: bool,
     last_break: Option<BreakKind>,
     reuse_timers: bool,
+    /// Whether it is a gRPC call: its outcome is said by `grpc-status`.
+    pub(super) is_grpc: bool,
     /// The exchange of the last attempt, until it is in the record; and how its answer's body ended.
     exchange: Option<(AttemptId, Exchange)>,
     body_end: Option<(Timestamp, Option<BreakKind>)>,
@@ -45,6 +48,7 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn new(client: &Client, plan: &Plan, head: Parts, body: Source) -> Self {
         let id = CallId::next(client.run);
+        let is_grpc = is_grpc(&head.headers);
         let limits = ReplayLimits { kept_bytes: plan.replay_bytes, body_bytes: plan.body_bytes };
         Self {
             call: Call::new(Arc::clone(&plan.policy), facts(plan, &head), Clock::now()),
@@ -57,6 +61,7 @@ impl Running {
             as_is: false,
             last_break: None,
             reuse_timers: client.reuse_timers,
+            is_grpc,
             exchange: None,
             body_end: None,
         }
@@ -94,10 +99,24 @@ impl Running {
     }
 
     /// The same for an attempt whose answer is a break.
-    pub(super) fn note_answer(&mut self, attempt: AttemptId, endpoint: EndpointId, what: &Break) {
+    pub(super) fn note_answer(
+        &mut self,
+        attempt: AttemptId,
+        endpoint: EndpointId,
+        what: &Break,
+        detail: Option<String>,
+    ) {
         let (connection, steps) = self.exchanged(None);
-        let facts = AttemptFacts { connection, steps, ..self.judged(endpoint, what) };
+        let facts = AttemptFacts { connection, steps, detail, ..self.judged(endpoint, what) };
         self.trace.add_facts(attempt, facts);
+    }
+
+    /// A stream of gRPC messages that has begun isn't begun again, unless nothing of it was sent: the application may
+    /// have chosen its later messages by what became of the earlier ones.
+    pub(super) fn note_stream(&mut self) {
+        if self.is_grpc && self.body.is_streaming() {
+            self.call.on_body_unrepeatable();
+        }
     }
 
     /// Remembers what the attempt did. Whether anybody wants to know isn't known yet.
@@ -174,7 +193,11 @@ impl Running {
     pub(super) fn deliver(self: Box<Self>, held: Held, idle_timeout: Duration) -> Answer {
         let (id, attempts, as_is) = (self.id, self.call.attempts(), self.as_is);
         let last_break = self.last_break;
-        let response = held.response.map(|body| DeliveredBody::new(body, self, idle_timeout));
+        let awaits_outcome = self.is_grpc
+            && held.response.status() == StatusCode::OK
+            && grpc::outcome(held.response.headers()).is_none();
+        let response =
+            held.response.map(|body| DeliveredBody::new(body, self, idle_timeout, awaits_outcome));
         Answer { response, id, attempts, endpoint: held.endpoint, as_is, last_break }
     }
 

@@ -5,6 +5,7 @@
 //! and the key alone ([`safety`]), never from the name of an error.
 
 pub mod evidence;
+pub mod grpc;
 mod kind;
 pub mod safety;
 mod status;
@@ -49,6 +50,8 @@ pub struct Break {
     pub certainty: Certainty,
     /// The status of the answer, where the break is an answer (a server error, throttling).
     pub status: Option<u16>,
+    /// The gRPC status, where the break is the outcome of a gRPC call.
+    pub grpc: Option<u8>,
     /// How long the peer asked to be left alone, counted from when its answer came.
     pub retry_after: Option<Duration>,
 }
@@ -57,7 +60,7 @@ impl Break {
     /// A break without an answer.
     #[must_use]
     pub const fn new(kind: BreakKind, certainty: Certainty) -> Self {
-        Self { kind, certainty, status: None, retry_after: None }
+        Self { kind, certainty, status: None, grpc: None, retry_after: None }
     }
 
     /// The phase it happened in.
@@ -83,6 +86,6 @@ impl Break {
             _ if failures.contains(status) => (BreakKind::ServerError, Certainty::MaybeProcessed),
             _ => return None,
         };
-        Some(Self { kind, certainty, status: Some(status), retry_after })
+        Some(Self { kind, certainty, status: Some(status), grpc: None, retry_after })
     }
 }

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
+use crate::breaks::grpc::GrpcOutcome;
 use crate::breaks::safety::{Repetition, Verdict, situation, verdict};
 use crate::breaks::{Break, BreakKind, Certainty};
 use crate::budget::{Charge, Price, Reservation};
@@ -22,7 +23,7 @@ use super::{
 ///
 /// News: [`on_start`](Self::on_start), [`on_upload`](Self::on_upload),
 /// [`on_body_unrepeatable`](Self::on_body_unrepeatable), [`on_break`](Self::on_break), [`on_head`](Self::on_head),
-/// [`on_body_end`](Self::on_body_end), [`on_time`](Self::on_time), [`on_cancel`](Self::on_cancel).
+/// [`on_grpc_outcome`](Self::on_grpc_outcome), [`on_body_end`](Self::on_body_end), [`on_time`](Self::on_time), [`on_cancel`](Self::on_cancel).
 /// Answers, to be drained after each: [`next_action`](Self::next_action), [`next_event`](Self::next_event),
 /// [`next_deadline`](Self::next_deadline).
 ///
@@ -163,23 +164,47 @@ impl Call {
         retry_after: Option<Duration>,
         ctx: &mut Ctx<'_>,
     ) {
+        let broken = self.broken_answer(status, retry_after);
+        self.take_head(attempt, status, broken, false, ctx);
+    }
+
+    /// The head of an answer arrived that is the whole outcome of a gRPC call (Trailers-Only).
+    pub fn on_grpc_outcome(&mut self, attempt: AttemptId, outcome: GrpcOutcome, ctx: &mut Ctx<'_>) {
+        self.take_head(attempt, 200, outcome.broken(), outcome.forbids_retry(), ctx);
+    }
+
+    fn take_head(
+        &mut self,
+        attempt: AttemptId,
+        status: u16,
+        broken: Option<Break>,
+        forbids_retry: bool,
+        ctx: &mut Ctx<'_>,
+    ) {
         let Some(trying) = self.take_trying(attempt) else { return };
-        match self.broken_answer(status, retry_after) {
+        match broken {
             None => self.deliver_success(trying, status, ctx),
             Some(what) => {
                 let permit = self.close_attempt(trying, what, ctx);
-                self.decide(what, None, Some((Kept { attempt, status }, permit)), ctx);
+                let answer = Some((Kept { attempt, status }, permit));
+                if forbids_retry {
+                    return self.stop(what.kind, StopReason::PushedBack, None, answer, ctx);
+                }
+                self.decide(what, None, answer, ctx);
             }
         }
     }
 
-    /// The body of the delivered answer ended: whole, or by a break.
+    /// The body of the delivered answer ended: whole, or by a break. The outcome that a gRPC call's trailers tell counts as
+    /// one.
     pub fn on_body_end(&mut self, broke: Option<BreakKind>, ctx: &mut Ctx<'_>) {
         let State::Delivered { permit } = &mut self.state else { return };
         if let (Some(kind), Some(permit)) = (broke, permit.take()) {
             let endpoint = permit.endpoint();
             self.events.push(Event::BodyFailed { endpoint, kind });
+            // The outcome of a gRPC call may come here too: one that is throttled says nothing against its endpoint.
             if kind.blames_endpoint()
+                && kind != BreakKind::Throttled
                 && let Some(event) =
                     ctx.upstream.note_body_failure(endpoint, self.policy.scope, ctx.now, ctx.chance)
             {
@@ -526,7 +551,8 @@ impl Call {
         }
         // A 503's hint holds its own endpoint only, and the pick goes elsewhere while there is an elsewhere; a 429
         // is about us, so the call itself waits.
-        let hint_holds = what.status == Some(429) || ctx.upstream.settings().endpoints.len() == 1;
+        let is_about_us = what.status == Some(429) || what.grpc == Some(8);
+        let hint_holds = is_about_us || ctx.upstream.settings().endpoints.len() == 1;
         let own =
             self.attempts.wait(settings, price == Price::Throttled && hint.is_none(), ctx.chance);
         let (delay, hinted) = match hint {

@@ -77,6 +77,17 @@ fn proxy_status(answer: &Answer, route: &Route) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(next_hop)
 }
 
+/// The same to a gRPC call, which reads no document: the whole answer is a head.
+pub(super) fn of_grpc_problem(refused: &Refused) -> Response<Inner> {
+    let problem = &refused.problem;
+    let mut response = Response::new(Inner::Empty);
+    *response.headers_mut() = problem.grpc_headers();
+    if let Some((id, attempts)) = problem.call() {
+        mark(response.headers_mut(), id, attempts);
+    }
+    response
+}
+
 /// A problem document.
 pub(super) fn of_problem(refused: Refused, is_head: bool) -> Response<Inner> {
     let Refused { problem, close } = refused;

@@ -33,8 +33,12 @@ pub(crate) async fn handle(link: Arc<Link>, request: Request<Incoming>) -> Respo
         link.note_ends_by_close();
     }
     let is_head = head.method == http::Method::HEAD;
+    let is_grpc = head.version == http::Version::HTTP_2 && mainstay::is_grpc(&head.headers);
     match forward(&local, &active, &mut head, body).await {
         Ok(response) => response.map(|inner| Reply::new(inner, active)),
+        Err(refused) if is_grpc => {
+            answer::of_grpc_problem(&refused).map(|inner| Reply::new(inner, active))
+        }
         Err(refused) => answer::of_problem(refused, is_head).map(|inner| Reply::new(inner, active)),
     }
 }

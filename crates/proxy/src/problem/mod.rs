@@ -10,7 +10,9 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use mainstay::Unanswered;
 use mainstay::body::BodyError;
+use mainstay_core::breaks::grpc;
 use mainstay_core::call::GaveUp;
+use mainstay_core::event::StopReason;
 use mainstay_core::{BreakKind, Certainty};
 use mainstay_record::CallId;
 use serde_json::{Map, Value, json};
@@ -24,6 +26,16 @@ pub(crate) struct Problem {
     proxy_status: String,
     /// Id and attempts, if there was a call.
     call: Option<(CallId, u8)>,
+    /// What the same is to a gRPC call.
+    grpc: Grpc,
+}
+
+/// The end of a gRPC call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Grpc {
+    status: u8,
+    /// When its client may retry by itself, in milliseconds; below zero for not at all.
+    pushback_millis: Option<i64>,
 }
 
 /// Why a request was refused without being sent.
@@ -81,6 +93,7 @@ impl Problem {
                 kind.code()
             ),
             call: None,
+            grpc: Grpc { status: grpc::status_of(kind), pushback_millis: pushback(gave_up) },
         };
         problem.with_call(id, gave_up)
     }
@@ -115,6 +128,7 @@ impl Problem {
             retry_after: None,
             proxy_status: format!("mainstay; error=http_request_error; details=\"{code}\""),
             call: None,
+            grpc: Grpc { status: grpc::status_of_http(status.as_u16()), pushback_millis: None },
         }
     }
 
@@ -141,6 +155,30 @@ impl Problem {
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        headers
+    }
+
+    /// The fields that are the whole answer to a gRPC call (Trailers-Only).
+    pub(crate) fn grpc_headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(6);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(self.grpc.status)));
+        let text = |name: &str| self.members.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (code, detail) = (text("break"), text("detail"));
+        let code = if code.is_empty() { text("code") } else { code };
+        let message = match text("certainty") {
+            "" => format!("{code}: {detail}"),
+            certainty => format!("{code} ({certainty}): {detail}"),
+        };
+        if let Ok(value) = HeaderValue::try_from(percent_encoded(&message)) {
+            headers.insert(GRPC_MESSAGE, value);
+        }
+        if let Some(millis) = self.grpc.pushback_millis {
+            headers.insert(GRPC_PUSHBACK, HeaderValue::from(millis));
+        }
+        if let Ok(value) = HeaderValue::try_from(self.proxy_status.as_str()) {
+            headers.insert(PROXY_STATUS, value);
         }
         headers
     }
@@ -248,6 +286,40 @@ const fn was_done(certainty: Certainty) -> &'static str {
     }
 }
 
+/// What a gRPC client that retries by itself is told. What may have been done mustn't be done again behind the
+/// application's back, and what was retried in vain isn't retried on top of that.
+fn pushback(gave_up: &GaveUp) -> Option<i64> {
+    match gave_up.stop {
+        StopReason::OutcomeUnknown
+        | StopReason::NotDeclared
+        | StopReason::AttemptsUsed
+        | StopReason::BudgetEmpty
+        | StopReason::ReplyStarted
+        | StopReason::PushedBack => Some(-1),
+        StopReason::Unrepeatable
+        | StopReason::DeadlineTooClose
+        | StopReason::DeadlinePassed
+        | StopReason::NoEndpoint
+        | StopReason::BreakerOpen => {
+            let millis = gave_up.retry_after?.as_millis();
+            Some(i64::try_from(millis).unwrap_or(i64::MAX))
+        }
+    }
+}
+
+/// As `grpc-message` is to be: what isn't printable ASCII, and `%`, as the hexadecimal of its bytes.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'%' => encoded.push_str("%25"),
+            b' '..=b'~' => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
 /// Rounded up: who comes back earlier comes in vain.
 fn whole_seconds(length: Duration) -> u64 {
     length.as_secs() + u64::from(length.subsec_nanos() > 0)
@@ -256,13 +328,16 @@ fn whole_seconds(length: Duration) -> u64 {
 /// Methods that are passed on. Others may be too; CONNECT never is.
 const FORWARDED_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
 
+const GRPC_STATUS: header::HeaderName = header::HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: header::HeaderName = header::HeaderName::from_static("grpc-message");
+const GRPC_PUSHBACK: header::HeaderName = header::HeaderName::from_static("grpc-retry-pushback-ms");
+
 /// The field of RFC 9209.
 pub(crate) const PROXY_STATUS: header::HeaderName = header::HeaderName::from_static("proxy-status");
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mainstay_core::event::StopReason;
 
     fn gave_up(kind: BreakKind, certainty: Certainty, retry_after: Option<Duration>) -> GaveUp {
         GaveUp { kind, certainty, stop: StopReason::AttemptsUsed, attempts: 3, retry_after }
@@ -311,6 +386,18 @@ mod tests {
                 format!("mainstay; error={}; details=\"{}\"", kind.proxy_error(), kind.code())
             );
         }
+    }
+
+    #[test]
+    fn a_grpc_call_ends_with_a_status_and_the_same_words() {
+        let broke = gave_up(BreakKind::DeadlineExceeded, Certainty::MaybeProcessed, None);
+        let headers = Problem::of_break(CallId::next(1), &broke).grpc_headers();
+        assert_eq!(headers["grpc-status"], "4");
+        assert_eq!(headers["grpc-retry-pushback-ms"], "-1");
+        let message = headers["grpc-message"].to_str().unwrap();
+        assert!(message.starts_with("deadline-exceeded (maybe-processed): "), "{message}");
+        assert_eq!(percent_encoded("100 % \u{e4}\n"), "100 %25 %C3%A4%0A");
+        assert_eq!(Problem::of_refusal(Refusal::NoRoute).grpc_headers()["grpc-status"], "12");
     }
 
     #[test]
