@@ -11,6 +11,7 @@ mod chance;
 pub mod check;
 pub mod clock;
 pub mod connect;
+pub mod diagnose;
 pub mod driver;
 pub mod gather;
 pub mod pool;

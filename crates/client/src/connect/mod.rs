@@ -10,6 +10,7 @@
 //! sent before the last step is done, so every break here has the certainty `not-sent`.
 
 mod danger;
+mod look;
 mod place;
 mod race;
 mod resolve;
@@ -29,6 +30,7 @@ use mainstay_record::{Step, StepName, StepOutcome};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+pub(crate) use look::{Reached, Shown};
 pub(crate) use place::{Place, Places};
 pub(crate) use system::Seen;
 pub use system::TcpInfo;

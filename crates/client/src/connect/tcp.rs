@@ -90,7 +90,7 @@ pub(super) fn steps(tries: &[Try], now: Timestamp) -> impl Iterator<Item = Step>
     })
 }
 
-fn kind(address: SocketAddr, error: &io::Error) -> BreakKind {
+pub(super) fn kind(address: SocketAddr, error: &io::Error) -> BreakKind {
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
             BreakKind::ConnectRefused

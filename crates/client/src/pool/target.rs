@@ -1,6 +1,7 @@
 //! One endpoint: leases connections to it, kept or new.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -23,7 +24,7 @@ use super::single::Single;
 use super::{Broken, Connection};
 use crate::Clock;
 use crate::chance::with_chance;
-use crate::connect::{Connected, Connector, Place, TargetError};
+use crate::connect::{Connected, Connector, Place, Shown, TargetError};
 
 /// One endpoint: its connector and its kept connections.
 #[derive(Debug)]
@@ -199,6 +200,22 @@ impl Target {
         self.shelf.states(now, &mut note);
         self.hub.states(now, &mut note);
         self.registry.view(now, &kept)
+    }
+
+    /// How its connections are made, for whoever wants to know more than a call does.
+    pub(crate) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    /// How its connections are made, as settings.
+    pub(crate) fn settings(&self) -> &ConnectSettings {
+        &self.settings
+    }
+
+    /// What its TLS server shows at `peer`, trusted or not.
+    pub(crate) async fn shown(&self, peer: SocketAddr) -> Option<Shown> {
+        let place = self.connector.places().take()?;
+        self.connector.shown(&self.endpoint, &self.settings, peer, place).await
     }
 
     fn pool(&self) -> &PoolSettings {
