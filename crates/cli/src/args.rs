@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Run the misbehaving upstream by itself
     Lab(Lab),
+    /// Walk to an endpoint, step by step, and say where it breaks and why
+    Diagnose(Diagnose),
 }
 
 #[derive(Debug, Args)]
@@ -81,4 +83,37 @@ pub(crate) struct Lab {
     /// The lab file: servers and a timeline
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+/// Exit codes: 0 nothing broke; 10 the name gave no address; 11 no address took a connection; 12 TLS failed; 13 no good
+/// head of an answer came; 14 the body broke; 1 it couldn't be tried; 2 what was given is wrong.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 nothing broke, 10 resolve, 11 connect, 12 TLS, 13 HTTP, 14 body; 1 it couldn't be tried, 2 wrong use."
+)]
+pub(crate) struct Diagnose {
+    /// What to ask, http or https
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// Use the settings, and all endpoints, of the upstream to which this config sends the URL
+    #[arg(long, value_name = "CONFIG")]
+    pub(crate) via: Option<PathBuf>,
+    /// One JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Walk so often, and tell least, median and greatest times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) repeat: u32,
+    /// The method; no body is sent
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    pub(crate) method: String,
+    /// A header field, `name: value`; several times for several
+    #[arg(short = 'H', long = "header", value_name = "FIELD")]
+    pub(crate) headers: Vec<String>,
+    /// Leave the connection alone for up to so many seconds and see when the peer closes it
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "120", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) idle_probe: Option<u64>,
+    /// How long the head, and each piece of the body, may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) timeout: u64,
 }

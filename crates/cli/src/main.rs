@@ -1,10 +1,11 @@
 //! The binary `mainstay`: arguments, terminal output, exit codes, and nothing else.
 //!
-//! Exit codes: 0 done, 1 it didn't work, 2 what was given is wrong.
+//! Exit codes: 0 done, 1 it didn't work, 2 what was given is wrong; 10 to 14 are those of `diagnose`.
 
 mod args;
 mod check;
 mod demo;
+mod diagnose;
 mod exit;
 mod lab;
 mod messages;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Lab(args) => lab::run(&args),
+        Command::Diagnose(args) => diagnose::run(&args),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("{}", failure.message.trim_end());

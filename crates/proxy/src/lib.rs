@@ -31,4 +31,5 @@ pub use error::{ReloadError, StartError};
 pub use generation::UpstreamError;
 pub use listen::BindError;
 pub use proxy::{Options, Proxy};
+pub use route::route_of;
 pub use tls::CertificateError;

@@ -54,6 +54,13 @@ impl Table {
     }
 }
 
+/// The route that a request takes by these settings, for those who only want to know.
+#[must_use]
+pub fn route_of<'s>(settings: &'s Settings, head: &Parts, host: &str) -> Option<&'s RouteSettings> {
+    let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, host };
+    settings.routes.iter().find(|route| Compiled::new(&route.matcher).matches(&asked))
+}
+
 /// What routes look at.
 #[derive(Clone, Copy, Debug)]
 struct Asked<'a> {
