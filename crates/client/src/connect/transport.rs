@@ -121,6 +121,11 @@ impl Meter {
         self.exchanges.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Exchanges that were begun.
+    pub(crate) fn exchanges(&self) -> u64 {
+        self.exchanges.load(Ordering::Relaxed)
+    }
+
     /// Whether its socket is open.
     pub(crate) fn is_open(&self) -> bool {
         self.window.is_open()

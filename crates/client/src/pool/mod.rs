@@ -13,6 +13,7 @@ mod classify;
 mod exchange;
 mod hub;
 mod lease;
+mod lifetime;
 mod multi;
 mod registry;
 mod rest;

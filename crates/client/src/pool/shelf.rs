@@ -72,7 +72,7 @@ impl Shelf {
 
     /// Takes a connection that can be used again, from the calling thread's division if there is one.
     pub(super) fn take(&self, now: Timestamp, rest: &Rest) -> Found {
-        if self.idle.load(Ordering::Relaxed) == 0 {
+        if self.idle.load(Ordering::SeqCst) == 0 {
             return Found::Nothing;
         }
         let own = self.own();
@@ -118,7 +118,8 @@ impl Shelf {
 
     /// Puts a connection back, to rest on these terms. Closes it when there is no room.
     pub(super) fn put(&self, single: Single, terms: Terms) {
-        if self.idle.fetch_add(1, Ordering::Relaxed) >= self.max_idle {
+        // In one order with those who wait for a connection, and whom the giver wakes.
+        if self.idle.fetch_add(1, Ordering::SeqCst) >= self.max_idle {
             self.idle.fetch_sub(1, Ordering::Relaxed);
             return;
         }

@@ -12,6 +12,7 @@ use mainstay_core::{BreakKind, Certainty, Timestamp};
 use mainstay_record::ConnectionFacts;
 
 use super::classify::{Facts, before_head};
+use super::lifetime::Lifetime;
 use super::{Broken, OnContinue};
 use crate::body::Outgoing;
 use crate::connect::{Meter, Seen, Transport};
@@ -28,8 +29,7 @@ pub(super) struct Single {
     pub(super) reused: bool,
     /// Since when it was idle before it was last taken.
     pub(super) idle_since: Option<Timestamp>,
-    /// When it is too old to be used again.
-    pub(super) expires_at: Timestamp,
+    lifetime: Lifetime,
 }
 
 impl Single {
@@ -37,7 +37,7 @@ impl Single {
     pub(super) async fn start(
         transport: Transport,
         division: usize,
-        expires_at: Timestamp,
+        lifetime: Lifetime,
     ) -> Result<Self, Broken> {
         let (meter, secure) = (Arc::clone(transport.meter()), transport.is_secure());
         let started = Builder::new()
@@ -52,7 +52,7 @@ impl Single {
             // ended, and the pool sees that when it next looks at it.
             let _ = connection.with_upgrades().await;
         });
-        Ok(Self { sender, meter, secure, division, reused: false, idle_since: None, expires_at })
+        Ok(Self { sender, meter, secure, division, reused: false, idle_since: None, lifetime })
     }
 
     /// Whether it can take a request now.
@@ -84,6 +84,12 @@ impl Single {
     /// When it ended, if it has.
     pub(super) fn ended_at(&self) -> Option<Timestamp> {
         self.meter.ended_at()
+    }
+
+    /// When it is too old to be used again; nothing if it isn't to be used again at `now`.
+    pub(super) fn usable_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let lives = !self.is_closed() && self.lifetime.allows(now, self.meter.exchanges());
+        lives.then_some(self.lifetime.expires_at)
     }
 
     /// Its counters.

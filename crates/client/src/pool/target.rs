@@ -9,13 +9,14 @@ use std::time::Duration;
 use http::HeaderMap;
 use mainstay_config::settings::{ConnectSettings, Endpoint, Http2, PoolSettings, Scheme};
 use mainstay_core::{BreakKind, Certainty, Timestamp};
-use mainstay_record::Step;
+use mainstay_record::{Step, StepName};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::hub::Hub;
 use super::lease::Lease;
+use super::lifetime::Lifetime;
 use super::multi::Multi;
 use super::registry::{ConnectionView, Registry};
 use super::rest::Rest;
@@ -270,32 +271,80 @@ impl Target {
 
     /// Opens a connection, and tells the steps that it took.
     async fn open(&self, keep: bool) -> Result<(Connection, Vec<Step>), Broken> {
-        let place = match self.place().await {
-            Ok(place) => place,
-            Err(full) => {
-                let stream = self.hub.take_any(Clock::now(), &self.rest).ok_or(full)?;
-                return Ok((Connection::Stream(stream), Vec::new()));
+        if let Some(place) = self.place().await {
+            return self.establish(place, keep).await;
+        }
+        if let Some(stream) = self.hub.take_any(Clock::now(), &self.rest) {
+            return Ok((Connection::Stream(stream), Vec::new()));
+        }
+        let queued_at = Clock::now();
+        let room = self.queue().await.map_err(|why| {
+            let broken = Broken::new(BreakKind::LimitReached, Certainty::NotSent);
+            let broken = broken.details(why.to_string());
+            let step =
+                Step::broke(StepName::Queue, queued_at, Clock::now(), broken.what.kind, None);
+            Broken { steps: vec![step], ..broken }
+        })?;
+        let queued = Step::done(StepName::Queue, queued_at, Clock::now());
+        match room {
+            Room::Kept(connection) => Ok((connection, vec![queued])),
+            Room::Place(place) => match self.establish(place, keep).await {
+                Ok((connection, mut steps)) => {
+                    steps.insert(0, queued);
+                    Ok((connection, steps))
+                }
+                Err(mut broken) => {
+                    broken.steps.insert(0, queued);
+                    Err(broken)
+                }
+            },
+        }
+    }
+
+    /// Waits until a connection is given back or a place is free, in turn, and not for too long.
+    async fn queue(&self) -> Result<Room, Full> {
+        let pool = self.pool();
+        let places = self.connector.places();
+        let full = |waited| Full { connections: places.limit(), waited };
+        let turn = places.line_up(pool.queue).ok_or_else(|| full(None))?;
+        let found = async {
+            loop {
+                let room = turn.room();
+                if let Some(found) = self.look_for_room().await {
+                    return found;
+                }
+                room.await;
             }
         };
-        self.establish(place, keep).await
+        timeout(pool.queue_timeout, found).await.map_err(|_| full(Some(pool.queue_timeout)))
+    }
+
+    async fn look_for_room(&self) -> Option<Room> {
+        for _ in 0..CLOSING_TURNS {
+            match self.shelf.take(Clock::now(), &self.rest) {
+                Found::Ready(single) => return Some(Room::Kept(Connection::Single(single))),
+                // One that was given back a moment ago is ready when its task has had its turn.
+                Found::Soon => yield_now().await,
+                Found::Nothing => break,
+            }
+        }
+        self.connector.places().take().map(Room::Place)
     }
 
     /// Makes a connection in `place`. One over HTTP/2 is kept for others too, if it is to be kept.
     async fn establish(&self, place: Place, keep: bool) -> Result<(Connection, Vec<Step>), Broken> {
         let own = self.shelf.own();
         let Connected { transport, steps, .. } = self.connector.connect(place).await?;
-        let max_age = self.pool().max_age;
-        let jitter = with_chance(|chance| chance.up_to(max_age / MAX_AGE_JITTER));
-        let expires_at = Clock::now() + (max_age - jitter);
+        let lifetime = with_chance(|chance| Lifetime::of(self.pool(), Clock::now(), chance));
         if self.settings.http2 != Http2::Always && !transport.agreed_on_http2() {
             self.speaks.store(HTTP1, Ordering::Relaxed);
             self.registry.enter(&transport, "http/1.1");
-            let single = Single::start(transport, own, expires_at).await?;
+            let single = Single::start(transport, own, lifetime).await?;
             return Ok((Connection::Single(single), steps));
         }
         self.speaks.store(HTTP2, Ordering::Relaxed);
         self.registry.enter(&transport, "h2");
-        let multi = Multi::start(transport, expires_at, self.hub.pings()).await?;
+        let multi = Multi::start(transport, lifetime, self.hub.pings()).await?;
         let stream = multi.first_stream();
         if keep {
             self.hub.put(multi, own);
@@ -304,7 +353,7 @@ impl Target {
     }
 
     /// A place for one more connection, an idle one's if there is no other.
-    async fn place(&self) -> Result<Place, Broken> {
+    async fn place(&self) -> Option<Place> {
         let places = self.connector.places();
         let mut place = places.take();
         if place.is_none() && (self.shelf.close_one() || self.hub.close_one()) {
@@ -317,10 +366,7 @@ impl Target {
                 }
             }
         }
-        place.ok_or_else(|| {
-            Broken::new(BreakKind::LimitReached, Certainty::NotSent)
-                .details(format!("all {} connections are in use", places.limit()))
-        })
+        place
     }
 
     /// Takes back a connection whose exchange is over.
@@ -331,9 +377,9 @@ impl Target {
             Connection::Stream(_) => return,
         };
         let now = Clock::now();
-        if !single.is_closed() && now < single.expires_at {
-            let terms = self.rest.terms(now, single.expires_at);
-            self.shelf.put(single, terms);
+        if let Some(until) = single.usable_until(now) {
+            self.shelf.put(single, self.rest.terms(now, until));
+            self.connector.places().note_room();
         }
     }
 
@@ -348,13 +394,35 @@ impl Target {
     }
 }
 
+/// What somebody in the queue got.
+enum Room {
+    /// A kept connection.
+    Kept(Connection),
+    /// A place for a new one.
+    Place(Place),
+}
+
+/// Why nobody could be let in.
+#[derive(Debug)]
+struct Full {
+    connections: u32,
+    /// How long somebody waited; nothing if the queue was full too.
+    waited: Option<Duration>,
+}
+
+impl std::fmt::Display for Full {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "all {} connections are in use", self.connections)?;
+        match self.waited {
+            Some(waited) => write!(f, ", and none came free within {waited:?}"),
+            None => f.write_str(", and the queue for them is full"),
+        }
+    }
+}
+
 const UNKNOWN: u8 = 0;
 const HTTP1: u8 = 1;
 const HTTP2: u8 = 2;
-
-/// The part of the greatest age by which connections differ at most, so that those which were opened together
-/// aren't closed together: a tenth.
-const MAX_AGE_JITTER: u32 = 10;
 
 /// How many turns of the runtime a closing connection is given. It needs one, on its own thread.
 const CLOSING_TURNS: u32 = 8;

@@ -79,9 +79,22 @@ pub(super) fn pool() -> Vec<Key<PoolSettings>> {
         key("learn_idle", Kind::Flag, |p: &mut PoolSettings| &mut p.learn_idle)
             .says("Learn at which age the peer closes idle connections, and use them no more shortly before."),
         key("max_connections", number(1, 100_000), |p: &mut PoolSettings| &mut p.max_connections)
-            .says("Connections per endpoint, in use and idle; beyond it a call breaks with `limit-reached`.")
-            .low("Bursts are refused.")
+            .says("Connections per endpoint, in use and idle; beyond it a call waits in the queue.")
+            .low("Bursts wait.")
             .high("A slow endpoint ties up everything."),
+        key("queue", number(0, 100_000), |p: &mut PoolSettings| &mut p.queue)
+            .says("Calls per endpoint that wait for a connection; beyond it a call breaks with `limit-reached`.")
+            .low("Bursts are refused.")
+            .high("Calls wait for what won't come in time."),
+        key("queue_timeout", length(millis(1), minutes(5)), |p: &mut PoolSettings| &mut p.queue_timeout)
+            .says("How long a call waits there, within its attempt's timeout.")
+            .low("Bursts are refused.")
+            .high("It would have been served elsewhere by now."),
+        key("max_requests", number(1, 1_000_000_000), |p: &mut PoolSettings| &mut p.max_requests)
+            .or_off()
+            .says("Requests that a connection carries before it is used no more, \u{2212} 10 % chance.")
+            .low("Handshakes without need.")
+            .high("One that was balanced badly stays so."),
         key("max_age", length(secs(1), hours(168)), |p: &mut PoolSettings| &mut p.max_age)
             .says("How old a connection may grow, \u{2212} 10 % chance.")
             .low("Handshakes without need.")

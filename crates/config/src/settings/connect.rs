@@ -87,8 +87,15 @@ pub struct PoolSettings {
     pub idle_timeout: Duration,
     /// Whether the age at which the peer closes idle ones is learned, and they are retired before. Default true.
     pub learn_idle: bool,
-    /// Connections in all, in use and idle. 1 to 100,000, default 1,024; beyond it a call breaks with `limit-reached`.
+    /// Connections in all, in use and idle. 1 to 100,000, default 1,024; beyond it a call waits in the queue.
     pub max_connections: u32,
+    /// Calls that wait for a connection at a time. 0 to 100,000, default 256; beyond it a call breaks with
+    /// `limit-reached`.
+    pub queue: u32,
+    /// How long a call waits there. 1 ms to 5 min, default 1 s.
+    pub queue_timeout: Duration,
+    /// Requests that a connection carries before it is used no more, − 10 % jitter. Default none.
+    pub max_requests: Option<u32>,
     /// How old a connection may grow before it is used no more, − 10 % jitter. Default 10 min.
     pub max_age: Duration,
     /// Connections that are kept ready ahead of demand. 0 to 1,000, default 0; never beyond the limits above.
@@ -102,6 +109,9 @@ impl Default for PoolSettings {
             idle_timeout: Duration::from_secs(50),
             learn_idle: true,
             max_connections: 1024,
+            queue: 256,
+            queue_timeout: Duration::from_secs(1),
+            max_requests: None,
             max_age: Duration::from_secs(600),
             spares: 0,
         }

@@ -35,6 +35,7 @@ use self::line::{ASSUMED_STREAMS, Line};
 use self::request::make_out;
 use self::watch::Watch;
 use super::Broken;
+use super::lifetime::Lifetime;
 use crate::body::Outgoing;
 use crate::connect::Transport;
 
@@ -44,8 +45,7 @@ pub(super) struct Multi {
     sender: SendRequest<Bytes>,
     line: Arc<Line>,
     scheme: Scheme,
-    /// When it is too old for new streams.
-    expires_at: Timestamp,
+    lifetime: Lifetime,
 }
 
 /// A stream's place on a connection, free again when dropped.
@@ -64,7 +64,7 @@ impl Multi {
     /// Speaks HTTP/2 over `transport`. The connection's task runs on the current runtime.
     pub(super) async fn start(
         transport: Transport,
-        expires_at: Timestamp,
+        lifetime: Lifetime,
         pings: &Pings,
     ) -> Result<Self, Broken> {
         let scheme = if transport.is_secure() { Scheme::HTTPS } else { Scheme::HTTP };
@@ -73,12 +73,12 @@ impl Multi {
             Broken::new(BreakKind::StreamError, Certainty::NotSent).details(error.to_string())
         })?;
         tokio::spawn(drive(connection, Arc::clone(&line)));
-        Ok(Self { sender, line, scheme, expires_at })
+        Ok(Self { sender, line, scheme, lifetime })
     }
 
     /// Whether it can take more streams, ever.
     pub(super) fn is_open(&mut self, now: Timestamp) -> bool {
-        !self.is_closed() && now < self.expires_at
+        !self.is_closed() && self.lifetime.allows(now, self.line.meter().exchanges())
     }
 
     /// Whether the peer takes nothing more on it: it has ended, or is going away. Streams that have begun go on.
