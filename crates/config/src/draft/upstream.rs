@@ -1,6 +1,7 @@
 //! The draft of an upstream.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mainstay_core::UpstreamSettings;
 use mainstay_core::upstream::EndpointSettings;
@@ -23,13 +24,20 @@ pub(crate) struct UpstreamDraft {
 }
 
 /// `[upstream.NAME.tls]`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TlsDraft {
     pub(crate) ca: Option<PathBuf>,
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
     pub(crate) server_name: Option<String>,
     pub(crate) danger_accept_any_certificate: bool,
+    pub(crate) expiry_warning: Duration,
+}
+
+impl Default for TlsDraft {
+    fn default() -> Self {
+        Self::of(&TlsSettings::default())
+    }
 }
 
 /// An endpoint.
@@ -81,6 +89,7 @@ impl TlsDraft {
             key: tls.client.as_ref().map(|files| files.key.clone()),
             server_name: tls.server_name.clone(),
             danger_accept_any_certificate: tls.danger_accept_any_certificate,
+            expiry_warning: tls.expiry_warning,
         }
     }
 
@@ -91,6 +100,7 @@ impl TlsDraft {
             client: files.map(|(certificate, key)| CertificateFiles { certificate, key }),
             server_name: self.server_name.clone(),
             danger_accept_any_certificate: self.danger_accept_any_certificate,
+            expiry_warning: self.expiry_warning,
         }
     }
 }

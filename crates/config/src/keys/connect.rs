@@ -1,15 +1,51 @@
 //! `[upstream.NAME.connect]`, `.tls` and `.pool`
 
-use super::{Key, Kind, Rule, hours, key, length, millis, minutes, number, secs};
+use super::{Key, Kind, Rule, hours, key, length, millis, minutes, number, secs, section};
 use crate::draft::TlsDraft;
-use crate::settings::{ConnectSettings, Http2, PoolSettings};
+use crate::settings::{ConnectSettings, DnsSettings, Http2, PoolSettings};
 
 pub(super) fn connect() -> Vec<Key<ConnectSettings>> {
+    let mut keys = establishing();
+    let text =
+        "How names are resolved. A lookup that fails never empties a list of addresses that works.";
+    keys.extend(section("dns", text, dns(), |c: &mut ConnectSettings| &mut c.dns));
+    keys
+}
+
+fn dns() -> Vec<Key<DnsSettings>> {
+    vec![
+        key("servers", Kind::Texts(Rule::Address), |d: &mut DnsSettings| &mut d.servers)
+            .default_is("the system's")
+            .says("Name servers to ask, with their ports, instead of the system's; hosts files aren't asked then."),
+        key("min_ttl", length(millis(0), hours(1)), |d: &mut DnsSettings| &mut d.min_ttl)
+            .says("Addresses are fresh for at least so long, whatever their TTL.")
+            .low("With a TTL of 0 every connection asks again.")
+            .high("A changed address is seen late."),
+        key("max_ttl", length(secs(1), hours(24)), |d: &mut DnsSettings| &mut d.max_ttl)
+            .says("Addresses are looked up again after so long, whatever their TTL.")
+            .low("Name servers are asked without need.")
+            .high("A changed address is seen late when its TTL was long."),
+    ]
+}
+
+fn establishing() -> Vec<Key<ConnectSettings>> {
     vec![
         key("timeout", length(millis(10), minutes(5)), |c: &mut ConnectSettings| &mut c.connect_timeout)
             .says("For name resolution, TCP and TLS together.")
             .low("Distant or busy endpoints are never reached.")
             .high("A dead one costs that long before the next is asked."),
+        key("resolve_timeout", length(millis(10), minutes(5)), |c: &mut ConnectSettings| &mut c.resolve_timeout)
+            .says("For name resolution, where no addresses are known yet. At most `timeout`.")
+            .low("A busy name server, or one lost datagram, breaks calls.")
+            .high("Silent name servers hold calls up that long."),
+        key("tcp_timeout", length(millis(10), minutes(5)), |c: &mut ConnectSettings| &mut c.tcp_timeout)
+            .says("For the TCP handshake with each address. At most `timeout`.")
+            .low("A lost SYN, which is sent again after 1s, breaks calls.")
+            .high("A silent address costs that long where it is the only one."),
+        key("tls_timeout", length(millis(10), minutes(5)), |c: &mut ConnectSettings| &mut c.tls_timeout)
+            .says("For the TLS handshake. At most `timeout`.")
+            .low("A busy endpoint is never reached.")
+            .high("One that accepts and then stalls costs that long."),
         key("race_delay", length(millis(10), secs(2)), |c: &mut ConnectSettings| &mut c.race_delay)
             .says("Delay between the starts of attempts at the addresses of one name (RFC 8305).")
             .low("Two connections are made where one would do.")
@@ -63,6 +99,10 @@ pub(super) fn tls() -> Vec<Key<TlsDraft>> {
             &mut t.danger_accept_any_certificate
         })
         .says("Accept any certificate. Anyone on the path can then read and change everything."),
+        key("expiry_warning", length(millis(0), hours(24 * 365)), |t: &mut TlsDraft| &mut t.expiry_warning)
+            .says("A certificate shown by an endpoint is warned about when it has less than this left; 0: never.")
+            .low("Nobody has the time to renew it.")
+            .high("A warning stands there for so long that nobody sees it."),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! A value between text and settings.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -117,6 +118,17 @@ impl Plain for Vec<String> {
 
     fn from_value(value: Value) -> Option<Self> {
         if let Value::List(list) = value { Some(list) } else { None }
+    }
+}
+
+impl Plain for Vec<SocketAddr> {
+    fn to_value(&self) -> Value {
+        Value::List(self.iter().map(SocketAddr::to_string).collect())
+    }
+
+    fn from_value(value: Value) -> Option<Self> {
+        let Value::List(list) = value else { return None };
+        list.iter().map(|item| item.parse().ok()).collect()
     }
 }
 

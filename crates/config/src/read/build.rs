@@ -16,6 +16,7 @@ use crate::draft::{CallDraft, RouteDraft, ScopeWord};
 use crate::keys::{self, Key, find};
 use crate::mistake::MistakeKind;
 use crate::settings::{ConnectSettings, PathMatch, Route, Upstream};
+use crate::text::{quoted, show_length};
 
 impl Reader<'_> {
     /// `None` when something is wrong.
@@ -130,6 +131,7 @@ impl Reader<'_> {
     fn upstream_settings(&mut self, upstream: ReadUpstream) -> Option<Upstream> {
         let ReadUpstream { name, prefix, draft: mut all, endpoints, .. } = upstream;
         self.give_way_upstream(&mut all, &prefix);
+        self.check_connect(&all.connect, &prefix);
         let mut policy = all.policy.clone();
         let drafts = all.endpoints.iter().zip(&endpoints);
         policy.endpoints = drafts
@@ -206,6 +208,25 @@ impl Reader<'_> {
         let kind =
             if beside.is_empty() { MistakeKind::OutOfRange } else { MistakeKind::Contradiction };
         self.mistake(kind, &span, format!("`{path}` is {value}"), advice);
+    }
+
+    /// No step of a connect takes longer than the whole, and the least TTL isn't above the greatest.
+    fn check_connect(&mut self, connect: &ConnectSettings, prefix: &str) {
+        let (whole, dns) = (connect.connect_timeout, &connect.dns);
+        for (path, value, most, limit) in [
+            ("connect.resolve_timeout", connect.resolve_timeout, "timeout", whole),
+            ("connect.tcp_timeout", connect.tcp_timeout, "timeout", whole),
+            ("connect.tls_timeout", connect.tls_timeout, "timeout", whole),
+            ("connect.dns.min_ttl", dns.min_ttl, "max_ttl", dns.max_ttl),
+        ] {
+            if value > limit {
+                let span = self.places.first(&[prefix], &[path]).cloned().unwrap_or(0..0);
+                let message = format!("`{path}` is {}", quoted(&show_length(value)));
+                let advice =
+                    format!("allowed: at most {most} ({most} = {})", quoted(&show_length(limit)));
+                self.mistake(MistakeKind::Contradiction, &span, message, advice);
+            }
+        }
     }
 
     /// A factor belongs to exponential growth.

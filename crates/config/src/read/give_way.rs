@@ -6,6 +6,7 @@
 use super::Reader;
 use super::places::join;
 use crate::draft::{CallDraft, UpstreamDraft};
+use crate::settings::ConnectSettings;
 
 impl Reader<'_> {
     /// For what is said about calls; `prefixes` are where it may have been written.
@@ -46,6 +47,7 @@ impl Reader<'_> {
         {
             health.rhythm.interval_down = health.rhythm.interval_down.min(health.rhythm.interval);
         }
+        self.give_way_connect(&mut upstream.connect, prefix);
         let budget = &mut upstream.policy.budget;
         for (path, tokens) in [
             ("budget.initial", &mut budget.initial),
@@ -55,6 +57,31 @@ impl Reader<'_> {
             if !written(path) {
                 *tokens = (*tokens).min(budget.capacity);
             }
+        }
+    }
+
+    /// The clock of each step of a connect runs inside that of the whole.
+    fn give_way_connect(&self, connect: &mut ConnectSettings, prefix: &str) {
+        let written = |path: &str| self.places.get(&join(prefix, path)).is_some();
+        let steps = [
+            ("connect.resolve_timeout", &mut connect.resolve_timeout),
+            ("connect.tcp_timeout", &mut connect.tcp_timeout),
+            ("connect.tls_timeout", &mut connect.tls_timeout),
+        ];
+        let whole_is_written = written("connect.timeout");
+        for (path, step) in steps {
+            if !written(path) {
+                *step = (*step).min(connect.connect_timeout);
+            } else if !whole_is_written {
+                connect.connect_timeout = connect.connect_timeout.max(*step);
+            }
+        }
+        let dns = &mut connect.dns;
+        if !written("connect.dns.min_ttl") {
+            dns.min_ttl = dns.min_ttl.min(dns.max_ttl);
+        }
+        if !written("connect.dns.max_ttl") {
+            dns.max_ttl = dns.max_ttl.max(dns.min_ttl);
         }
     }
 }

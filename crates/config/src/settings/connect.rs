@@ -1,5 +1,6 @@
 //! How connections to an upstream's endpoints are made and kept.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,14 @@ use mainstay_core::ping::PingSettings;
 pub struct ConnectSettings {
     /// Name resolution, TCP and TLS together, per connection. 10 ms to 5 min, default 3 s.
     pub connect_timeout: Duration,
+    /// Name resolution, where no addresses are known yet. 10 ms to 5 min, default 2 s.
+    pub resolve_timeout: Duration,
+    /// The TCP handshake with each address. 10 ms to 5 min, default 2 s: a lost SYN is sent again after 1 s.
+    pub tcp_timeout: Duration,
+    /// The TLS handshake. 10 ms to 5 min, default 2 s.
+    pub tls_timeout: Duration,
+    /// How names are resolved.
+    pub dns: DnsSettings,
     /// Delay between the starts of attempts at the addresses of one name (RFC 8305). 10 ms to 2 s, default 250 ms.
     pub race_delay: Duration,
     /// TCP keep-alive: first probe after this much silence, and between probes. `None` switches it off. Default 15 s.
@@ -33,6 +42,10 @@ impl Default for ConnectSettings {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(3),
+            resolve_timeout: Duration::from_secs(2),
+            tcp_timeout: Duration::from_secs(2),
+            tls_timeout: Duration::from_secs(2),
+            dns: DnsSettings::default(),
             race_delay: Duration::from_millis(250),
             tcp_keepalive: Some(Duration::from_secs(15)),
             tcp_user_timeout: Some(Duration::from_secs(30)),
@@ -41,6 +54,27 @@ impl Default for ConnectSettings {
             pings: PingSettings::default(),
             tls: TlsSettings::default(),
             pool: PoolSettings::default(),
+        }
+    }
+}
+
+/// How names are resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsSettings {
+    /// Name servers to ask; the system's when there are none.
+    pub servers: Vec<SocketAddr>,
+    /// Addresses are taken as fresh for at least so long, whatever their TTL. 0 to 1 h, default 1 s.
+    pub min_ttl: Duration,
+    /// Addresses are looked up again after so long at most, whatever their TTL. 1 s to 24 h, default 5 min.
+    pub max_ttl: Duration,
+}
+
+impl Default for DnsSettings {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            min_ttl: Duration::from_secs(1),
+            max_ttl: Duration::from_secs(300),
         }
     }
 }
@@ -57,7 +91,7 @@ pub enum Http2 {
 }
 
 /// TLS towards endpoints.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
     /// PEM file of the authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
@@ -67,6 +101,20 @@ pub struct TlsSettings {
     pub server_name: Option<String>,
     /// Accept any certificate. Anyone on the path can then read and change everything.
     pub danger_accept_any_certificate: bool,
+    /// A certificate that an endpoint shows and that ends within so long is warned about. 0 to 365 d, default 14 d.
+    pub expiry_warning: Duration,
+}
+
+impl Default for TlsSettings {
+    fn default() -> Self {
+        Self {
+            ca: None,
+            client: None,
+            server_name: None,
+            danger_accept_any_certificate: false,
+            expiry_warning: Duration::from_secs(14 * 24 * 60 * 60),
+        }
+    }
 }
 
 /// A certificate chain and its key, PEM.

@@ -11,7 +11,9 @@ mod upstream;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use connect::{CertificateFiles, ConnectSettings, Http2, PoolSettings, TlsSettings};
+pub use connect::{
+    CertificateFiles, ConnectSettings, DnsSettings, Http2, PoolSettings, TlsSettings,
+};
 pub use limits::Limits;
 pub use route::{Forwarded, HostRewrite, Matcher, NameMatch, PathMatch, Route};
 pub use upstream::{Endpoint, Probe, ProbeKind, Scheme, Upstream};
