@@ -1,5 +1,6 @@
 //! A service: one generation of an upstream, with everything that is needed to call it.
 
+mod news;
 mod spares;
 mod watch;
 

@@ -237,6 +237,25 @@ pub enum Event {
         /// Until when nothing is sent there while others exist.
         until: Timestamp,
     },
+    /// An endpoint's name leads to other addresses than before.
+    AddressesChanged {
+        /// Whose.
+        endpoint: EndpointId,
+    },
+    /// An endpoint's name couldn't be looked up, and the addresses that were known are used on.
+    AddressesKept {
+        /// Whose.
+        endpoint: EndpointId,
+        /// What broke the lookup.
+        kind: BreakKind,
+    },
+    /// An endpoint's certificate ends soon.
+    CertificateExpiring {
+        /// Whose.
+        endpoint: EndpointId,
+        /// How long it is still valid; zero when it has ended.
+        left: Duration,
+    },
     /// No endpoint was usable, and one was asked all the same, as the settings say.
     FailedOpen {
         /// Which was asked.
@@ -267,6 +286,9 @@ impl Event {
             Self::EndpointUnhealthy { .. } => "endpoint-unhealthy",
             Self::EndpointHealthy { .. } => "endpoint-healthy",
             Self::EndpointThrottled { .. } => "endpoint-throttled",
+            Self::AddressesChanged { .. } => "addresses-changed",
+            Self::AddressesKept { .. } => "addresses-kept",
+            Self::CertificateExpiring { .. } => "certificate-expiring",
             Self::FailedOpen { .. } => "failed-open",
         }
     }

@@ -3,6 +3,8 @@
 //! A counter per value of an enum is an array indexed by the enum. What the engine's enums lack for that (a list of
 //! their values, codes for causes) is here and nowhere else.
 
+use std::time::Duration;
+
 use mainstay_core::breaks::BreakKind;
 use mainstay_core::event::{AttemptReason, EjectCause, OpenCause, Saved, StopReason};
 use mainstay_core::{Certainty, Event};
@@ -38,6 +40,9 @@ pub(crate) enum Change {
     Healthy,
     Throttled,
     FailedOpen,
+    AddressesChanged,
+    AddressesKept,
+    CertificateExpiring,
 }
 
 /// What decided how long a retry was put off.
@@ -193,6 +198,9 @@ impl Label for Change {
         Self::Healthy,
         Self::Throttled,
         Self::FailedOpen,
+        Self::AddressesChanged,
+        Self::AddressesKept,
+        Self::CertificateExpiring,
     ];
 
     fn place(self) -> usize {
@@ -212,6 +220,13 @@ impl Label for Change {
                 Event::EndpointThrottled { endpoint, until: mainstay_core::Timestamp::ZERO }.code()
             }
             Self::FailedOpen => Event::FailedOpen { endpoint }.code(),
+            Self::AddressesChanged => Event::AddressesChanged { endpoint }.code(),
+            Self::AddressesKept => {
+                Event::AddressesKept { endpoint, kind: BreakKind::ResolverFailure }.code()
+            }
+            Self::CertificateExpiring => {
+                Event::CertificateExpiring { endpoint, left: Duration::ZERO }.code()
+            }
         }
     }
 }

@@ -36,7 +36,9 @@ pub use counts::{ByCode, CallCounts, Counts, EndpointCounts, UpstreamCounts};
 pub use feed::{Feed, FeedItem, FeedNews};
 pub use id::{CallId, NoCallId};
 pub use log::{LogCalls, LogFormat, LogOptions, LogSink, WriterSink};
-pub use metrics::{EndpointSnapshot, StaleCloses, UpstreamSnapshot, manual, metrics_content_type};
+pub use metrics::{
+    EndpointSnapshot, NamesSnapshot, StaleCloses, UpstreamSnapshot, manual, metrics_content_type,
+};
 pub use recorder::{Recorder, RecorderOptions};
 pub use trace::{CallTag, CallTrace};
 pub use upstream::UpstreamRecorder;

@@ -110,6 +110,11 @@ impl UpstreamRecorder {
             Event::EndpointHealthy { endpoint } => self.change(endpoint, Change::Healthy),
             Event::EndpointThrottled { endpoint, .. } => self.change(endpoint, Change::Throttled),
             Event::FailedOpen { endpoint } => self.change(endpoint, Change::FailedOpen),
+            Event::AddressesChanged { endpoint } => self.change(endpoint, Change::AddressesChanged),
+            Event::AddressesKept { endpoint, .. } => self.change(endpoint, Change::AddressesKept),
+            Event::CertificateExpiring { endpoint, .. } => {
+                self.change(endpoint, Change::CertificateExpiring);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use mainstay_core::breaker::{BreakerState, Forced, WindowCounts};
 use mainstay_core::budget::BudgetLevel;
 use mainstay_core::upstream::EndpointView;
 use mainstay_core::{Event, Ratio};
-use mainstay_record::{EndpointSnapshot, StaleCloses, UpstreamSnapshot, manual};
+use mainstay_record::{EndpointSnapshot, NamesSnapshot, StaleCloses, UpstreamSnapshot, manual};
 
 /// What a scraper makes of a text: types by family, values by series.
 #[derive(Debug, Default)]
@@ -69,6 +69,12 @@ fn endpoint(name: &str, breaker: BreakerState) -> EndpointSnapshot {
         warm: Ratio::percent(100),
     };
     EndpointSnapshot {
+        names: Some(NamesSnapshot {
+            addresses: 2,
+            age: Some(ms(1_500)),
+            lookups: vec![("found", 3), ("resolver-timeout", 1)],
+        }),
+        certificate_ends_at: Some(1_800_000_000),
         view,
         idle_connections: 4,
         busy_connections: 2,

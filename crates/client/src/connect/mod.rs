@@ -25,13 +25,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_config::settings::{ConnectSettings, Endpoint, Scheme};
+use mainstay_core::establish::History;
 use mainstay_core::{BreakKind, Certainty, Timestamp};
 use mainstay_record::{Step, StepName, StepOutcome};
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 pub(crate) use look::{Reached, Shown};
 pub(crate) use place::{Place, Places};
+pub use resolve::Addresses;
 pub(crate) use system::Seen;
 pub use system::TcpInfo;
 pub(crate) use transport::{Meter, Transport};
@@ -39,8 +42,8 @@ pub use trust::TargetError;
 
 use crate::Clock;
 use crate::broken::Broken;
-use race::{interleave, race};
-use resolve::LastGood;
+use race::{Try, interleave, race};
+use resolve::Resolution;
 use tcp::TcpOptions;
 use tls::Tls;
 use transport::Socket;
@@ -51,8 +54,10 @@ pub(crate) struct Connector {
     host: Host,
     port: u16,
     connect_timeout: Duration,
+    tls_timeout: Duration,
     race_delay: Duration,
     tcp: TcpOptions,
+    history: Mutex<History>,
     close_evidence: bool,
     tls: Option<Tls>,
     places: Arc<Places>,
@@ -72,7 +77,7 @@ pub(crate) struct Connected {
 #[derive(Debug)]
 enum Host {
     Address(IpAddr),
-    Name { name: String, last_good: LastGood },
+    Name(Arc<Resolution>),
 }
 
 impl Connector {
@@ -84,20 +89,27 @@ impl Connector {
             Scheme::Http => None,
             Scheme::Https => Some(Tls::new(&endpoint.host, &settings.tls, settings.http2)?),
         };
-        let host = endpoint.host.parse().map_or_else(
-            |_| Host::Name { name: endpoint.host.clone(), last_good: LastGood::default() },
-            Host::Address,
-        );
+        let host = endpoint
+            .host
+            .parse()
+            .map_or_else(|_| Host::Name(Resolution::new(&endpoint.host, settings)), Host::Address);
         Ok(Self {
             host,
             port: endpoint.port,
             connect_timeout: settings.connect_timeout,
+            tls_timeout: settings.tls_timeout,
             race_delay: settings.race_delay,
+            history: Mutex::default(),
             tcp: TcpOptions::new(settings),
             close_evidence: settings.close_evidence,
             tls,
             places: Places::new(settings.pool.max_connections),
         })
+    }
+
+    /// When the certificate that the endpoint last showed ends, in seconds since 1970.
+    pub(crate) fn certificate_ends_at(&self) -> Option<u64> {
+        self.tls.as_ref().and_then(Tls::certificate_ends_at)
     }
 
     /// The places of its connections.
@@ -128,6 +140,7 @@ impl Connector {
         let socket = Socket::new(tcp, place, self.close_evidence);
         let Some(tls) = &self.tls else { return Ok((Transport::Plain(socket), peer)) };
         let started_at = Clock::now();
+        let until = until.min(Instant::now() + self.tls_timeout);
         let secured = timeout_at(until, tls.handshake(socket)).await;
         let secured = secured.unwrap_or_else(|_| Err(late(BreakKind::TlsTimeout, None)));
         steps.push(step(StepName::Tls, started_at, &secured, |stream| Some(tls::describe(stream))));
@@ -139,21 +152,14 @@ impl Connector {
         until: Instant,
         steps: &mut Vec<Step>,
     ) -> Result<Vec<IpAddr>, Broken> {
-        let (name, last_good) = match &self.host {
+        let resolution = match &self.host {
             Host::Address(address) => return Ok(vec![*address]),
-            Host::Name { name, last_good } => (name, last_good),
+            Host::Name(resolution) => resolution,
         };
-        // Where there are addresses to fall back on, a part of the time is left for connecting to them.
-        let until = if last_good.is_known() { until - self.connect_timeout / 2 } else { until };
         let started_at = Clock::now();
-        let found = timeout_at(until, resolve::resolve(name)).await;
-        let found =
-            last_good.settle(found.unwrap_or_else(|_| Err(late(BreakKind::ResolverTimeout, None))));
-        steps.push(step(StepName::Resolve, started_at, &found, |addresses| {
-            let each: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
-            Some(each.join(", "))
-        }));
-        found
+        let found = resolution.addresses(until).await;
+        steps.push(step(StepName::Resolve, started_at, &found, |usable| Some(usable.to_string())));
+        Ok(found?.addresses)
     }
 
     async fn tcp(
@@ -162,17 +168,52 @@ impl Connector {
         until: Instant,
         steps: &mut Vec<Step>,
     ) -> Result<(TcpStream, SocketAddr), Broken> {
-        let addresses = interleave(addresses, self.port);
+        let mut addresses = interleave(addresses, self.port);
+        self.history.lock().order(&mut addresses, SocketAddr::ip, Clock::now());
         let mut tries = Vec::new();
         let racing =
             race(&addresses, self.race_delay, &mut tries, |address| self.tcp.connect(address));
         let raced = timeout_at(until, racing).await;
-        steps.extend(tcp::steps(&tries, Clock::now()));
+        let now = Clock::now();
+        self.remember(&tries, now);
+        steps.extend(tcp::steps(&tries, now));
         let won = tries.iter().find(|tried| tried.won());
         match (raced, won) {
             (Ok(Some(tcp)), Some(won)) => Ok((tcp, won.address)),
             (Ok(_), _) => Err(tcp::broken(&tries)),
             (Err(_), _) => Err(late(BreakKind::ConnectTimeout, Some(tcp::describe(&tries)))),
+        }
+    }
+
+    /// Remembers how the addresses did. One that was out when another one, started later, had won is slow or dead; one
+    /// that started after the winner says nothing.
+    fn remember(&self, tries: &[Try], now: Timestamp) {
+        let mut history = self.history.lock();
+        let mut any_won = false;
+        for tried in tries {
+            any_won |= tried.won();
+            if tried.won() {
+                history.on_good(tried.address.ip());
+            } else if tried.error().is_some() || !any_won {
+                history.on_bad(tried.address.ip(), now);
+            }
+        }
+    }
+
+    /// Looks the name up again where its addresses have outlived their TTL and there are connections to be judged by them.
+    pub(crate) fn refresh(&self, now: Timestamp) {
+        if let Host::Name(resolution) = &self.host
+            && self.places.taken() > 0
+        {
+            resolution.refresh(now);
+        }
+    }
+
+    /// The name's state, if the host is a name.
+    pub(crate) fn resolution(&self) -> Option<&Arc<Resolution>> {
+        match &self.host {
+            Host::Address(_) => None,
+            Host::Name(resolution) => Some(resolution),
         }
     }
 }

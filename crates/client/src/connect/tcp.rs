@@ -9,6 +9,7 @@ use mainstay_core::{BreakKind, Certainty, Timestamp};
 use mainstay_record::{Step, StepName, StepOutcome};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 use super::race::Try;
 use crate::broken::Broken;
@@ -18,18 +19,27 @@ use crate::broken::Broken;
 pub(super) struct TcpOptions {
     keepalive: Option<Duration>,
     user_timeout: Option<Duration>,
+    /// For the handshake with one address.
+    timeout: Duration,
 }
 
 impl TcpOptions {
     pub(super) fn new(settings: &ConnectSettings) -> Self {
-        Self { keepalive: settings.tcp_keepalive, user_timeout: settings.tcp_user_timeout }
+        Self {
+            keepalive: settings.tcp_keepalive,
+            user_timeout: settings.tcp_user_timeout,
+            timeout: settings.tcp_timeout,
+        }
     }
 
     /// Connects to one address.
     pub(super) async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         self.apply(&socket)?;
-        socket.connect(address).await
+        timeout(self.timeout, socket.connect(address)).await.unwrap_or_else(|_| {
+            let said = format!("no answer within {} ms", self.timeout.as_millis());
+            Err(io::Error::new(io::ErrorKind::TimedOut, said))
+        })
     }
 
     fn apply(&self, socket: &TcpSocket) -> io::Result<()> {

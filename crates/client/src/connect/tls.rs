@@ -1,6 +1,7 @@
 //! The TLS part: how an endpoint is verified, and what a failed handshake means.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use mainstay_config::settings::{Http2, TlsSettings};
@@ -10,6 +11,7 @@ use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig, ProtocolVersion};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::danger::AcceptAnyCertificate;
 use super::transport::Socket;
@@ -22,6 +24,8 @@ pub(super) struct Tls {
     name: ServerName<'static>,
     /// HTTP/2 and nothing else will do.
     only_http2: bool,
+    /// When the peer's certificate ends, in seconds since 1970; 0 until it is known.
+    ends_at: AtomicU64,
 }
 
 impl Tls {
@@ -41,7 +45,21 @@ impl Tls {
             Http2::Never => vec![http1],
         };
         let connector = TlsConnector::from(Arc::new(config));
-        Ok(Self { connector, name, only_http2: http2 == Http2::Always })
+        Ok(Self { connector, name, only_http2: http2 == Http2::Always, ends_at: AtomicU64::new(0) })
+    }
+
+    /// When the certificate that the peer last showed ends, in seconds since 1970.
+    pub(super) fn certificate_ends_at(&self) -> Option<u64> {
+        Some(self.ends_at.load(Ordering::Relaxed)).filter(|at| *at > 0)
+    }
+
+    fn note_certificate(&self, stream: &TlsStream<Socket>) {
+        let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let parsed = leaf.and_then(|leaf| X509Certificate::from_der(leaf).ok());
+        let ends_at = parsed.map(|(_, leaf)| leaf.validity().not_after.timestamp());
+        if let Some(ends_at) = ends_at.and_then(|at| u64::try_from(at).ok()) {
+            self.ends_at.store(ends_at, Ordering::Relaxed);
+        }
     }
 
     /// Secures `socket`.
@@ -51,6 +69,7 @@ impl Tls {
             .connect(self.name.clone(), socket)
             .await
             .map_err(|error| broken(&error))?;
+        self.note_certificate(&stream);
         if self.only_http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             let details = "the peer didn't agree on HTTP/2".to_owned();
             let what = Break::new(BreakKind::TlsProtocol, Certainty::NotSent);

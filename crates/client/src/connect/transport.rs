@@ -121,6 +121,11 @@ impl Meter {
         self.exchanges.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The address at its other end.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
     /// Exchanges that were begun.
     pub(crate) fn exchanges(&self) -> u64 {
         self.exchanges.load(Ordering::Relaxed)

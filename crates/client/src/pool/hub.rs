@@ -5,6 +5,7 @@
 //! opened. Where none may, the least loaded one is waited for. Only one is opened at a time in each division: when many calls begin at
 //! once, they share the first connection instead of opening one each.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -136,6 +137,13 @@ impl Hub {
             division.kept.lock().iter().filter(|kept| kept.multi.streams() == 0).count()
         };
         self.divisions.iter().map(idle).sum()
+    }
+
+    /// Lets go of connections to peers that are gone: streams under way go on, nothing new begins.
+    pub(super) fn drain(&self, is_gone: impl Fn(Option<SocketAddr>) -> bool) {
+        for division in &self.divisions {
+            division.kept.lock().retain(|kept| !is_gone(kept.multi.peer()));
+        }
     }
 
     /// What the connections in it do, by their numbers.

@@ -10,17 +10,24 @@ pub(super) struct Lifetime {
     pub(super) expires_at: Timestamp,
     /// How many requests it may carry.
     requests: u64,
+    /// How often its endpoint's addresses had changed when it was established.
+    pub(super) changes: u64,
 }
 
 impl Lifetime {
-    /// That of a connection which is established at `now`.
-    pub(super) fn of(pool: &PoolSettings, now: Timestamp, chance: &mut Chance) -> Self {
+    /// That of a connection which is established at `now`, after so many changes of its endpoint's addresses.
+    pub(super) fn of(
+        pool: &PoolSettings,
+        changes: u64,
+        now: Timestamp,
+        chance: &mut Chance,
+    ) -> Self {
         let jitter = chance.up_to(pool.max_age / JITTER_PART);
         let requests = pool.max_requests.map_or(u64::MAX, |most| {
             let most = u64::from(most);
             most - chance.below(most / u64::from(JITTER_PART) + 1)
         });
-        Self { expires_at: now + (pool.max_age - jitter), requests }
+        Self { expires_at: now + (pool.max_age - jitter), requests, changes }
     }
 
     /// Whether one that has carried so many requests takes another at `now`.
@@ -46,7 +53,7 @@ mod tests {
         };
         let mut chance = Chance::from_seed(3);
         let now = Timestamp::from_millis(5);
-        let drawn: Vec<_> = (0..100).map(|_| Lifetime::of(&pool, now, &mut chance)).collect();
+        let drawn: Vec<_> = (0..100).map(|_| Lifetime::of(&pool, 0, now, &mut chance)).collect();
         for one in &drawn {
             let (early, late) = (Duration::from_secs(90), Duration::from_secs(100));
             assert!(one.expires_at >= now + early && one.expires_at <= now + late);
@@ -60,7 +67,7 @@ mod tests {
     #[test]
     fn one_request_is_carried_even_where_only_one_may_be() {
         let pool = PoolSettings { max_requests: Some(1), ..PoolSettings::default() };
-        let one = Lifetime::of(&pool, Timestamp::ZERO, &mut Chance::from_seed(1));
+        let one = Lifetime::of(&pool, 0, Timestamp::ZERO, &mut Chance::from_seed(1));
         assert!(one.allows(Timestamp::ZERO, 0) && !one.allows(Timestamp::ZERO, 1));
     }
 }

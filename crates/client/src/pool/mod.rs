@@ -24,7 +24,7 @@ mod target;
 use std::sync::Arc;
 
 pub use crate::broken::Broken;
-pub use crate::connect::TargetError;
+pub use crate::connect::{Addresses, TargetError};
 pub use answer::{AnswerBody, AnswerError};
 pub(crate) use exchange::Exchange;
 pub use lease::Lease;

@@ -4,6 +4,7 @@
 //! the others before it opens a new one. The last one used is taken first: it is the least likely to have been
 //! closed by the peer, and those at the bottom grow old and are swept away when there is less to do.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -170,6 +171,19 @@ impl Shelf {
             }
             State::Over if idle.terms.is_retired(now) => rest.note_avoided(),
             State::Over | State::Probe | State::Ready | State::Soon => {}
+        }
+    }
+
+    /// Closes connections to peers that are gone.
+    pub(super) fn drain(&self, is_gone: impl Fn(Option<SocketAddr>) -> bool) {
+        for division in &self.divisions {
+            division.lock().stack.retain(|idle| {
+                let gone = is_gone(idle.single.meter().peer());
+                if gone {
+                    self.idle.fetch_sub(1, Ordering::Relaxed);
+                }
+                !gone
+            });
         }
     }
 

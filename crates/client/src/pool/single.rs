@@ -92,6 +92,11 @@ impl Single {
         lives.then_some(self.lifetime.expires_at)
     }
 
+    /// How often its endpoint's addresses had changed when it was established.
+    pub(super) fn changes(&self) -> u64 {
+        self.lifetime.changes
+    }
+
     /// Its counters.
     pub(super) fn meter(&self) -> &Meter {
         &self.meter

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -25,7 +25,7 @@ use super::single::Single;
 use super::{Broken, Connection};
 use crate::Clock;
 use crate::chance::with_chance;
-use crate::connect::{Connected, Connector, Place, Shown, TargetError};
+use crate::connect::{Addresses, Connected, Connector, Place, Shown, TargetError};
 
 /// One endpoint: its connector and its kept connections.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub struct Target {
     shelf: Shelf,
     hub: Hub,
     registry: Registry,
+    /// How often the name's addresses had changed when idle connections were last looked at for that.
+    drained_at: AtomicU64,
     /// Told when a kept connection was taken, where spares are kept.
     taken: Notify,
     rest: Rest,
@@ -87,6 +89,7 @@ impl Target {
             shelf,
             hub,
             registry: Registry::default(),
+            drained_at: AtomicU64::new(0),
             taken: Notify::new(),
             rest,
             speaks: AtomicU8::new(speaks),
@@ -168,8 +171,51 @@ impl Target {
 
     /// Closes idle connections whose time is over. Call it about each second.
     pub fn sweep(&self, now: Timestamp) {
+        self.connector.refresh(now);
+        self.drain();
         self.shelf.sweep(now, &self.rest);
         self.hub.sweep(now, &self.rest);
+    }
+
+    /// Lets go of idle connections whose address has left the name's answer.
+    fn drain(&self) {
+        let Some(resolution) = self.connector.resolution() else { return };
+        let changes = resolution.changes();
+        if self.drained_at.swap(changes, Ordering::Relaxed) != changes {
+            let is_gone =
+                |peer: Option<SocketAddr>| peer.is_some_and(|peer| !resolution.contains(peer.ip()));
+            self.shelf.drain(is_gone);
+            self.hub.drain(is_gone);
+        }
+    }
+
+    /// How often the name's addresses have changed.
+    pub(crate) fn changes(&self) -> u64 {
+        self.connector.resolution().map_or(0, |resolution| resolution.changes())
+    }
+
+    /// Whether the endpoint's name still leads to where a connection does.
+    fn leads_to(&self, single: &Single) -> bool {
+        let Some(resolution) = self.connector.resolution() else { return true };
+        single.changes() == resolution.changes()
+            || single.meter().peer().is_none_or(|peer| resolution.contains(peer.ip()))
+    }
+
+    /// What is known of its name's addresses; nothing where its host is an address itself.
+    #[must_use]
+    pub fn addresses(&self, now: Timestamp) -> Option<Addresses> {
+        self.connector.resolution().map(|resolution| resolution.view(now))
+    }
+
+    /// When the certificate that the endpoint last showed ends, in seconds since 1970; nothing before a TLS handshake.
+    #[must_use]
+    pub fn certificate_ends_at(&self) -> Option<u64> {
+        self.connector.certificate_ends_at()
+    }
+
+    /// How long before a certificate's end it is warned of.
+    pub(crate) fn expiry_warning(&self) -> Duration {
+        self.settings.tls.expiry_warning
     }
 
     /// Its connections, counted.
@@ -333,9 +379,10 @@ impl Target {
 
     /// Makes a connection in `place`. One over HTTP/2 is kept for others too, if it is to be kept.
     async fn establish(&self, place: Place, keep: bool) -> Result<(Connection, Vec<Step>), Broken> {
-        let own = self.shelf.own();
+        let (own, changes) = (self.shelf.own(), self.changes());
         let Connected { transport, steps, .. } = self.connector.connect(place).await?;
-        let lifetime = with_chance(|chance| Lifetime::of(self.pool(), Clock::now(), chance));
+        let lifetime =
+            with_chance(|chance| Lifetime::of(self.pool(), changes, Clock::now(), chance));
         if self.settings.http2 != Http2::Always && !transport.agreed_on_http2() {
             self.speaks.store(HTTP1, Ordering::Relaxed);
             self.registry.enter(&transport, "http/1.1");
@@ -377,7 +424,7 @@ impl Target {
             Connection::Stream(_) => return,
         };
         let now = Clock::now();
-        if let Some(until) = single.usable_until(now) {
+        if let Some(until) = single.usable_until(now).filter(|_| self.leads_to(&single)) {
             self.shelf.put(single, self.rest.terms(now, until));
             self.connector.places().note_room();
         }

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use super::Service;
+use super::news::Told;
 use crate::chance::with_chance;
 use crate::{Clock, check};
 
@@ -23,12 +24,18 @@ impl Service {
         for endpoint in (0..).map(EndpointId).take(self.places.len()) {
             spares.spawn(Arc::clone(&self).keep_spares(endpoint));
         }
+        let mut told: Vec<Told> = self.targets().map(|_| Told::default()).collect();
         let mut swept_at = Timestamp::ZERO;
         loop {
             let now = Clock::now();
             if now.since(swept_at) >= ROUND {
                 swept_at = now;
-                self.targets().for_each(|target| target.sweep(now));
+                for ((place, target), told) in (0..).zip(self.targets()).zip(&mut told) {
+                    target.sweep(now);
+                    for event in told.news(EndpointId(place), target, now) {
+                        self.recorder.on_upstream_event(now, event);
+                    }
+                }
             }
             let (events, due) = with_chance(|chance| {
                 (self.upstream.on_time(now, chance), self.upstream.checks_due(now, chance))

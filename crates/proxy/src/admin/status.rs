@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mainstay::connect::Addresses;
+use mainstay::pool::Target;
 use mainstay::{Clock, Service};
 use mainstay_core::Timestamp;
 use mainstay_core::breaker::{BreakerState, Forced};
 use mainstay_core::upstream::EndpointView;
-use mainstay_record::{EndpointSnapshot, StaleCloses, UpstreamSnapshot};
+use mainstay_record::{EndpointSnapshot, NamesSnapshot, StaleCloses, UpstreamSnapshot};
 use serde_json::{Value, json};
 
 use crate::proxy::Control;
@@ -42,7 +44,14 @@ pub(super) fn snapshots(control: &Control) -> Vec<UpstreamSnapshot> {
         name: service.name().to_string(),
         at,
         endpoints: views(service, at)
-            .map(|(view, connections)| EndpointSnapshot {
+            .map(|(view, target)| (view, target, target.counts()))
+            .map(|(view, target, connections)| EndpointSnapshot {
+                names: target.addresses(at).map(|addresses| NamesSnapshot {
+                    addresses: addresses.list.len(),
+                    age: addresses.age,
+                    lookups: addresses.lookups.to_vec(),
+                }),
+                certificate_ends_at: target.certificate_ends_at(),
                 view,
                 idle_connections: u32::try_from(connections.idle).unwrap_or(u32::MAX),
                 busy_connections: u32::try_from(connections.in_use).unwrap_or(u32::MAX),
@@ -73,11 +82,8 @@ pub(super) fn unusable(control: &Control) -> Vec<String> {
     without.map(|service| service.name().to_string()).collect()
 }
 
-fn views(
-    service: &Service,
-    now: Timestamp,
-) -> impl Iterator<Item = (EndpointView, mainstay::pool::Counts)> {
-    service.upstream().view(now).into_iter().zip(service.targets().map(|target| target.counts()))
+fn views(service: &Service, now: Timestamp) -> impl Iterator<Item = (EndpointView, &Arc<Target>)> {
+    service.upstream().view(now).into_iter().zip(service.targets())
 }
 
 fn upstream(service: &Service, now: Timestamp) -> Value {
@@ -90,11 +96,12 @@ fn upstream(service: &Service, now: Timestamp) -> Value {
             "calls": budget.calls,
             "extra": budget.extra,
         },
-        "endpoints": views(service, now).map(|(view, counts)| endpoint(&view, counts, now)).collect::<Vec<_>>(),
+        "endpoints": views(service, now).map(|(view, target)| endpoint(&view, target, now)).collect::<Vec<_>>(),
     })
 }
 
-fn endpoint(view: &EndpointView, connections: mainstay::pool::Counts, now: Timestamp) -> Value {
+fn endpoint(view: &EndpointView, target: &Target, now: Timestamp) -> Value {
+    let connections = target.counts();
     let left = |until: Option<Timestamp>| {
         until.filter(|until| *until > now).map(|until| millis(until.since(now)))
     };
@@ -121,6 +128,8 @@ fn endpoint(view: &EndpointView, connections: mainstay::pool::Counts, now: Times
         "latency_ms": millis(view.latency),
         "in_flight": view.in_flight,
         "warm_percent": f64::from(view.warm.parts()) / 100.0,
+        "addresses": target.addresses(now).as_ref().map(addresses),
+        "certificate_ends_at_unix_s": target.certificate_ends_at(),
         "connections": {
             "idle": connections.idle,
             "in_use": connections.in_use,
@@ -131,6 +140,16 @@ fn endpoint(view: &EndpointView, connections: mainstay::pool::Counts, now: Times
             "stale_avoided": connections.stale_avoided,
             "idle_limit_ms": connections.idle_limit.map(millis),
         },
+    })
+}
+
+/// What is known of a name's addresses.
+fn addresses(known: &Addresses) -> Value {
+    json!({
+        "list": known.list.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "age_ms": known.age.map(millis),
+        "stale": known.stale,
+        "failure": known.failure.map(|(kind, ago)| json!({ "code": kind.code(), "ago_ms": millis(ago) })),
     })
 }
 

@@ -170,6 +170,9 @@ impl Story<'_> {
             | Event::EndpointUnhealthy { endpoint }
             | Event::EndpointHealthy { endpoint }
             | Event::EndpointThrottled { endpoint, .. }
+            | Event::AddressesChanged { endpoint }
+            | Event::AddressesKept { endpoint, .. }
+            | Event::CertificateExpiring { endpoint, .. }
             | Event::FailedOpen { endpoint } => record.notes.push(NoteRecord {
                 event: event.code().into(),
                 endpoint: Arc::clone(self.names.endpoint(endpoint)),

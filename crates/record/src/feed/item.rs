@@ -83,6 +83,9 @@ pub(crate) const fn is_news(event: &Event) -> bool {
         | Event::CallFailed { .. }
         | Event::BodyFailed { .. }
         | Event::EndpointThrottled { .. }
+        | Event::AddressesChanged { .. }
+        | Event::AddressesKept { .. }
+        | Event::CertificateExpiring { .. }
         | Event::FailedOpen { .. } => true,
         Event::BreakerOpened { .. }
         | Event::BreakerHalfOpened { .. }
@@ -105,6 +108,9 @@ pub(crate) const fn is_transition(event: &Event) -> bool {
             | Event::EndpointReturned { .. }
             | Event::EndpointUnhealthy { .. }
             | Event::EndpointHealthy { .. }
+            | Event::AddressesChanged { .. }
+            | Event::AddressesKept { .. }
+            | Event::CertificateExpiring { .. }
     )
 }
 
@@ -194,7 +200,14 @@ impl Source<'_> {
             Event::EndpointThrottled { endpoint, until } => {
                 FeedItem { endpoint: on(endpoint), for_ms: Some(millis(until.since(at))), ..item }
             }
+            Event::AddressesKept { endpoint, kind } => {
+                FeedItem { endpoint: on(endpoint), code: code(kind), ..item }
+            }
+            Event::CertificateExpiring { endpoint, left } => {
+                FeedItem { endpoint: on(endpoint), for_ms: Some(millis(left)), ..item }
+            }
             Event::BreakerHalfOpened { endpoint }
+            | Event::AddressesChanged { endpoint }
             | Event::BreakerClosed { endpoint }
             | Event::EndpointReturned { endpoint }
             | Event::EndpointUnhealthy { endpoint }

@@ -105,6 +105,9 @@ fn write_changes(page: &mut Page, all: &[Counted]) {
     });
     per_endpoint(page, &table::THROTTLES, all, Change::Throttled);
     per_endpoint(page, &table::FAILED_OPEN, all, Change::FailedOpen);
+    per_endpoint(page, &table::ADDRESSES_CHANGED, all, Change::AddressesChanged);
+    per_endpoint(page, &table::ADDRESSES_KEPT, all, Change::AddressesKept);
+    per_endpoint(page, &table::CERTIFICATE_WARNINGS, all, Change::CertificateExpiring);
 }
 
 fn write_failures(page: &mut Page, all: &[Counted]) {

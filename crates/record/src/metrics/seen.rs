@@ -36,6 +36,21 @@ pub struct EndpointSnapshot {
     pub stale: StaleCloses,
     /// The age at which the peer closes idle connections, as far as is known.
     pub idle_limit: Option<Duration>,
+    /// What is known of its name's addresses; nothing where its host is an address itself.
+    pub names: Option<NamesSnapshot>,
+    /// When its certificate ends, in seconds since 1970.
+    pub certificate_ends_at: Option<u64>,
+}
+
+/// What is known of a name's addresses.
+#[derive(Clone, Debug)]
+pub struct NamesSnapshot {
+    /// How many are in use.
+    pub addresses: usize,
+    /// How long ago they were found.
+    pub age: Option<Duration>,
+    /// Lookups that have ended, by outcome.
+    pub lookups: Vec<(&'static str, u64)>,
 }
 
 /// What became of kept connections that the peer closed, or would have closed.
@@ -72,6 +87,7 @@ pub(super) fn write(page: &mut Page, all: &[UpstreamSnapshot]) {
             family.gauge(&labels, count.into());
         }
     }
+    write_names(page, all);
     write_stale_closes(page, all);
     write_budgets(page, all);
 }
@@ -91,6 +107,36 @@ fn write_stale_closes(page: &mut Page, all: &[UpstreamSnapshot]) {
         if let Some(limit) = endpoint.idle_limit {
             let labels = [("upstream", upstream), ("endpoint", &*endpoint.view.name)];
             family.gauge(&labels, limit.as_secs_f64());
+        }
+    }
+}
+
+fn write_names(page: &mut Page, all: &[UpstreamSnapshot]) {
+    let named = || endpoints(all).filter_map(|(up, one)| Some((up, one, one.names.as_ref()?)));
+    let mut family = page.family(&table::DNS_LOOKUPS);
+    for (upstream, endpoint, names) in named() {
+        for (outcome, count) in &names.lookups {
+            let place = [("upstream", upstream), ("endpoint", &*endpoint.view.name)];
+            family.count(&[place[0], place[1], ("outcome", outcome)], *count);
+        }
+    }
+    let mut family = page.family(&table::DNS_ADDRESSES);
+    for (upstream, endpoint, names) in named() {
+        let labels = [("upstream", upstream), ("endpoint", &*endpoint.view.name)];
+        family.gauge(&labels, names.addresses as f64);
+    }
+    let mut family = page.family(&table::DNS_AGE);
+    for (upstream, endpoint, names) in named() {
+        if let Some(age) = names.age {
+            let labels = [("upstream", upstream), ("endpoint", &*endpoint.view.name)];
+            family.gauge(&labels, age.as_secs_f64());
+        }
+    }
+    let mut family = page.family(&table::CERTIFICATE_EXPIRY);
+    for (upstream, endpoint) in endpoints(all) {
+        if let Some(at) = endpoint.certificate_ends_at {
+            let labels = [("upstream", upstream), ("endpoint", &*endpoint.view.name)];
+            family.gauge(&labels, at as f64);
         }
     }
 }

@@ -209,6 +209,38 @@ pub(crate) static CONNECTIONS: Metric = gauge(
     &["upstream", "endpoint", "state"],
     "Connections that are open now: kept for later, or in use",
 );
+pub(crate) static ADDRESSES_CHANGED: Metric = counter(
+    "mainstay_dns_changes",
+    ENDPOINT,
+    "Times that an endpoint's name led to other addresses than before",
+);
+pub(crate) static ADDRESSES_KEPT: Metric = counter(
+    "mainstay_dns_kept",
+    ENDPOINT,
+    "Times that lookups began to fail and the known addresses were used on",
+);
+pub(crate) static DNS_LOOKUPS: Metric = counter(
+    "mainstay_dns_lookups",
+    &["upstream", "endpoint", "outcome"],
+    "Lookups of an endpoint's name that have ended: found, or the code of the break",
+);
+pub(crate) static DNS_ADDRESSES: Metric =
+    gauge("mainstay_dns_addresses", ENDPOINT, "Addresses of an endpoint's name that are in use");
+pub(crate) static DNS_AGE: Metric = gauge(
+    "mainstay_dns_age_seconds",
+    ENDPOINT,
+    "How long ago the addresses were found. Absent while there are none",
+);
+pub(crate) static CERTIFICATE_WARNINGS: Metric = counter(
+    "mainstay_certificate_warnings",
+    ENDPOINT,
+    "Certificates of an endpoint that were found to end soon",
+);
+pub(crate) static CERTIFICATE_EXPIRY: Metric = gauge(
+    "mainstay_certificate_expiry_timestamp_seconds",
+    ENDPOINT,
+    "When the endpoint's certificate ends, in seconds since 1970. Absent until a TLS handshake",
+);
 pub(crate) static STALE_CLOSES: Metric = counter(
     "mainstay_stale_closes",
     &["upstream", "endpoint", "result"],
@@ -232,7 +264,7 @@ pub(crate) static BUDGET_EXTRA: Metric = gauge(
 );
 
 /// Every metric, in the order of the exposition and the manual.
-pub(crate) static ALL: [&Metric; 41] = [
+pub(crate) static ALL: [&Metric; 48] = [
     &CALLS_STARTED,
     &CALLS,
     &CALLS_IN_PROGRESS,
@@ -266,6 +298,13 @@ pub(crate) static ALL: [&Metric; 41] = [
     &ENDPOINT_LATENCY,
     &IN_FLIGHT,
     &CONNECTIONS,
+    &ADDRESSES_CHANGED,
+    &ADDRESSES_KEPT,
+    &DNS_LOOKUPS,
+    &DNS_ADDRESSES,
+    &DNS_AGE,
+    &CERTIFICATE_WARNINGS,
+    &CERTIFICATE_EXPIRY,
     &STALE_CLOSES,
     &LEARNED_IDLE_LIMIT,
     &BUDGET_TOKENS,

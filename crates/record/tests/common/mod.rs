@@ -191,6 +191,9 @@ pub(crate) fn everything() -> Vec<(u64, Event)> {
             Event::EndpointHealthy { endpoint: B },
             Event::EndpointThrottled { endpoint: B, until: at(9000) },
             Event::FailedOpen { endpoint: B },
+            Event::AddressesChanged { endpoint: B },
+            Event::AddressesKept { endpoint: B, kind: BreakKind::ResolverTimeout },
+            Event::CertificateExpiring { endpoint: B, left: ms(5_000) },
         ]
         .map(|event| (2000, event)),
     );

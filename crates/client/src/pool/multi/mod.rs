@@ -16,6 +16,7 @@ mod upload;
 mod watch;
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -93,6 +94,11 @@ impl Multi {
     /// Its number.
     pub(super) fn id(&self) -> u64 {
         self.line.meter().id()
+    }
+
+    /// The address at its other end.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.line.meter().peer()
     }
 
     /// When its socket ended, if it has.

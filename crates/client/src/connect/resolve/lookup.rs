@@ -1,4 +1,4 @@
-//! Names into addresses.
+//! One lookup: both families, from the system's name servers or from given ones.
 //!
 //! One resolver serves the process, with the system's configuration: `/etc/hosts`, `/etc/resolv.conf` with its
 //! search list, and a cache that honours TTLs. It is made anew when one of the two files has changed: a sidecar
@@ -6,21 +6,22 @@
 //! answers second is waited for briefly only (RFC 8305, section 3), so a name server that drops AAAA costs little.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
-use mainstay_core::{BreakKind, Certainty, Timestamp};
+use mainstay_core::{BreakKind, Timestamp};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use crate::Clock;
-use crate::broken::Broken;
 
 static SYSTEM: System = System(Mutex::new(None));
 
@@ -35,38 +36,78 @@ struct Current {
 
 type Stamps = [Option<SystemTime>; 2];
 
-/// The addresses of the last lookup that gave any: better than none while no name server answers.
-#[derive(Debug, Default)]
-pub(super) struct LastGood(Mutex<Vec<IpAddr>>);
+/// Whom to ask.
+#[derive(Debug)]
+pub(super) enum Servers {
+    /// Those of the system's files.
+    System,
+    /// These.
+    Own(Result<TokioResolver, String>),
+}
 
-impl LastGood {
-    pub(super) fn is_known(&self) -> bool {
-        !self.0.lock().is_empty()
+/// What a lookup found; never no addresses.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// In the order in which to try them.
+    pub(super) addresses: Vec<IpAddr>,
+    /// How long they are good for.
+    pub(super) ttl: Duration,
+}
+
+/// Why a lookup found nothing.
+#[derive(Debug)]
+pub(super) struct Miss {
+    pub(super) kind: BreakKind,
+    pub(super) said: String,
+    /// How long that there is nothing is good for.
+    pub(super) ttl: Option<Duration>,
+}
+
+impl Miss {
+    pub(super) fn new(kind: BreakKind, said: impl std::fmt::Display) -> Self {
+        Self { kind, said: said.to_string(), ttl: None }
+    }
+}
+
+impl Servers {
+    pub(super) fn new(servers: &[SocketAddr]) -> Self {
+        if servers.is_empty() { Self::System } else { Self::Own(own(servers)) }
     }
 
-    /// What to make of a lookup: its addresses; or the last good ones where the name servers were silent or
-    /// useless. When they say that there is nothing, there is nothing.
-    pub(super) fn settle(&self, found: Result<Vec<IpAddr>, Broken>) -> Result<Vec<IpAddr>, Broken> {
-        let mut known = self.0.lock();
-        match found {
-            Ok(addresses) => {
-                known.clone_from(&addresses);
-                Ok(addresses)
+    /// The addresses of `host`.
+    pub(super) async fn look_up(&self, host: &str) -> Result<Found, Miss> {
+        match self {
+            Self::System => {
+                let resolver = SYSTEM.resolver(Clock::now()).map_err(|error| missed(&error))?;
+                lookup(&resolver, host).await
             }
-            Err(broken) => match broken.what.kind {
-                BreakKind::ResolverTimeout | BreakKind::ResolverFailure if !known.is_empty() => {
-                    Ok(known.clone())
-                }
-                _ => Err(broken),
-            },
+            Self::Own(Ok(resolver)) => lookup(resolver, host).await,
+            Self::Own(Err(why)) => Err(Miss::new(BreakKind::ResolverFailure, why)),
         }
     }
 }
 
-/// The addresses of `host`, in the order in which to try them; never none.
-pub(super) async fn resolve(host: &str) -> Result<Vec<IpAddr>, Broken> {
-    let resolver = SYSTEM.resolver(Clock::now()).map_err(|error| broken(&error))?;
-    lookup(&resolver, host).await
+fn own(servers: &[SocketAddr]) -> Result<TokioResolver, String> {
+    let servers = servers.iter().map(|address| {
+        let mut server = NameServerConfig::udp_and_tcp(address.ip());
+        for connection in &mut server.connections {
+            connection.port = address.port();
+        }
+        server
+    });
+    let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    builder.options_mut().use_hosts_file = ResolveHosts::Never;
+    adapt(builder.options_mut());
+    builder.build().map_err(|error| error.to_string())
+}
+
+/// What holds for whatever servers: a datagram that is lost is sent again soon, and denials aren't kept, since a second
+/// one is to confirm the first.
+fn adapt(options: &mut ResolverOpts) {
+    options.timeout = options.timeout.min(ASKED_AGAIN_AFTER);
+    options.negative_min_ttl = Some(Duration::ZERO);
+    options.negative_max_ttl = Some(Duration::ZERO);
 }
 
 impl System {
@@ -82,7 +123,11 @@ impl System {
             }
         }
         let files = stamps();
-        let resolver = Arc::new(TokioResolver::builder_tokio()?.build()?);
+        let resolver = {
+            let mut builder = TokioResolver::builder_tokio()?;
+            adapt(builder.options_mut());
+            Arc::new(builder.build()?)
+        };
         *current = Some(Current { resolver: Arc::clone(&resolver), files, looked_at: now });
         Ok(resolver)
     }
@@ -93,20 +138,21 @@ fn stamps() -> Stamps {
         .map(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok())
 }
 
-async fn lookup(resolver: &TokioResolver, host: &str) -> Result<Vec<IpAddr>, Broken> {
-    let name = Name::from_utf8(host).map_err(|error| miss(BreakKind::NameNotFound, &error))?;
+async fn lookup(resolver: &TokioResolver, host: &str) -> Result<Found, Miss> {
+    let name = Name::from_utf8(host).map_err(|error| Miss::new(BreakKind::NameNotFound, error))?;
     let mut v6 = pin!(family(resolver, &name, RecordType::AAAA));
     let mut v4 = pin!(family(resolver, &name, RecordType::A));
     let (v6, v4) = tokio::select! {
         v6 = &mut v6 => (v6, v4.await),
         v4 = &mut v4 => match &v4 {
-            Ok(_) => (timeout(RESOLUTION_DELAY, v6).await.unwrap_or_else(|late| Err(miss(BreakKind::ResolverTimeout, &late))), v4),
+            Ok(_) => (timeout(RESOLUTION_DELAY, v6).await.unwrap_or_else(|late| Err(Miss::new(BreakKind::ResolverTimeout, late))), v4),
             Err(_) => (v6.await, v4),
         },
     };
     match (v6, v4) {
         (Ok(mut all), Ok(v4)) => {
-            all.extend(v4);
+            all.addresses.extend(v4.addresses);
+            all.ttl = all.ttl.min(v4.ttl);
             Ok(all)
         }
         (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
@@ -114,13 +160,9 @@ async fn lookup(resolver: &TokioResolver, host: &str) -> Result<Vec<IpAddr>, Bro
     }
 }
 
-/// The addresses of one family; never none.
-async fn family(
-    resolver: &TokioResolver,
-    name: &Name,
-    kind: RecordType,
-) -> Result<Vec<IpAddr>, Broken> {
-    let answer = resolver.lookup(name.clone(), kind).await.map_err(|error| broken(&error))?;
+/// The addresses of one family.
+async fn family(resolver: &TokioResolver, name: &Name, kind: RecordType) -> Result<Found, Miss> {
+    let answer = resolver.lookup(name.clone(), kind).await.map_err(|error| missed(&error))?;
     let addresses = answer.answers().iter().filter_map(|record| match &record.data {
         RData::A(address) => Some(IpAddr::V4(address.0)),
         RData::AAAA(address) => Some(IpAddr::V6(address.0)),
@@ -128,16 +170,20 @@ async fn family(
     });
     let addresses: Vec<IpAddr> = addresses.collect();
     if addresses.is_empty() {
-        return Err(miss(BreakKind::NoAddress, &"an answer without addresses"));
+        return Err(Miss::new(BreakKind::NoAddress, "an answer without addresses"));
     }
-    Ok(addresses)
+    // An alias on the way may change before the addresses do.
+    let ttl = answer.answers().iter().map(|record| record.ttl).min().unwrap_or_default();
+    Ok(Found { addresses, ttl: Duration::from_secs(ttl.into()) })
 }
 
-fn broken(error: &NetError) -> Broken {
-    let code = match error {
-        NetError::Dns(DnsError::NoRecordsFound(none)) => Some(none.response_code),
-        NetError::Dns(DnsError::ResponseCode(code)) => Some(*code),
-        _ => None,
+fn missed(error: &NetError) -> Miss {
+    let (code, ttl) = match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => {
+            (Some(none.response_code), none.negative_ttl)
+        }
+        NetError::Dns(DnsError::ResponseCode(code)) => (Some(*code), None),
+        _ => (None, None),
     };
     let kind = match (code, error) {
         (Some(ResponseCode::NXDomain), _) => BreakKind::NameNotFound,
@@ -149,17 +195,13 @@ fn broken(error: &NetError) -> Broken {
         }
         (None, _) => BreakKind::ResolverFailure,
     };
-    miss(kind, error)
-}
-
-fn miss(kind: BreakKind, why: &dyn std::fmt::Display) -> Broken {
-    Broken::new(kind, Certainty::NotSent).details(why.to_string())
+    Miss { ttl: ttl.map(|ttl| Duration::from_secs(ttl.into())), ..Miss::new(kind, error) }
 }
 
 /// Which family's failure is told when both failed: NXDOMAIN holds for the whole name, and a name server that
 /// failed for one family may well have known addresses.
-fn rank(miss: &Broken) -> u8 {
-    match miss.what.kind {
+fn rank(miss: &Miss) -> u8 {
+    match miss.kind {
         BreakKind::NameNotFound => 0,
         BreakKind::ResolverTimeout => 1,
         BreakKind::ResolverFailure => 2,
@@ -170,6 +212,10 @@ fn rank(miss: &Broken) -> u8 {
 /// How long the second family is waited for once there are addresses of the first (RFC 8305, section 8).
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
+/// How long a name server may be silent before it, or the next one, is asked again: a datagram may be lost, and there has
+/// to be time for a second within a connect.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// How often the system's files are looked at: two calls of `stat`, nothing that a connect would notice, and
 /// soon enough for somebody who has just repaired the network.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -177,9 +223,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
-    use hickory_resolver::net::runtime::TokioRuntimeProvider;
-    use std::net::SocketAddr;
     use tokio::net::UdpSocket;
 
     /// How a name server answers the question for one family.
@@ -244,16 +287,13 @@ mod tests {
 
     async fn look_up(v4: Says, v6: Says) -> Result<Vec<IpAddr>, BreakKind> {
         let server = serve(v4, v6).await;
-        let mut name_server = NameServerConfig::udp(server.ip());
-        for connection in &mut name_server.connections {
-            connection.port = server.port();
-        }
-        let config = ResolverConfig::from_parts(None, Vec::new(), vec![name_server]);
-        let mut builder =
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        *builder.options_mut() = ResolverOpts::default();
-        let resolver = builder.build().unwrap();
-        lookup(&resolver, "api.test.").await.map_err(|broken| broken.what.kind)
+        let found = Servers::new(&[server]).look_up("api.test.").await;
+        found
+            .map(|found| {
+                assert_eq!(found.ttl, Duration::from_secs(60));
+                found.addresses
+            })
+            .map_err(|miss| miss.kind)
     }
 
     async fn check(v4: Says, v6: Says, wanted: Result<&[&str], BreakKind>) {
@@ -298,20 +338,6 @@ mod tests {
         check(failed, failed, Err(BreakKind::ResolverFailure)).await;
         check(Says::Code(REFUSED), Says::Code(NO_ERROR), Err(BreakKind::ResolverFailure)).await;
         check(Says::Nothing, Says::Nothing, Err(BreakKind::ResolverTimeout)).await;
-    }
-
-    #[test]
-    fn the_last_good_addresses_serve_while_no_name_server_answers() {
-        let (last_good, address) = (LastGood::default(), IpAddr::from([192, 0, 2, 1]));
-        let settle = |kind| {
-            last_good.settle(Err(miss(kind, &"no answer"))).map_err(|broken| broken.what.kind)
-        };
-        assert_eq!(settle(BreakKind::ResolverTimeout), Err(BreakKind::ResolverTimeout));
-        assert_eq!(last_good.settle(Ok(vec![address])).ok(), Some(vec![address]));
-        assert_eq!(settle(BreakKind::ResolverTimeout), Ok(vec![address]));
-        assert_eq!(settle(BreakKind::ResolverFailure), Ok(vec![address]));
-        assert_eq!(settle(BreakKind::NameNotFound), Err(BreakKind::NameNotFound));
-        assert_eq!(settle(BreakKind::NoAddress), Err(BreakKind::NoAddress));
     }
 
     #[tokio::test]
