@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Lab(Lab),
     /// Walk to an endpoint, step by step, and say where it breaks and why
     Diagnose(Diagnose),
+    /// Show what happened to a call: its attempts, what broke, what was decided and why
+    Explain(Explain),
 }
 
 #[derive(Debug, Args)]
@@ -116,4 +118,39 @@ pub(crate) struct Diagnose {
     /// How long the head, and each piece of the body, may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,
+}
+
+/// How to reach a running proxy's admin address.
+#[derive(Debug, Args)]
+pub(crate) struct Admin {
+    /// The admin address of the running proxy
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
+    pub(crate) admin: String,
+    /// The admin address's token, if it has one
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
+    pub(crate) token: Option<String>,
+    /// A file that holds the token
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The call's id, as in `x-mainstay-call`, the log and problem documents; without it, the last broken calls
+    #[arg(value_name = "CALL_ID")]
+    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) admin: Admin,
+    /// Read records from this file and its rotated ones, instead of asking a running proxy
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["admin", "token", "token_file"])]
+    pub(crate) file: Option<PathBuf>,
+    /// Print the record as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Columns to draw in [default: the terminal's, else 100]
+    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(60..=400))]
+    pub(crate) width: Option<u16>,
+    /// How many calls to list
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) limit: u16,
 }

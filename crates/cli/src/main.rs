@@ -2,11 +2,13 @@
 //!
 //! Exit codes: 0 done, 1 it didn't work, 2 what was given is wrong; 10 to 14 are those of `diagnose`.
 
+mod admin;
 mod args;
 mod check;
 mod demo;
 mod diagnose;
 mod exit;
+mod explain;
 mod lab;
 mod messages;
 mod run;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Diagnose(args) => diagnose::run(&args),
+        Command::Explain(args) => explain::run(&args),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("{}", failure.message.trim_end());

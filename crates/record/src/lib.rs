@@ -18,6 +18,7 @@ mod census;
 mod counters;
 mod counts;
 mod feed;
+mod file;
 mod id;
 mod label;
 mod log;
@@ -34,8 +35,9 @@ pub use call::{
 pub use census::{Census, CensusPart};
 pub use counts::{ByCode, CallCounts, Counts, EndpointCounts, UpstreamCounts};
 pub use feed::{Feed, FeedItem, FeedNews};
+pub use file::{RecordCalls, RecordFile, RecordsOptions, RecordsStatus, rotated};
 pub use id::{CallId, NoCallId};
-pub use log::{LogCalls, LogFormat, LogOptions, LogSink, WriterSink};
+pub use log::{LogCalls, LogFormat, LogOptions, LogSink, WriterSink, rfc3339};
 pub use metrics::{
     EndpointSnapshot, NamesSnapshot, StaleCloses, UpstreamSnapshot, manual, metrics_content_type,
 };

@@ -6,10 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use crate::call::kept::KeptCall;
 use crate::call::{CallRecord, recent::Recent};
 use crate::counters::{UpstreamCounters, UpstreamSums};
 use crate::feed::{Feed, Hub};
-use crate::log::{LogCalls, LogOptions};
+use crate::file::{RecordCalls, RecordWriter, RecordsOptions, RecordsStatus};
+use crate::log::{LogCalls, LogOptions, json};
 use crate::metrics::{self, Counted, ProcessSums, UpstreamSnapshot};
 use crate::{CallId, Census, Counts, UpstreamRecorder};
 
@@ -46,6 +48,7 @@ pub(crate) struct Shared {
     options: RecorderOptions,
     feed: Hub,
     recent: Recent,
+    file: Mutex<Option<Arc<RecordWriter>>>,
 }
 
 impl Recorder {
@@ -58,7 +61,8 @@ impl Recorder {
     /// A recorder with nothing counted.
     #[must_use]
     pub fn with(options: RecorderOptions) -> Arc<Self> {
-        let shared = Shared { options, feed: Hub::new(), recent: Recent::default() };
+        let shared =
+            Shared { options, feed: Hub::new(), recent: Recent::default(), file: Mutex::default() };
         Arc::new(Self { shared: Arc::new(shared), upstreams: Mutex::default() })
     }
 
@@ -116,20 +120,39 @@ impl Recorder {
         self.shared.feed.subscribe()
     }
 
-    /// The last thousand broken calls, the newest first.
+    /// What is kept of broken calls, from now on. What is kept already stays, as far as there is room.
+    ///
+    /// # Errors
+    ///
+    /// No thread can be started for the file; what was before goes on.
+    pub fn keep_records(&self, options: &RecordsOptions) -> std::io::Result<()> {
+        self.shared.keep_records(options)
+    }
+
+    /// How writing records to a file goes; `None` when there is no file.
+    #[must_use]
+    pub fn records_status(&self) -> Option<RecordsStatus> {
+        self.shared.file.lock().as_ref().map(|file| file.status())
+    }
+
+    /// The last broken calls, the newest first: a thousand if nothing else was said, and as many failed ones.
     #[must_use]
     pub fn recent(&self) -> Vec<CallRecord> {
         self.shared.recent.records()
     }
 
-    /// The record of a broken call, if it is among the last thousand.
+    /// The record of a broken call, if it is among the last ones.
     #[must_use]
     pub fn find(&self, call: CallId) -> Option<CallRecord> {
         self.shared.recent.find(call)
     }
 
-    /// Waits until the log is written, at most so long. For the end of a process.
+    /// Waits until log and records are written, at most so long each. For the end of a process.
     pub fn flush_log(&self, at_most: Duration) {
+        let file = self.shared.file.lock().clone();
+        if let Some(file) = file {
+            file.flush(at_most);
+        }
         if let Some(log) = self.shared.log() {
             log.sink.flush(at_most);
         }
@@ -170,10 +193,38 @@ impl Shared {
         &self.feed
     }
 
-    pub(crate) const fn recent(&self) -> &Recent {
-        &self.recent
+    /// Keeps a broken call, in memory and in the file.
+    pub(crate) fn keep(&self, call: &Arc<KeptCall>) {
+        let file = self.file.lock().clone();
+        if let Some(file) = file
+            && (call.is_failed() || file.settings().calls == RecordCalls::Broken)
+        {
+            file.write(json::record(&call.record()));
+        }
+        self.recent.keep(call);
+    }
+
+    fn keep_records(&self, options: &RecordsOptions) -> std::io::Result<()> {
+        self.recent.hold(options.memory);
+        let current = self.file.lock().clone();
+        if current.as_ref().map(|file| file.settings()) == options.file.as_ref() {
+            return Ok(());
+        }
+        if let Some(before) = current {
+            // So that no two threads write one file; a disk that hangs is not waited for.
+            before.flush(FLUSH);
+        }
+        let file = match &options.file {
+            Some(file) => Some(Arc::new(RecordWriter::new(file.clone(), None)?)),
+            None => None,
+        };
+        *self.file.lock() = file;
+        Ok(())
     }
 }
+
+/// How long a reload waits for records that are on their way to a file.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Drops upstreams that nobody counts for any more once there are too many.
 fn forget_upstreams(upstreams: &mut BTreeMap<Arc<str>, Arc<UpstreamCounters>>) {

@@ -153,7 +153,7 @@ impl UpstreamRecorder {
             log.write_call(&call.record(), now());
         }
         if broken {
-            self.shared.recent().keep(call);
+            self.shared.keep(&call);
             self.calls.on_broken(dropped);
         }
     }

@@ -95,7 +95,8 @@ fn nothing_is_lost_between_threads_and_started_is_always_the_sum_of_the_rest() {
     assert_eq!(counts.calls, expected);
     let endpoints = &counts.upstreams[0].endpoints;
     assert_eq!((endpoints[0].attempts, endpoints[1].attempts), (all, all / 4));
-    assert_eq!(recorder.recent().len(), 1_000);
+    // The last thousand, and those that failed before them.
+    assert!((1_000..=2_000).contains(&recorder.recent().len()));
 }
 
 #[test]

@@ -86,6 +86,7 @@ impl Meter {
     /// What is to be told of the connection to whoever takes it at `now`, after it was idle since a time.
     pub(crate) fn connection(
         &self,
+        protocol: &'static str,
         secure: bool,
         idle_since: Option<Timestamp>,
         now: Timestamp,
@@ -93,7 +94,7 @@ impl Meter {
         ConnectionFacts {
             id: self.id,
             peer: self.peer,
-            protocol: "http/1.1",
+            protocol,
             secure,
             age: now.since(self.opened_at),
             idle_for: idle_since.map(|since| now.since(since)),

@@ -135,7 +135,7 @@ impl Running {
     /// The last attempt's connection and steps, the last of which may have broken.
     fn exchanged(&mut self, broke: Option<BreakKind>) -> (Option<ConnectionFacts>, Vec<Step>) {
         match self.exchange.take() {
-            Some((_, exchange)) => (exchange.connection, exchange.steps(Clock::now(), broke)),
+            Some((_, exchange)) => (Some(exchange.connection), exchange.steps(Clock::now(), broke)),
             None => (None, Vec::new()),
         }
     }
@@ -145,7 +145,7 @@ impl Running {
         if let Some((attempt, exchange)) = self.exchange.take().filter(|_| self.trace.is_broken()) {
             let (now, broke) = self.body_end.unwrap_or_else(|| (Clock::now(), None));
             let steps = exchange.steps_with_body(now, broke);
-            let connection = exchange.connection;
+            let connection = Some(exchange.connection);
             self.trace
                 .add_facts(attempt, AttemptFacts { connection, steps, ..AttemptFacts::default() });
         }

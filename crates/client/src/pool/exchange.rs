@@ -9,8 +9,8 @@ use crate::connect::Meter;
 /// One exchange, and the connection that it went over.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    /// The connection, as far as it can be told of.
-    pub(crate) connection: Option<ConnectionFacts>,
+    /// The connection.
+    pub(crate) connection: ConnectionFacts,
     /// How it was established, if it was for this exchange.
     established: Vec<Step>,
     /// When the connection was taken.
@@ -29,8 +29,8 @@ struct Times {
 impl Exchange {
     pub(super) fn new(connection: &Connection, leased_at: Timestamp) -> Self {
         let facts = match connection {
-            Connection::Single(single) => Some(single.facts(leased_at)),
-            Connection::Stream(_) => None,
+            Connection::Single(single) => single.facts(leased_at),
+            Connection::Stream(stream) => stream.facts(leased_at),
         };
         Self { connection: facts, established: Vec::new(), leased_at, times: None }
     }

@@ -114,8 +114,7 @@ impl Lease {
     fn note_met(&self, kind: BreakKind) {
         if let (BreakKind::ClosedWhileIdle, Some(home)) = (kind, &self.home) {
             let exchange = self.exchange.as_ref();
-            let facts = exchange.and_then(|exchange| exchange.connection.as_ref());
-            home.note_met(facts.and_then(|facts| facts.idle_for));
+            home.note_met(exchange.and_then(|exchange| exchange.connection.idle_for));
         }
     }
 

@@ -101,7 +101,7 @@ impl Registry {
             } else {
                 ConnectionState::Busy { streams: 1 }
             };
-            let facts = meter.connection(entry.tls.is_some(), None, now);
+            let facts = meter.connection(entry.protocol, entry.tls.is_some(), None, now);
             Some(ConnectionView {
                 id: facts.id,
                 peer: facts.peer,

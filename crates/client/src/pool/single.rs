@@ -78,7 +78,7 @@ impl Single {
 
     /// What is to be told of it to whoever takes it at `now`.
     pub(super) fn facts(&self, now: Timestamp) -> ConnectionFacts {
-        self.meter.connection(self.secure, self.idle_since, now)
+        self.meter.connection("http/1.1", self.secure, self.idle_since, now)
     }
 
     /// When it ended, if it has.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mainstay_core::event::{AttemptId, Saved};
-use mainstay_core::{Event, Timestamp};
+use mainstay_core::{BreakKind, Event, Timestamp};
 
 use super::facts::{AttemptFacts, Circumstances, ConnectionFacts};
 use super::record::{AttemptRecord, CallRecord, NoteRecord};
@@ -52,6 +52,17 @@ impl KeptCall {
 
     pub(crate) const fn id(&self) -> CallId {
         self.id
+    }
+
+    /// Whether the application got to feel it: no answer, a broken one, a broken body.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.trace.events().any(|(_, event)| match event {
+            Event::CallFailed { .. } => true,
+            Event::CallDelivered { as_is, .. } => *as_is,
+            // Whoever closes a stream that it has read enough of misses nothing.
+            Event::BodyFailed { kind, .. } => *kind != BreakKind::ClientGone,
+            _ => false,
+        })
     }
 
     /// The record of the call.

@@ -17,6 +17,11 @@ struct Line<'a, T> {
     what: &'a T,
 }
 
+/// The record by itself, in one line.
+pub(crate) fn record(record: &CallRecord) -> String {
+    written(record)
+}
+
 pub(super) fn call(record: &CallRecord, level: Level, now_unix_ms: u64) -> String {
     line(now_unix_ms, level, Some("call-over"), record)
 }
@@ -27,7 +32,11 @@ pub(super) fn transition(item: &FeedItem, level: Level) -> String {
 
 fn line<T: Serialize>(unix_ms: u64, level: Level, event: Option<&'static str>, what: &T) -> String {
     let line = Line { time: rfc3339(unix_ms), level: level.code(), event, what };
-    match serde_json::to_string(&line) {
+    written(&line)
+}
+
+fn written(what: &impl Serialize) -> String {
+    match serde_json::to_string(what) {
         Ok(line) => without_controls(line),
         // Strings, numbers and lists can always be written; a line that says so beats a lost one all the same.
         Err(why) => {

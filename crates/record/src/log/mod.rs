@@ -3,7 +3,7 @@
 //! A line goes to a [`LogSink`], which must not wait: a slow terminal or a full disk never holds up a call. What the
 //! sink can't take is dropped and counted. Lines hold no header values and no query strings.
 
-mod json;
+pub(crate) mod json;
 mod text;
 mod time;
 mod writer;
@@ -11,6 +11,7 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use time::rfc3339;
 pub use writer::WriterSink;
 
 use crate::call::CallRecord;

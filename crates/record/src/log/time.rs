@@ -4,7 +4,8 @@
 ///
 /// Days are turned into a date by counting years from the first of March, so that the leap day comes last and every
 /// month's length follows from its number; a cycle of 400 years has 146,097 days.
-pub(super) fn rfc3339(unix_ms: u64) -> String {
+#[must_use]
+pub fn rfc3339(unix_ms: u64) -> String {
     let (seconds, millis) = (unix_ms / 1000, unix_ms % 1000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // 719,468 days lie between the first of March of the year 0 and 1970.

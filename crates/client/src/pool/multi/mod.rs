@@ -27,6 +27,7 @@ use h2::client::{Builder, Connection, SendRequest};
 use http::uri::Scheme;
 use http::{Request, Response};
 use mainstay_core::{BreakKind, Certainty, Timestamp};
+use mainstay_record::ConnectionFacts;
 
 pub(super) use line::Pings;
 pub(super) use received::Received;
@@ -160,6 +161,12 @@ impl Unsettled {
 }
 
 impl Stream {
+    /// What is to be told of its connection to whoever takes it at `now`.
+    pub(super) fn facts(&self, now: Timestamp) -> ConnectionFacts {
+        let secure = self.scheme == Scheme::HTTPS;
+        self.line.meter().connection("h2", secure, None, now)
+    }
+
     /// Sends `request` and waits for the head of its answer. What comes of it belongs to nobody's borrow, so that it
     /// can be awaited apart.
     pub(super) fn send(

@@ -1,0 +1,301 @@
+//! The waterfall: a block for each attempt, over one axis of time.
+//!
+//! ```text
+//! attempt 1  a  127.0.0.1:8081, connection 3 (http/1.1, fresh)
+//!   connect 127.0.0.1:8081  |=                              |  0.31 ms
+//!   first-byte              | xxxxxxxxxxxxxxxx              |  1002 ms  response-timeout
+//! ```
+
+use std::fmt::Write as _;
+
+use mainstay_record::{AttemptRecord, CallRecord, StepRecord, rfc3339};
+
+use super::paper::{Ink, Paper};
+use super::words;
+
+/// Columns for what stands before the bars, and for the times after them.
+const LABEL: usize = 26;
+const WIDEST_LABEL: usize = 40;
+const TIME: usize = 9;
+
+/// The fewest columns of a bar.
+const LEAST_BAR: usize = 16;
+
+/// What a bar stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fill {
+    Done,
+    Broke,
+    GivenUp,
+    Wait,
+}
+
+/// The drawing of a call.
+pub(super) fn call(record: &CallRecord, paper: &Paper) -> String {
+    let mut drawing = Drawing {
+        paper,
+        whole_ms: whole_ms(record),
+        label: label_columns(record, paper),
+        text: String::new(),
+    };
+    drawing.head(record);
+    for (place, attempt) in record.attempts.iter().enumerate() {
+        drawing.attempt(attempt);
+        let next = record.attempts.get(place + 1);
+        drawing.explanation(attempt);
+        if let (Some(delay), Some(next)) = (attempt.delay_ms, next) {
+            let started = (next.started_ms - delay).max(0.0);
+            drawing.line("");
+            drawing.bar("wait", started, delay, Fill::Wait, "");
+        }
+    }
+    drawing.tail(record);
+    drawing.text
+}
+
+struct Drawing<'a> {
+    paper: &'a Paper,
+    whole_ms: f64,
+    label: usize,
+    text: String,
+}
+
+impl Drawing<'_> {
+    fn head(&mut self, record: &CallRecord) {
+        let paper = self.paper;
+        let (good, told) = words::outcome(record);
+        let ink = if good { Ink::Good } else { Ink::Bad };
+        let took = record
+            .took_ms
+            .map_or_else(String::new, |took| format!(" in {}", words::milliseconds(took)));
+        let title = format!("call {}", record.id);
+        let request = format!("  {} {}", record.method, record.path);
+        self.line(&(paper.ink(Ink::Bold, &title) + &paper.clean(&request)));
+        let at = rfc3339(record.started_unix_ms);
+        let place = format!("route {}, upstream {}, at {at}", record.route, record.upstream);
+        self.line(&paper.ink(Ink::Faint, &place));
+        self.line(&format!("{}{took}", paper.ink(ink, &told)));
+    }
+
+    fn attempt(&mut self, attempt: &AttemptRecord) {
+        let paper = self.paper;
+        self.line("");
+        let title = format!("attempt {}  {}", attempt.attempt, attempt.endpoint);
+        let connection = attempt
+            .connection
+            .as_ref()
+            .map_or_else(String::new, |connection| format!("  {}", words::connection(connection)));
+        let reason = match &*attempt.reason {
+            "first" => String::new(),
+            reason => format!(" ({reason})"),
+        };
+        self.line(&format!("{}{}", paper.ink(Ink::Bold, &title), paper.clean(&reason)));
+        if !connection.is_empty() {
+            let lines = paper.wrapped(2, &format!("over {}", connection.trim()));
+            self.text.push_str(&lines);
+        }
+        if attempt.steps.is_empty() {
+            let fill = if attempt.code.is_some() { Fill::Broke } else { Fill::Done };
+            let took = attempt.took_ms.unwrap_or_default();
+            self.bar("from start to end", attempt.started_ms, took, fill, "");
+        }
+        attempt.steps.iter().for_each(|step| self.step(step));
+    }
+
+    fn step(&mut self, step: &StepRecord) {
+        let label = label(step);
+        let fill = match &*step.outcome {
+            "broke" => Fill::Broke,
+            "given-up" => Fill::GivenUp,
+            _ => Fill::Done,
+        };
+        let told = match (&step.code, &step.text) {
+            (Some(code), _) => code.to_string(),
+            (None, Some(text)) => text.clone(),
+            (None, None) if fill == Fill::GivenUp => "given up".to_owned(),
+            (None, None) => String::new(),
+        };
+        self.bar(&label, step.started_ms, step.took_ms, fill, &told);
+    }
+
+    /// What broke, and what was made of it.
+    fn explanation(&mut self, attempt: &AttemptRecord) {
+        let paper = self.paper;
+        let Some(code) = &attempt.code else {
+            if let Some(status) = attempt.status {
+                let took = attempt.took_ms.unwrap_or_default();
+                let told = format!("  answered {status} after {}", words::milliseconds(took));
+                self.line(&paper.ink(Ink::Good, &told));
+            }
+            return;
+        };
+        let took = attempt
+            .took_ms
+            .map_or_else(String::new, |took| format!(" after {}", words::milliseconds(took)));
+        let status = attempt.status.map_or_else(String::new, |status| format!(" {status}"));
+        self.line(&paper.ink(Ink::Bad, &format!("  broke: {code}{status}{took}")));
+        if let Some(certainty) = &attempt.certainty {
+            self.said("how far", words::certainty(certainty));
+        }
+        if let Some(evidence) = &attempt.evidence {
+            self.said("evidence", evidence);
+        }
+        if let Some(detail) = &attempt.detail {
+            self.said("error", detail);
+        }
+        for step in attempt.steps.iter().filter(|step| step.code.is_some()) {
+            if let Some(text) =
+                step.text.as_ref().filter(|text| Some(*text) != attempt.detail.as_ref())
+            {
+                let at = step.address.map_or_else(|| step.step.to_string(), |at| at.to_string());
+                self.said("error", &format!("{at}: {text}"));
+            }
+        }
+        if let Some(hint) = attempt.retry_after_ms {
+            self.said(
+                "hint",
+                &format!("the peer asked to be left alone for {}", words::milliseconds(hint)),
+            );
+        }
+        if let Some(decision) = words::decision(attempt) {
+            self.said("decided", &decision);
+        }
+        if let Some(it) = &attempt.circumstances {
+            let told = format!(
+                "breaker {}, budget {} tokens, {} extra attempts for {} calls in its window",
+                it.breaker, it.budget_tokens, it.budget_extra, it.budget_calls
+            );
+            self.said("then", &told);
+        }
+        self.advice(code);
+    }
+
+    fn advice(&mut self, code: &str) {
+        let manual = words::manual(code).unwrap_or_default();
+        self.said("look at", &format!("{manual} (docs/breaks.md#{code})"));
+    }
+
+    fn tail(&mut self, record: &CallRecord) {
+        if let Some(code) = record.body_broke.as_deref().filter(|code| *code != "client-gone") {
+            self.line(&self.paper.ink(Ink::Bad, &format!("  the body broke: {code}")));
+            self.advice(code);
+        }
+        self.line("");
+        for note in &record.notes {
+            let told =
+                format!("{} {} at {}", note.endpoint, note.event, words::milliseconds(note.at_ms));
+            self.said("meanwhile", &told);
+        }
+        if let (true, Some(code)) = (record.attempts.is_empty(), &record.code) {
+            self.said("no attempt", code);
+            self.advice(code);
+        }
+        if record.body_unrepeatable {
+            self.said("body", "the request's body couldn't be sent a second time");
+        }
+        if record.events_dropped > 0 {
+            self.said(
+                "left out",
+                &format!("{} events, for which there was no room", record.events_dropped),
+            );
+        }
+        self.said("the application got", &words::end(record));
+    }
+
+    /// A paragraph under a word, which its further lines are indented by.
+    fn said(&mut self, word: &str, text: &str) {
+        const INDENT: usize = 13;
+        let lines = self.paper.wrapped(INDENT, text);
+        let text = lines.trim_start();
+        let word = format!("  {word}: ");
+        self.text.push_str(&self.paper.ink(Ink::Faint, &format!("{word:<INDENT$}")));
+        self.text.push_str(text);
+        if text.is_empty() {
+            self.text.push('\n');
+        }
+    }
+
+    fn bar(&mut self, label: &str, started_ms: f64, took_ms: f64, fill: Fill, told: &str) {
+        let paper = self.paper;
+        let columns = paper.columns.saturating_sub(self.label + TIME + TOLD + 4).max(LEAST_BAR);
+        let (before, length) = cells(started_ms, took_ms, self.whole_ms, columns);
+        let (letter, ink) = match (fill, paper.unicode) {
+            (Fill::Done, true) => ('█', Ink::Good),
+            (Fill::Done, false) => ('=', Ink::Good),
+            (Fill::Broke, true) => ('▓', Ink::Bad),
+            (Fill::Broke, false) => ('x', Ink::Bad),
+            (Fill::GivenUp, true) => ('░', Ink::Faint),
+            (Fill::GivenUp, false) => ('.', Ink::Faint),
+            (Fill::Wait, true) => ('┄', Ink::Faint),
+            (Fill::Wait, false) => ('-', Ink::Faint),
+        };
+        let edge = if paper.unicode { '│' } else { '|' };
+        let label = fitted(&paper.clean(&format!("  {label}")), self.label);
+        let bar: String = std::iter::repeat_n(letter, length).collect();
+        let after = " ".repeat(columns - before - length);
+        let time = words::milliseconds(took_ms);
+        let told = fitted(&paper.clean(told), TOLD).trim_end().to_owned();
+        let line = format!(
+            "{label}{edge}{}{}{after}{edge}{time:>TIME$}  {}",
+            " ".repeat(before),
+            paper.ink(ink, &bar),
+            paper.ink(ink, &told)
+        );
+        self.line(&line);
+    }
+
+    fn line(&mut self, line: &str) {
+        // Writing into a string can't fail.
+        let _ = writeln!(self.text, "{}", line.trim_end());
+    }
+}
+
+/// Columns for a code or a word after the time.
+const TOLD: usize = 26;
+
+/// Columns for the labels: what the longest needs, as far as the paper has them.
+fn label_columns(record: &CallRecord, paper: &Paper) -> usize {
+    let steps = record.attempts.iter().flat_map(|attempt| &attempt.steps);
+    let longest = steps.map(|step| label(step).len() + 3).max().unwrap_or_default();
+    longest.clamp(LABEL, if paper.columns < 100 { LABEL } else { WIDEST_LABEL })
+}
+
+fn label(step: &StepRecord) -> String {
+    match step.address {
+        Some(address) => format!("{} {address}", step.step),
+        None => step.step.to_string(),
+    }
+}
+
+/// The cells before a bar, and its own: at least one, at most to the edge.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "columns are small and shares lie between 0 and 1"
+)]
+fn cells(started_ms: f64, took_ms: f64, whole_ms: f64, columns: usize) -> (usize, usize) {
+    let cell = |millis: f64| (millis / whole_ms).clamp(0.0, 1.0) * columns as f64;
+    let before = (cell(started_ms).floor() as usize).min(columns - 1);
+    let end = (cell(started_ms + took_ms).round() as usize).clamp(before + 1, columns);
+    (before, end - before)
+}
+
+/// The time that the axis stands for.
+fn whole_ms(record: &CallRecord) -> f64 {
+    let attempts = record.attempts.iter();
+    let ends = attempts.flat_map(|attempt| {
+        let own = attempt.started_ms + attempt.took_ms.unwrap_or_default();
+        attempt.steps.iter().map(|step| step.started_ms + step.took_ms).chain([own])
+    });
+    ends.chain(record.took_ms).fold(0.001, f64::max)
+}
+
+/// The text in exactly so many columns.
+fn fitted(text: &str, columns: usize) -> String {
+    let length = text.chars().count();
+    if length <= columns {
+        return format!("{text:<columns$}");
+    }
+    text.chars().take(columns - 1).chain(['~']).collect()
+}

@@ -1,0 +1,168 @@
+//! Sentences for the codes in a record.
+
+use mainstay_core::breaks::safety::Verdict;
+use mainstay_record::{AttemptRecord, CallRecord, ConnectionRecord};
+
+/// The page of the manual that says what each code means and what to look at: its sentences are shown, not copies.
+const BREAKS: &str = include_str!("../../../../docs/breaks.md");
+
+/// How the call ended, and whether the application got what it wanted.
+pub(super) fn outcome(record: &CallRecord) -> (bool, String) {
+    let status = record.status.map_or_else(String::new, |status| format!(" {status}"));
+    match &*record.outcome {
+        "delivered" if record.body_broke.is_some() => (false, format!("delivered{status}, cut")),
+        "delivered" => match record.saved.as_deref() {
+            Some(saved) => (true, format!("delivered{status} (saved by {saved})")),
+            None => (true, format!("delivered{status}")),
+        },
+        "as_is" => (false, format!("delivered{status} as it is")),
+        "failed" => (false, format!("failed {}", record.code.as_deref().unwrap_or("?"))),
+        other => (false, other.to_owned()),
+    }
+}
+
+/// What the application got, as a sentence.
+pub(super) fn end(record: &CallRecord) -> String {
+    let status = record.status.unwrap_or_default();
+    let answered = record.attempts.iter().rev().find(|attempt| attempt.status.is_some());
+    let from = answered.map_or_else(String::new, |attempt| format!(" of {}", attempt.endpoint));
+    match &*record.outcome {
+        "delivered" => match &record.body_broke {
+            Some(code) if code == "client-gone" => format!(
+                "the answer{from} ({status}), whose body the application didn't read to its end"
+            ),
+            Some(code) => format!(
+                "the head of the answer{from} ({status}); the body broke ({code}), and the connection was cut so \
+                 that it can't be taken for complete"
+            ),
+            None => format!("the answer{from} ({status})"),
+        },
+        "as_is" => {
+            format!("the last broken answer{from} ({status}) as it is, since nothing better came")
+        }
+        "failed" => format!(
+            "no answer of the upstream: a problem document with the code {} ({})",
+            record.code.as_deref().unwrap_or("?"),
+            record.certainty.as_deref().map_or("", certainty)
+        ),
+        _ => "unknown: the call isn't over".to_owned(),
+    }
+}
+
+/// How far the request got, as a clause.
+pub(super) fn certainty(code: &str) -> &str {
+    match code {
+        "not-sent" => "not sent: nothing was done",
+        "refused" => "refused: the peer says that it did nothing",
+        "maybe-processed" => "maybe processed: it was sent, and nobody knows whether it was done",
+        "processed" => "processed: it was carried out",
+        other => other,
+    }
+}
+
+/// What was decided after an attempt broke, and why.
+pub(super) fn decision(attempt: &AttemptRecord) -> Option<String> {
+    let why = attempt.verdict.as_deref().and_then(Verdict::from_code).map(Verdict::words);
+    let wait = attempt.delay_ms.map(|delay| {
+        let by = match attempt.delayed_by.as_deref() {
+            Some("hint") => "as the peer asked",
+            _ => "backoff",
+        };
+        format!(" after {} ({by})", milliseconds(delay))
+    });
+    let at_once = if attempt.verdict.as_deref() == Some("again-free") {
+        " at once, free of charge"
+    } else {
+        " at once"
+    };
+    let when = wait.unwrap_or_else(|| at_once.to_owned());
+    let done = match attempt.decision.as_deref()? {
+        "retry" => format!("again at the same endpoint{when}"),
+        "failover" => format!("on to another endpoint{when}"),
+        stop => format!("no further attempt: {}", stopped(stop)),
+    };
+    Some(why.map_or_else(|| done.clone(), |why| format!("{done}. Because: {why}")))
+}
+
+/// Why nothing more was tried.
+pub(super) fn stopped(code: &str) -> &str {
+    match code {
+        "outcome-unknown" => {
+            "it may have been carried out, and doing it twice isn't as good as once"
+        }
+        "not-declared-idempotent" => {
+            "the peer turned it away, and the request isn't declared idempotent"
+        }
+        "body-unrepeatable" => "the request's body can't be sent again",
+        "attempts-used" => "every attempt that the policy allows was made (`retry.max_attempts`)",
+        "budget-empty" => "the budget for extra attempts is empty (`budget`)",
+        "deadline-too-close" => "it would start after the call's deadline (`total_timeout`)",
+        "deadline-passed" => "the call's deadline had passed (`total_timeout`)",
+        "no-endpoint" => "no endpoint may be asked now",
+        "reply-started" => "an answer was already on its way to the application",
+        "breaker-open" => "the breaker of each endpoint that could be asked is open",
+        other => other,
+    }
+}
+
+/// The connection, in a line.
+pub(super) fn connection(it: &ConnectionRecord) -> String {
+    let peer = it.peer.map_or_else(|| "unknown address".to_owned(), |peer| peer.to_string());
+    let tls = if it.secure { " over TLS" } else { "" };
+    let history = if it.reused {
+        let idle = it
+            .idle_ms
+            .map_or_else(String::new, |idle| format!(", idle for {}", milliseconds(idle)));
+        let before = it.requests_before;
+        let requests = if before == 1 { "request" } else { "requests" };
+        format!("reused, {} old{idle}, {before} {requests} before", milliseconds(it.age_ms))
+    } else {
+        "fresh".to_owned()
+    };
+    format!("{peer}, connection {} ({}{tls}, {history})", it.id, it.protocol)
+}
+
+/// What the manual says of a code: what happened, and what to look at.
+pub(super) fn manual(code: &str) -> Option<String> {
+    let heading = format!("\n### {code}\n");
+    let start = BREAKS.find(&heading)? + heading.len();
+    let text = BREAKS[start..].split("\n#").next()?.split("\n\n").next()?;
+    // The first sentence is for machines: standards and statuses.
+    let text = text.split_once(". ").map_or(text, |(_, rest)| rest);
+    Some(text.replace(['`', '*'], "").split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// A time, in milliseconds or larger.
+pub(super) fn milliseconds(millis: f64) -> String {
+    match millis {
+        _ if millis >= 100_000.0 => format!("{:.0} s", millis / 1e3),
+        _ if millis >= 10_000.0 => format!("{:.1} s", millis / 1e3),
+        _ if millis >= 100.0 => format!("{millis:.0} ms"),
+        _ if millis >= 1.0 => format!("{millis:.1} ms"),
+        _ => format!("{millis:.2} ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mainstay_core::BreakKind;
+
+    #[test]
+    fn the_manual_has_something_to_say_about_each_code() {
+        for kind in BreakKind::ALL {
+            let text = manual(kind.code()).unwrap_or_default();
+            assert!(text.len() > 20 && !text.contains("RFC 9209"), "{}: {text}", kind.code());
+        }
+        assert_eq!(manual("no-such-code"), None);
+    }
+
+    #[test]
+    fn times_have_few_digits() {
+        let shown = [0.0, 0.123, 1.26, 99.0, 1002.4, 60_000.0, 3_600_000.0].map(milliseconds);
+        assert_eq!(
+            shown,
+            ["0.00 ms", "0.12 ms", "1.3 ms", "99.0 ms", "1002 ms", "60.0 s", "3600 s"]
+        );
+    }
+}
