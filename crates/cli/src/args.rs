@@ -136,7 +136,7 @@ pub(crate) struct Admin {
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// The call's id, as in `x-mainstay-call`, the log and problem documents; without it, the last broken calls
+    /// The call's id, as in `mainstay-call-id`, the log and problem documents; without it, the last broken calls
     #[arg(value_name = "CALL_ID")]
     pub(crate) id: Option<String>,
     #[command(flatten)]

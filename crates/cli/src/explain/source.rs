@@ -29,7 +29,7 @@ pub(super) fn find(args: &Explain, id: CallId) -> Result<CallRecord, Failure> {
         if answer.status == 404 {
             return Err(Failure::of(format!(
                 "no record of call {id}: nothing broke in it, or it was too long ago\n  = `mainstay explain` \
-                 lists the calls that are kept; records on disk (`records.file`) are read with --file"
+                 lists the calls that are kept"
             )));
         }
         return admin::document::<One>(&answer).map(|one| one.call);

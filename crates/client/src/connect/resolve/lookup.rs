@@ -42,7 +42,7 @@ pub(super) enum Servers {
     /// Those of the system's files.
     System,
     /// These.
-    Own(Result<TokioResolver, String>),
+    Own(Box<Result<TokioResolver, String>>),
 }
 
 /// What a lookup found; never no addresses.
@@ -71,7 +71,7 @@ impl Miss {
 
 impl Servers {
     pub(super) fn new(servers: &[SocketAddr]) -> Self {
-        if servers.is_empty() { Self::System } else { Self::Own(own(servers)) }
+        if servers.is_empty() { Self::System } else { Self::Own(Box::new(own(servers))) }
     }
 
     /// The addresses of `host`.
@@ -81,8 +81,10 @@ impl Servers {
                 let resolver = SYSTEM.resolver(Clock::now()).map_err(|error| missed(&error))?;
                 lookup(&resolver, host).await
             }
-            Self::Own(Ok(resolver)) => lookup(resolver, host).await,
-            Self::Own(Err(why)) => Err(Miss::new(BreakKind::ResolverFailure, why)),
+            Self::Own(resolver) => match resolver.as_ref() {
+                Ok(resolver) => lookup(resolver, host).await,
+                Err(why) => Err(Miss::new(BreakKind::ResolverFailure, why)),
+            },
         }
     }
 }

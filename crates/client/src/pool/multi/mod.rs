@@ -194,6 +194,10 @@ impl Stream {
 }
 
 /// A request that is on its way, or that waits for its turn.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly each is on its way, and a box would cost each an allocation"
+)]
 enum Begun<F> {
     Now(Exchange),
     // In a box: it is rare, and its state would make that of each call large.
