@@ -3,6 +3,8 @@
 //! A check has a connection of its own, made for it and closed after it: that new connections can be made is part of
 //! what it has to show. What breaks is told in the same kinds as a call's breaks.
 
+mod grpc;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,7 +29,11 @@ pub async fn run(target: &Arc<Target>, probe: &Probe) -> Result<(), Broken> {
     let mut lease =
         connected.unwrap_or_else(|_| Err(late(BreakKind::ConnectTimeout, Certainty::NotSent)))?;
     match &probe.kind {
-        ProbeKind::Connect => Ok(()),
+        ProbeKind::Connect | ProbeKind::Tls => Ok(()),
+        ProbeKind::Grpc { service } => {
+            let response = ask(&mut lease, grpc::request(target, service)?, until).await?;
+            grpc::judge(response, until).await
+        }
         ProbeKind::Http { path, passes, body_contains } => {
             let response = ask(&mut lease, request(target, path)?, until).await?;
             let status = response.status().as_u16();

@@ -4,7 +4,7 @@
 //! sleeps until the machine's deadline. It takes no decision of its own.
 
 mod delivered;
-mod grpc;
+pub(crate) mod grpc;
 mod request;
 mod running;
 

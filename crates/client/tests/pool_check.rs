@@ -4,10 +4,14 @@ mod peer;
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response};
 use mainstay::check;
-use mainstay_config::settings::{Probe, ProbeKind};
+use mainstay::pool::Target;
+use mainstay_config::settings::{ConnectSettings, Http2, Probe, ProbeKind, Scheme};
 use mainstay_core::{Break, BreakKind, Certainty};
-use peer::{Peer, exchange, get, until_counts};
+use peer::tls::{Authority, Flaws, acceptor};
+use peer::{Peer, endpoint, exchange, get, until_counts};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nall is up";
 
@@ -107,4 +111,53 @@ async fn a_check_does_not_use_kept_connections() {
     assert!(result.is_ok());
     until_counts(&target, |counts| counts.in_use == 0).await;
     assert_eq!((target.counts().idle, target.counts().opened, target.counts().reused), (1, 2, 0));
+}
+
+/// Checks a gRPC server that answers with this message and, in trailers, this status.
+async fn check_grpc(message: &'static [u8], status: &'static str) -> Option<BreakKind> {
+    let peer = Peer::listen().await;
+    let settings = ConnectSettings { http2: Http2::Always, ..ConnectSettings::default() };
+    let target = peer.target_with(settings);
+    let kind = ProbeKind::Grpc { service: "orders".to_owned() };
+    let probe = Probe { kind, timeout: Duration::from_secs(2) };
+    let serving = async {
+        let mut connection = h2::server::handshake(peer.accept().await.stream).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            assert_eq!(request.method(), "POST");
+            assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+            assert_eq!(request.headers()["te"], "trailers");
+            let head = Response::builder().header("content-type", "application/grpc");
+            let mut stream = respond.send_response(head.body(()).unwrap(), false).unwrap();
+            stream.send_data(Bytes::from_static(message), false).unwrap();
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", HeaderValue::from_static(status));
+            stream.send_trailers(trailers).unwrap();
+        }
+    };
+    let (result, ()) = tokio::join!(check::run(&target, &probe), serving);
+    result.err().map(|broken| broken.what.kind)
+}
+
+#[tokio::test]
+async fn a_grpc_service_that_serves_passes_and_no_other() {
+    assert_eq!(check_grpc(&[0, 0, 0, 0, 2, 8, 1], "0").await, None);
+    assert_eq!(check_grpc(&[0, 0, 0, 0, 2, 8, 2], "0").await, Some(BreakKind::ServerError));
+    assert_eq!(check_grpc(&[], "12").await, Some(BreakKind::ServerError));
+    assert_eq!(check_grpc(b"nonsense", "0").await, Some(BreakKind::MalformedResponse));
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_told_by_a_check_of_tls() {
+    let authority = Authority::new("check");
+    let files = authority.issue("other.test", Flaws::default());
+    let peer = Peer::listen().await;
+    let settings = ConnectSettings { tls: authority.trusted(), ..ConnectSettings::default() };
+    let target =
+        Target::new(&endpoint(Scheme::Https, "localhost", peer.address.port()), &settings).unwrap();
+    let probe = Probe { kind: ProbeKind::Tls, timeout: Duration::from_secs(2) };
+    let (result, _) = tokio::join!(check::run(&target, &probe), async {
+        acceptor(&files, &["http/1.1"], None).accept(peer.accept().await.stream).await.map(drop)
+    });
+    let kind = result.err().map(|broken| broken.what.kind);
+    assert_eq!(kind, Some(BreakKind::CertificateWrongName));
 }

@@ -224,6 +224,8 @@ pub enum Event {
     EndpointUnhealthy {
         /// Which.
         endpoint: EndpointId,
+        /// What broke in the last of them.
+        kind: BreakKind,
     },
     /// Active checks found an endpoint healthy again.
     EndpointHealthy {

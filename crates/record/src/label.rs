@@ -214,7 +214,9 @@ impl Label for Change {
             Self::HalfOpened => Event::BreakerHalfOpened { endpoint }.code(),
             Self::Closed => Event::BreakerClosed { endpoint }.code(),
             Self::Returned => Event::EndpointReturned { endpoint }.code(),
-            Self::Unhealthy => Event::EndpointUnhealthy { endpoint }.code(),
+            Self::Unhealthy => {
+                Event::EndpointUnhealthy { endpoint, kind: BreakKind::ConnectRefused }.code()
+            }
             Self::Healthy => Event::EndpointHealthy { endpoint }.code(),
             Self::Throttled => {
                 Event::EndpointThrottled { endpoint, until: mainstay_core::Timestamp::ZERO }.code()

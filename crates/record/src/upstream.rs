@@ -106,7 +106,7 @@ impl UpstreamRecorder {
                 self.endpoint(endpoint).on_ejected(cause);
             }
             Event::EndpointReturned { endpoint } => self.change(endpoint, Change::Returned),
-            Event::EndpointUnhealthy { endpoint } => self.change(endpoint, Change::Unhealthy),
+            Event::EndpointUnhealthy { endpoint, .. } => self.change(endpoint, Change::Unhealthy),
             Event::EndpointHealthy { endpoint } => self.change(endpoint, Change::Healthy),
             Event::EndpointThrottled { endpoint, .. } => self.change(endpoint, Change::Throttled),
             Event::FailedOpen { endpoint } => self.change(endpoint, Change::FailedOpen),

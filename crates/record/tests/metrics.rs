@@ -55,6 +55,7 @@ fn endpoint(name: &str, breaker: BreakerState) -> EndpointSnapshot {
         tier: 0,
         weight: 1,
         healthy: true,
+        last_check: None,
         ejected_until: Some(at(70_000)),
         throttled_until: Some(at(10)),
         breaker,

@@ -18,7 +18,7 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// The outcome that a head or trailers tell.
-pub(super) fn outcome(fields: &HeaderMap) -> Option<GrpcOutcome> {
+pub(crate) fn outcome(fields: &HeaderMap) -> Option<GrpcOutcome> {
     let status = fields.get(&GRPC_STATUS)?;
     let pushback = fields.get(&GRPC_PUSHBACK).map(http::HeaderValue::as_bytes);
     Some(GrpcOutcome::parse(status.as_bytes(), pushback))
@@ -33,7 +33,7 @@ pub(super) fn ended(trailers: Option<&HeaderMap>) -> Option<BreakKind> {
 }
 
 /// What an outcome that is a break says of itself, for the record.
-pub(super) fn describe(fields: &HeaderMap) -> Option<String> {
+pub(crate) fn describe(fields: &HeaderMap) -> Option<String> {
     let status = text(fields, &GRPC_STATUS)?;
     Some(match text(fields, &GRPC_MESSAGE) {
         Some(message) if !message.is_empty() => format!("grpc-status {status}: {message}"),

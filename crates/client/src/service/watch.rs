@@ -57,9 +57,10 @@ impl Service {
 
     async fn check(self: Arc<Self>, endpoint: EndpointId) {
         let (Some(place), Some(probe)) = (self.place(endpoint), self.probe()) else { return };
-        let passed = check::run(&place.target, probe).await.is_ok();
+        let checked = check::run(&place.target, probe).await;
+        let outcome = checked.map_err(|broken| broken.what.kind);
         let now = Clock::now();
-        for event in self.upstream.on_check(endpoint, passed, now) {
+        for event in self.upstream.on_check(endpoint, outcome, now) {
             self.recorder.on_upstream_event(now, event);
         }
     }

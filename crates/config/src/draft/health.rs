@@ -14,6 +14,7 @@ pub(crate) struct HealthDraft {
     pub(crate) path: Option<String>,
     pub(crate) passes: Option<Vec<(u16, u16)>>,
     pub(crate) body_contains: Option<String>,
+    pub(crate) service: Option<String>,
     pub(crate) timeout: Duration,
     pub(crate) rhythm: HealthSettings,
 }
@@ -22,7 +23,9 @@ pub(crate) struct HealthDraft {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProbeWord {
     Tcp,
+    Tls,
     Http,
+    Grpc,
 }
 
 impl Default for HealthDraft {
@@ -32,6 +35,7 @@ impl Default for HealthDraft {
             path: None,
             passes: None,
             body_contains: None,
+            service: None,
             timeout: Duration::from_secs(2),
             rhythm: HealthSettings::default(),
         }
@@ -46,6 +50,12 @@ impl HealthDraft {
         let draft = Self { timeout: *timeout, ..draft };
         match kind {
             ProbeKind::Connect => Self { kind: Some(ProbeWord::Tcp), ..draft },
+            ProbeKind::Tls => Self { kind: Some(ProbeWord::Tls), ..draft },
+            ProbeKind::Grpc { service } => Self {
+                kind: Some(ProbeWord::Grpc),
+                service: (!service.is_empty()).then(|| service.clone()),
+                ..draft
+            },
             ProbeKind::Http { path, passes, body_contains } => Self {
                 kind: Some(ProbeWord::Http),
                 path: Some(path.clone()),
@@ -61,20 +71,29 @@ impl HealthDraft {
         self.path.is_some() || self.passes.is_some() || self.body_contains.is_some()
     }
 
+    /// The kind that is said, or that the other keys speak of.
+    pub(crate) fn word(&self) -> ProbeWord {
+        let by_keys = match (self.needs_http(), &self.service) {
+            (true, _) => ProbeWord::Http,
+            (false, Some(_)) => ProbeWord::Grpc,
+            (false, None) => ProbeWord::Tcp,
+        };
+        self.kind.unwrap_or(by_keys)
+    }
+
     /// What a check asks.
     pub(crate) fn probe(&self) -> Probe {
-        let http = match self.kind {
-            Some(word) => word == ProbeWord::Http,
-            None => self.needs_http(),
-        };
-        let kind = if http {
-            ProbeKind::Http {
+        let kind = match self.word() {
+            ProbeWord::Tcp => ProbeKind::Connect,
+            ProbeWord::Tls => ProbeKind::Tls,
+            ProbeWord::Grpc => {
+                ProbeKind::Grpc { service: self.service.clone().unwrap_or_default() }
+            }
+            ProbeWord::Http => ProbeKind::Http {
                 path: self.path.clone().unwrap_or_else(|| "/".into()),
                 passes: self.passes.clone().unwrap_or_else(|| vec![(200, 399)]),
                 body_contains: self.body_contains.clone(),
-            }
-        } else {
-            ProbeKind::Connect
+            },
         };
         Probe { kind, timeout: self.timeout }
     }

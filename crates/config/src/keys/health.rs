@@ -6,8 +6,8 @@ use crate::draft::{HealthDraft, ProbeWord};
 pub(super) fn keys() -> Vec<Key<HealthDraft>> {
     vec![
         key("kind", Kind::choice::<ProbeWord>(), |h: &mut HealthDraft| &mut h.kind)
-            .default_is("\"tcp\"; \"http\" when `path`, `passes` or `body_contains` is given")
-            .says("What a check does: a handshake (TCP, and TLS where the endpoint has it), or a GET."),
+            .default_is("\"tcp\"; \"http\" when `path`, `passes` or `body_contains` is given, \"grpc\" when `service` is")
+            .says("What a check does: a handshake (TCP, and TLS where the endpoint has it), a handshake with TLS, a GET, or a call of `grpc.health.v1.Health/Check` (an http:// endpoint needs `connect.http2 = \"always\"`)."),
         key("path", Kind::Text(Rule::ProbePath), |h: &mut HealthDraft| &mut h.path)
             .default_is("\"/\"")
             .says("Path and query of the GET, behind the endpoint's base path."),
@@ -17,6 +17,9 @@ pub(super) fn keys() -> Vec<Key<HealthDraft>> {
         key("body_contains", Kind::Text(Rule::Any), |h: &mut HealthDraft| &mut h.body_contains)
             .default_is("anything")
             .says("Text that the first 64 KiB of the body must contain."),
+        key("service", Kind::Text(Rule::Any), |h: &mut HealthDraft| &mut h.service)
+            .default_is("the server as a whole")
+            .says("The service that a check of kind \"grpc\" asks about."),
         key("timeout", length(millis(10), minutes(5)), |h: &mut HealthDraft| &mut h.timeout)
             .says("How long a check may take.")
             .low("A busy endpoint counts as down.")

@@ -54,7 +54,8 @@ impl Word for Forwarded {
 }
 
 impl Word for ProbeWord {
-    const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("http", Self::Http)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("tcp", Self::Tcp), ("tls", Self::Tls), ("http", Self::Http), ("grpc", Self::Grpc)];
 }
 
 impl Word for ScopeWord {

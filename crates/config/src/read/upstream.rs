@@ -6,11 +6,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{Entry, Reader, entries, entry};
-use crate::draft::{HealthDraft, ProbeWord, UpstreamDraft};
-use crate::keys::{self, Key, Value};
+use crate::draft::{ProbeWord, UpstreamDraft};
+use crate::keys::{self, Key, Value, Word};
 use crate::mistake::MistakeKind;
 use crate::profile::Profile;
-use crate::settings::Endpoint;
+use crate::settings::{Endpoint, Http2, Scheme};
 use crate::text;
 
 /// An upstream with all layers on it.
@@ -78,7 +78,7 @@ impl Reader<'_> {
         self.apply(keys, table, &mut draft, &prefix);
         let endpoints = self.endpoints(table, &span, &mut draft, &prefix);
         self.check_tls(table);
-        self.check_health(draft.health.as_ref(), &prefix);
+        self.check_health(&draft, &endpoints, &prefix);
         let name = name.get_ref().to_string();
         Some(ReadUpstream {
             name,
@@ -136,21 +136,48 @@ impl Reader<'_> {
         }
     }
 
-    /// What only a GET can ask isn't asked by a handshake.
-    fn check_health(&mut self, health: Option<&HealthDraft>, prefix: &str) {
-        let Some(health) = health else { return };
-        if health.kind != Some(ProbeWord::Tcp) || !health.needs_http() {
-            return;
+    /// Each kind of check has keys of its own, and asks something of the endpoints.
+    fn check_health(&mut self, draft: &UpstreamDraft, endpoints: &[Endpoint], prefix: &str) {
+        let Some(health) = &draft.health else { return };
+        let kind = health.word();
+        let clear = endpoints.iter().find(|endpoint| endpoint.scheme == Scheme::Http);
+        if kind != ProbeWord::Http && health.needs_http() {
+            let names = ["health.path", "health.passes", "health.body_contains"];
+            let message =
+                format!("a check of kind \"{}\" asks for no path, status or body", name_of(kind));
+            let advice = "leave this out, or say kind = \"http\"";
+            self.contradiction(prefix, &names, message, advice);
         }
-        let names = ["health.path", "health.passes", "health.body_contains"];
-        let span = self.places.first(&[prefix], &names).cloned().unwrap_or(0..0);
-        let message = "a check of kind \"tcp\" asks for no path, status or body";
-        self.mistake(
-            MistakeKind::Contradiction,
-            &span,
-            message,
-            "leave this out, or say kind = \"http\"",
-        );
+        if kind != ProbeWord::Grpc && health.service.is_some() {
+            let message = "only a check of kind \"grpc\" asks about a service";
+            let advice = "leave it out, or say kind = \"grpc\"";
+            self.contradiction(prefix, &["health.service"], message, advice);
+        }
+        let Some(clear) = clear else { return };
+        if kind == ProbeWord::Tls {
+            let message = format!("{} isn't https, so there is no TLS to check", clear.name);
+            let advice = "say kind = \"tcp\", which checks TLS where there is TLS";
+            self.contradiction(prefix, &["health.kind", "health.service"], message, advice);
+        }
+        if kind == ProbeWord::Grpc && draft.connect.http2 != Http2::Always {
+            let message = format!(
+                "a gRPC check needs HTTP/2, and {} isn't https, where it would be agreed on",
+                clear.name
+            );
+            let advice = "say connect.http2 = \"always\"";
+            self.contradiction(prefix, &["health.kind", "health.service"], message, advice);
+        }
+    }
+
+    fn contradiction(
+        &mut self,
+        prefix: &str,
+        names: &[&str],
+        message: impl Into<String>,
+        advice: &str,
+    ) {
+        let span = self.places.first(&[prefix], names).cloned().unwrap_or(0..0);
+        self.mistake(MistakeKind::Contradiction, &span, message, advice);
     }
 
     /// Reads a text that is read beside its table.
@@ -171,4 +198,8 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+fn name_of(word: ProbeWord) -> &'static str {
+    ProbeWord::WORDS.iter().find(|(_, other)| *other == word).map_or("", |(name, _)| name)
 }

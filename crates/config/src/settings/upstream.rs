@@ -89,6 +89,13 @@ pub struct Probe {
 pub enum ProbeKind {
     /// A TCP handshake, and TLS where the endpoint has it. Default.
     Connect,
+    /// A TCP handshake and a TLS handshake; all endpoints are https.
+    Tls,
+    /// `grpc.health.v1.Health/Check`, over HTTP/2.
+    Grpc {
+        /// The service that is asked about; empty for the server as a whole. Default empty.
+        service: String,
+    },
     /// A GET.
     Http {
         /// Path and query, behind the endpoint's base path.

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use super::ScopeId;
 use super::ejection::Tally;
-use super::health::Streak;
+use super::health::{LastOutcome, Streak};
 use super::latency::PeakEwma;
 use super::moment::Moment;
 use super::slow_start::Warming;
@@ -30,6 +30,7 @@ pub(super) struct Endpoint {
     pub(super) breaker: Breaker,
     pub(super) streak: Streak,
     pub(super) next_check: Moment,
+    pub(super) last_check: LastOutcome,
     /// By how much the next ejection is longer than the first.
     pub(super) times_ejected: AtomicU32,
 }
@@ -58,6 +59,7 @@ impl Endpoint {
             breaker: Breaker::new(),
             streak: Streak::default(),
             next_check: Moment::at(first_check),
+            last_check: LastOutcome::default(),
             times_ejected: AtomicU32::new(0),
         }
     }

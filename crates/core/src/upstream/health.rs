@@ -4,13 +4,14 @@
 //! of those who ask, and brings the outcome to [`Upstream::on_check`].
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 
 use super::endpoint::Slot;
 use super::settings::HealthSettings;
 use super::{EndpointId, ScopeId, Upstream};
 use crate::breaker::BreakerState;
+use crate::breaks::BreakKind;
 use crate::chance::Chance;
 use crate::event::Event;
 use crate::time::Timestamp;
@@ -36,6 +37,37 @@ impl Streak {
                 Err(other) => streak = other,
             }
         }
+    }
+}
+
+/// An active check that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastCheck {
+    /// When it was over, to the microsecond.
+    pub at: Timestamp,
+    /// What broke; `None` when it passed.
+    pub broke: Option<BreakKind>,
+}
+
+/// The last check, in one word, so that time and outcome are always of the same one: microseconds, then a byte that is 0
+/// for a passed check and the kind's place plus one otherwise. Zero: none yet.
+#[derive(Debug, Default)]
+pub(super) struct LastOutcome(AtomicU64);
+
+impl LastOutcome {
+    fn set(&self, at: Timestamp, broke: Option<BreakKind>) {
+        let micros = (at.as_nanos() / 1000).max(1);
+        let outcome = broke.map_or(0, |kind| kind as u64 + 1);
+        self.0.store(micros << 8 | outcome, Relaxed);
+    }
+
+    pub(super) fn get(&self) -> Option<LastCheck> {
+        let word = self.0.load(Relaxed);
+        let place = usize::from(word.to_le_bytes()[0]).checked_sub(1);
+        (word != 0).then(|| LastCheck {
+            at: Timestamp::from_nanos((word >> 8).saturating_mul(1000)),
+            broke: place.and_then(|place| BreakKind::ALL.get(place).copied()),
+        })
     }
 }
 
@@ -74,13 +106,19 @@ impl Upstream {
     /// An ejection ends only once the endpoint counts as healthy. Only its own breaker may probe: a check says
     /// nothing about the routes that have breakers of their own.
     #[must_use]
-    pub fn on_check(&self, endpoint: EndpointId, passed: bool, now: Timestamp) -> Vec<Event> {
+    pub fn on_check(
+        &self,
+        endpoint: EndpointId,
+        outcome: Result<(), BreakKind>,
+        now: Timestamp,
+    ) -> Vec<Event> {
         let mut events = Vec::new();
         let (Some(health), Some(slot)) = (&self.settings.health, self.slot(endpoint)) else {
             return events;
         };
-        let in_a_row = slot.state.streak.count(passed);
-        if passed {
+        let in_a_row = slot.state.streak.count(outcome.is_ok());
+        slot.state.last_check.set(now, outcome.err());
+        let Err(kind) = outcome else {
             if in_a_row >= u32::from(health.rise) {
                 self.find_healthy(endpoint, slot, now, &mut events);
             }
@@ -90,8 +128,10 @@ impl Upstream {
             {
                 events.push(self.note_transition(endpoint, ScopeId::default(), transition, now));
             }
-        } else if in_a_row >= u32::from(health.fall) {
-            self.find_unhealthy(endpoint, slot, now, &mut events);
+            return events;
+        };
+        if in_a_row >= u32::from(health.fall) {
+            self.find_unhealthy((endpoint, slot), kind, now, &mut events);
         } else {
             self.check_soon(slot, now);
         }
@@ -130,15 +170,15 @@ impl Upstream {
 
     fn find_unhealthy(
         &self,
-        endpoint: EndpointId,
-        slot: &Slot,
+        (endpoint, slot): (EndpointId, &Slot),
+        kind: BreakKind,
         now: Timestamp,
         events: &mut Vec<Event>,
     ) {
         if !slot.state.unhealthy.swap(true, Relaxed) {
             self.check_soon(slot, now);
             self.tiers.touch();
-            events.push(Event::EndpointUnhealthy { endpoint });
+            events.push(Event::EndpointUnhealthy { endpoint, kind });
         }
     }
 
@@ -170,5 +210,17 @@ mod tests {
         let streak = Streak::default();
         let counts = [true, true, false, false, false, true].map(|passed| streak.count(passed));
         assert_eq!(counts, [1, 2, 1, 2, 3, 1]);
+    }
+
+    #[test]
+    fn the_last_check_is_known_with_whatever_broke() {
+        let last = LastOutcome::default();
+        assert_eq!(last.get(), None);
+        let outcomes = BreakKind::ALL.into_iter().map(Some).chain([None]);
+        for broke in outcomes {
+            let at = Timestamp::from_nanos(5_000_000);
+            last.set(at, broke);
+            assert_eq!(last.get(), Some(LastCheck { at, broke }));
+        }
     }
 }

@@ -42,6 +42,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+pub use health::LastCheck;
 pub use permit::Permit;
 pub use settings::{Balance, EjectionSettings, EndpointSettings, HealthSettings, UpstreamSettings};
 pub use view::EndpointView;

@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
 use super::endpoint::Slot;
+use super::health::LastCheck;
 use super::settings::EndpointSettings;
 use super::{EndpointId, ScopeId, Upstream};
 use crate::breaker::{BreakerState, Forced, WindowCounts};
@@ -23,6 +24,8 @@ pub struct EndpointView {
     pub weight: u16,
     /// Whether active checks find it healthy; true when there are none.
     pub healthy: bool,
+    /// The last active check, if there was one.
+    pub last_check: Option<LastCheck>,
     /// Until when it is ejected, if it is.
     pub ejected_until: Option<Timestamp>,
     /// Until when it asked to be left alone, if it did.
@@ -74,6 +77,7 @@ impl Upstream {
             tier: endpoint.tier,
             weight: endpoint.weight,
             healthy: !state.unhealthy.load(Relaxed),
+            last_check: state.last_check.get(),
             ejected_until: state.ejected_until.ahead_of(now),
             throttled_until: state.throttled_until.ahead_of(now),
             breaker: state.breaker.state(now),

@@ -106,7 +106,7 @@ fn a_passed_check_ends_an_ejection() {
     let mut world = World::new(settings);
     interval(&mut world, &[4]);
     assert_eq!(ejected(&world), [4]);
-    let events = world.upstream.on_check(EndpointId(4), true, world.now);
+    let events = world.upstream.on_check(EndpointId(4), Ok(()), world.now);
     assert_eq!(events.first(), Some(&Event::EndpointReturned { endpoint: EndpointId(4) }));
     assert!(ejected(&world).is_empty());
 }

@@ -8,14 +8,16 @@ use mainstay_core::{BreakKind, EndpointId, Event, Ratio, Timestamp};
 
 use super::world::{World, answered, assert_shares, even, ms, want};
 
+const REFUSED: BreakKind = BreakKind::ConnectRefused;
+
 fn fail_checks(world: &mut World, endpoint: u16, times: usize) {
     for _ in 0..times {
-        world.events.extend(world.upstream.on_check(EndpointId(endpoint), false, world.now));
+        world.events.extend(world.upstream.on_check(EndpointId(endpoint), Err(REFUSED), world.now));
     }
 }
 
 fn pass_check(world: &mut World, endpoint: u16) {
-    world.events.extend(world.upstream.on_check(EndpointId(endpoint), true, world.now));
+    world.events.extend(world.upstream.on_check(EndpointId(endpoint), Ok(()), world.now));
 }
 
 #[test]
@@ -81,6 +83,22 @@ fn checks_in_a_row_change_the_mind() {
     assert!(!world.view(0).healthy);
     pass_check(&mut world, 0);
     assert_eq!(world.codes(), ["endpoint-healthy"]);
+}
+
+#[test]
+fn what_broke_in_a_check_is_told() {
+    let mut world = World::new(even(2));
+    assert_eq!(world.view(0).last_check, None);
+    fail_checks(&mut world, 0, 2);
+    let expired = Err(BreakKind::CertificateExpired);
+    world.events.extend(world.upstream.on_check(EndpointId(0), expired, world.now));
+    let told =
+        Event::EndpointUnhealthy { endpoint: EndpointId(0), kind: BreakKind::CertificateExpired };
+    assert_eq!(world.events, [told], "the last one's, since it is what one would see now");
+    let broke = |world: &World| world.view(0).last_check.expect("there was one").broke;
+    assert_eq!(broke(&world), Some(BreakKind::CertificateExpired));
+    pass_check(&mut world, 0);
+    assert_eq!(broke(&world), None);
 }
 
 #[test]

@@ -129,7 +129,9 @@ fn take(world: &mut World, model: &mut Model, step: Step) {
         Step::Report { .. } | Step::Drop { .. } => {}
         Step::Wait { millis } => world.wait(ms(millis)),
         Step::Check { endpoint, passed } => {
-            let _ = world.upstream.on_check(EndpointId(endpoint), passed, now);
+            let outcome =
+                if passed { Ok(()) } else { Err(mainstay_core::BreakKind::ConnectRefused) };
+            let _ = world.upstream.on_check(EndpointId(endpoint), outcome, now);
         }
         Step::BodyFailure { endpoint } => {
             let (upstream, chance) = (&world.upstream, &mut world.chance);

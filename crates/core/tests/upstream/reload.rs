@@ -76,7 +76,11 @@ fn a_routes_breaker_is_kept_by_its_name() {
 fn what_checks_and_statistics_found_ends_with_them() {
     let mut world = World::new(even(2));
     for _ in 0..3 {
-        let _ = world.upstream.on_check(EndpointId(0), false, world.now);
+        let _ = world.upstream.on_check(
+            EndpointId(0),
+            Err(mainstay_core::BreakKind::ConnectRefused),
+            world.now,
+        );
     }
     world.renew(even(2));
     assert!(!world.view(0).healthy);

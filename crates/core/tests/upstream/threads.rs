@@ -63,7 +63,7 @@ fn every_permit_is_given_back() {
             let now = start + ms(n);
             let _ = upstream.on_time(now, &mut chance);
             for endpoint in upstream.checks_due(now, &mut chance) {
-                let _ = upstream.on_check(endpoint, true, now);
+                let _ = upstream.on_check(endpoint, Ok(()), now);
             }
         }
         0

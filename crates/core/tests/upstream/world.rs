@@ -62,7 +62,10 @@ impl World {
         loop {
             self.now = self.upstream.next_deadline().max(self.now).min(end);
             for endpoint in self.upstream.checks_due(self.now, &mut self.chance) {
-                let events = self.upstream.on_check(endpoint, passes(endpoint), self.now);
+                let passed = passes(endpoint);
+                let outcome =
+                    if passed { Ok(()) } else { Err(mainstay_core::BreakKind::ConnectRefused) };
+                let events = self.upstream.on_check(endpoint, outcome, self.now);
                 self.events.extend(events);
             }
             self.events.extend(self.upstream.on_time(self.now, &mut self.chance));

@@ -111,6 +111,11 @@ fn endpoint(view: &EndpointView, target: &Target, now: Timestamp) -> Value {
         "tier": view.tier,
         "weight": view.weight,
         "healthy": view.healthy,
+        "last_check": view.last_check.map(|check| json!({
+            "ago_ms": millis(now.since(check.at)),
+            "passed": check.broke.is_none(),
+            "code": check.broke.map(mainstay_core::BreakKind::code),
+        })),
         "ejected_for_ms": left(view.ejected_until),
         "throttled_for_ms": left(view.throttled_until),
         "breaker": breaker(view.breaker, now),

@@ -178,7 +178,7 @@ impl Story<'_> {
             | Event::BreakerClosed { endpoint }
             | Event::EndpointEjected { endpoint, .. }
             | Event::EndpointReturned { endpoint }
-            | Event::EndpointUnhealthy { endpoint }
+            | Event::EndpointUnhealthy { endpoint, .. }
             | Event::EndpointHealthy { endpoint }
             | Event::EndpointThrottled { endpoint, .. }
             | Event::AddressesChanged { endpoint }

@@ -206,11 +206,16 @@ impl Source<'_> {
             Event::CertificateExpiring { endpoint, left } => {
                 FeedItem { endpoint: on(endpoint), for_ms: Some(millis(left)), ..item }
             }
+            Event::EndpointUnhealthy { endpoint, kind } => FeedItem {
+                endpoint: on(endpoint),
+                code: code(kind),
+                phase: Some(kind.phase().code().into()),
+                ..item
+            },
             Event::BreakerHalfOpened { endpoint }
             | Event::AddressesChanged { endpoint }
             | Event::BreakerClosed { endpoint }
             | Event::EndpointReturned { endpoint }
-            | Event::EndpointUnhealthy { endpoint }
             | Event::EndpointHealthy { endpoint }
             | Event::FailedOpen { endpoint } => FeedItem { endpoint: on(endpoint), ..item },
         }

@@ -187,7 +187,7 @@ pub(crate) fn everything() -> Vec<(u64, Event)> {
                 ejected_for: ms(30_000),
             },
             Event::EndpointReturned { endpoint: B },
-            Event::EndpointUnhealthy { endpoint: B },
+            Event::EndpointUnhealthy { endpoint: B, kind: BreakKind::ConnectRefused },
             Event::EndpointHealthy { endpoint: B },
             Event::EndpointThrottled { endpoint: B, until: at(9000) },
             Event::FailedOpen { endpoint: B },
