@@ -4,6 +4,7 @@
 
 mod diagnosis;
 mod names;
+mod records;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;

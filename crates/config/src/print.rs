@@ -32,6 +32,7 @@ fn top(out: &mut String, settings: &Settings) {
         threads: settings.threads,
         log_calls: settings.log_calls,
         limits: settings.limits.clone(),
+        records: settings.records.clone(),
     };
     if settings.admin.is_none() {
         out.push_str("admin = false\n");

@@ -10,7 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_config::Settings;
-use mainstay_record::{LogCalls, LogOptions, Recorder, RecorderOptions, WriterSink};
+use mainstay_config::settings::{RecordedCalls, Records};
+use mainstay_record::{
+    LogCalls, LogOptions, RecordCalls, RecordFile, Recorder, RecorderOptions, RecordsOptions,
+    WriterSink,
+};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
@@ -57,7 +61,9 @@ impl Options {
             let calls = if settings.log_calls { LogCalls::Every } else { LogCalls::Broken };
             log = Some(LogOptions { calls, ..LogOptions::new(Arc::new(WriterSink::stdout()?)) });
         }
-        Ok(Recorder::with(RecorderOptions { log, ..RecorderOptions::default() }))
+        let recorder = Recorder::with(RecorderOptions { log, ..RecorderOptions::default() });
+        recorder.keep_records(&records(&settings.records))?;
+        Ok(recorder)
     }
 }
 
@@ -217,6 +223,8 @@ impl Control {
         let change = listeners.prepare(&settings, self.threads.count())?;
         let next = Generation::new(settings, &self.shared.recorder, Some(&current))
             .map_err(StartError::from)?;
+        let records = records(&next.settings.records);
+        self.shared.recorder.keep_records(&records).map_err(StartError::Thread)?;
         let next = Arc::new(next);
         self.shared.swap(Arc::clone(&next));
         listeners.apply(change, &self.threads);
@@ -240,6 +248,23 @@ impl Control {
             );
         }
         reloaded
+    }
+}
+
+/// The recorder's words for what the settings say of records.
+fn records(settings: &Records) -> RecordsOptions {
+    let calls = match settings.calls {
+        RecordedCalls::Broken => RecordCalls::Broken,
+        RecordedCalls::Failed => RecordCalls::Failed,
+    };
+    RecordsOptions {
+        memory: settings.memory,
+        file: settings.file.clone().map(|path| RecordFile {
+            path,
+            size_bytes: settings.file_bytes,
+            files: settings.files,
+            calls,
+        }),
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) use call::{BackoffDraft, CallDraft, GrowthWord, RetryDraft};
 pub(crate) use health::{HealthDraft, ProbeWord};
 pub(crate) use upstream::{EndpointDraft, TlsDraft, UpstreamDraft};
 
-use crate::settings::Limits;
+use crate::settings::{Limits, Records};
 
 /// The file itself.
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ pub(crate) struct TopDraft {
     pub(crate) threads: Option<usize>,
     pub(crate) log_calls: bool,
     pub(crate) limits: Limits,
+    pub(crate) records: Records,
 }
 
 impl Default for TopDraft {
@@ -34,6 +35,7 @@ impl Default for TopDraft {
             threads: None,
             log_calls: false,
             limits: Limits::default(),
+            records: Records::default(),
         }
     }
 }

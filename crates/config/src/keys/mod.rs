@@ -15,6 +15,7 @@ mod endpoint;
 mod health;
 mod kind;
 mod limits;
+mod records;
 mod route;
 mod rule;
 mod top;

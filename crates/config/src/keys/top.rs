@@ -1,7 +1,7 @@
 //! The keys of the file itself.
 
 use super::call::DRAIN_MOST;
-use super::{Key, Kind, Rule, key, length, limits, millis, number, own, section};
+use super::{Key, Kind, Rule, key, length, limits, millis, number, own, records, section};
 use crate::draft::TopDraft;
 
 pub(crate) fn top() -> Vec<Key<TopDraft>> {
@@ -35,5 +35,7 @@ pub(crate) fn top() -> Vec<Key<TopDraft>> {
     ];
     let text = "What bounds the applications' side, so that no client can exhaust the proxy.";
     keys.extend(section("limits", text, limits::keys(), |t: &mut TopDraft| &mut t.limits));
+    let text = "What is kept of calls in which something broke, for `mainstay explain`.";
+    keys.extend(section("records", text, records::keys(), |t: &mut TopDraft| &mut t.records));
     keys
 }

@@ -6,7 +6,7 @@ use mainstay_core::upstream::Balance;
 
 use super::Word;
 use crate::draft::{GrowthWord, ProbeWord, ScopeWord};
-use crate::settings::{Forwarded, Http2};
+use crate::settings::{Forwarded, Http2, RecordedCalls};
 
 impl Word for Balance {
     const WORDS: &'static [(&'static str, Self)] = &[
@@ -61,4 +61,9 @@ impl Word for ProbeWord {
 impl Word for ScopeWord {
     const WORDS: &'static [(&'static str, Self)] =
         &[("endpoint", Self::Endpoint), ("route", Self::Route)];
+}
+
+impl Word for RecordedCalls {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("broken", Self::Broken), ("failed", Self::Failed)];
 }

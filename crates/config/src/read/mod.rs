@@ -100,6 +100,7 @@ impl Reader<'_> {
             listeners,
             admin,
             limits: top.limits,
+            records: top.records,
             threads: top.threads,
             drain_timeout: top.drain_timeout,
             upstreams,

@@ -5,6 +5,7 @@
 
 mod connect;
 mod limits;
+mod records;
 mod route;
 mod upstream;
 
@@ -15,6 +16,7 @@ pub use connect::{
     CertificateFiles, ConnectSettings, DnsSettings, Http2, PoolSettings, TlsSettings,
 };
 pub use limits::Limits;
+pub use records::{RecordedCalls, Records};
 pub use route::{Forwarded, HostRewrite, Matcher, NameMatch, PathMatch, Route};
 pub use upstream::{Endpoint, Probe, ProbeKind, Scheme, Upstream};
 
@@ -27,6 +29,8 @@ pub struct Settings {
     pub admin: Option<Admin>,
     /// What bounds the applications' side.
     pub limits: Limits,
+    /// What is kept of calls in which something broke.
+    pub records: Records,
     /// Worker threads; `None` is one per core.
     pub threads: Option<usize>,
     /// How long SIGTERM waits for calls to finish. Default 30 s.

@@ -33,7 +33,21 @@ pub(super) fn status(control: &Control) -> Value {
             "turned_away": shared.turned_away(),
         },
         "upstreams": current.services.iter().map(|service| upstream(service, now)).collect::<Vec<_>>(),
+        "records": records(&shared.recorder),
         "counts": shared.recorder.counts(),
+    })
+}
+
+/// How the file of records fares; nothing where there is none.
+fn records(recorder: &mainstay_record::Recorder) -> Value {
+    let status = recorder.records_status();
+    status.map_or(Value::Null, |status| {
+        json!({
+            "file": status.path.display().to_string(),
+            "written": status.written,
+            "dropped": status.dropped,
+            "error": status.error,
+        })
     })
 }
 

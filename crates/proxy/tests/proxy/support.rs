@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use mainstay_config::Settings;
 use mainstay_config::settings::{
-    ConnectSettings, Endpoint, Forwarded, HostRewrite, Limits, Listener, Matcher, Route, Scheme,
-    Upstream,
+    ConnectSettings, Endpoint, Forwarded, HostRewrite, Limits, Listener, Matcher, Records, Route,
+    Scheme, Upstream,
 };
 use mainstay_core::upstream::EndpointSettings;
 use mainstay_core::{CallPolicy, Checked, UpstreamSettings};
@@ -131,6 +131,7 @@ pub(crate) fn settings(endpoints: &[SocketAddr]) -> Settings {
         listeners: vec![Listener { address: "127.0.0.1:0".parse().unwrap(), tls: None }],
         admin: None,
         limits: Limits::default(),
+        records: Records::default(),
         threads: Some(2),
         drain_timeout: PATIENCE,
         upstreams: vec![upstream],
