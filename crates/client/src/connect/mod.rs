@@ -67,9 +67,6 @@ pub(crate) struct Connector {
 #[derive(Debug)]
 pub(crate) struct Connected {
     pub(crate) transport: Transport,
-    /// The address at its other end.
-    #[expect(dead_code, reason = "for whoever keeps connections")]
-    pub(crate) peer: SocketAddr,
     /// The steps that led to it, for the record.
     pub(crate) steps: Vec<Step>,
 }
@@ -121,30 +118,26 @@ impl Connector {
     pub(crate) async fn connect(&self, place: Place) -> Result<Connected, Broken> {
         let mut steps = Vec::new();
         match self.walk(place, &mut steps).await {
-            Ok((transport, peer)) => {
+            Ok(transport) => {
                 self.places.note_opened();
-                Ok(Connected { transport, peer, steps })
+                Ok(Connected { transport, steps })
             }
             Err(broken) => Err(Broken { steps, ..broken }),
         }
     }
 
-    async fn walk(
-        &self,
-        place: Place,
-        steps: &mut Vec<Step>,
-    ) -> Result<(Transport, SocketAddr), Broken> {
+    async fn walk(&self, place: Place, steps: &mut Vec<Step>) -> Result<Transport, Broken> {
         let until = Instant::now() + self.connect_timeout;
         let addresses = self.addresses(until, steps).await?;
-        let (tcp, peer) = self.tcp(&addresses, until, steps).await?;
+        let tcp = self.tcp(&addresses, until, steps).await?;
         let socket = Socket::new(tcp, place, self.close_evidence);
-        let Some(tls) = &self.tls else { return Ok((Transport::Plain(socket), peer)) };
+        let Some(tls) = &self.tls else { return Ok(Transport::Plain(socket)) };
         let started_at = Clock::now();
         let until = until.min(Instant::now() + self.tls_timeout);
         let secured = timeout_at(until, tls.handshake(socket)).await;
         let secured = secured.unwrap_or_else(|_| Err(late(BreakKind::TlsTimeout, None)));
         steps.push(step(StepName::Tls, started_at, &secured, |stream| Some(tls::describe(stream))));
-        Ok((Transport::Tls(Box::new(secured?)), peer))
+        Ok(Transport::Tls(Box::new(secured?)))
     }
 
     async fn addresses(
@@ -167,7 +160,7 @@ impl Connector {
         addresses: &[IpAddr],
         until: Instant,
         steps: &mut Vec<Step>,
-    ) -> Result<(TcpStream, SocketAddr), Broken> {
+    ) -> Result<TcpStream, Broken> {
         let mut addresses = interleave(addresses, self.port);
         self.history.lock().order(&mut addresses, SocketAddr::ip, Clock::now());
         let mut tries = Vec::new();
@@ -177,11 +170,10 @@ impl Connector {
         let now = Clock::now();
         self.remember(&tries, now);
         steps.extend(tcp::steps(&tries, now));
-        let won = tries.iter().find(|tried| tried.won());
-        match (raced, won) {
-            (Ok(Some(tcp)), Some(won)) => Ok((tcp, won.address)),
-            (Ok(_), _) => Err(tcp::broken(&tries)),
-            (Err(_), _) => Err(late(BreakKind::ConnectTimeout, Some(tcp::describe(&tries)))),
+        match raced {
+            Ok(Some(tcp)) => Ok(tcp),
+            Ok(None) => Err(tcp::broken(&tries)),
+            Err(_) => Err(late(BreakKind::ConnectTimeout, Some(tcp::describe(&tries)))),
         }
     }
 
@@ -194,6 +186,8 @@ impl Connector {
             any_won |= tried.won();
             if tried.won() {
                 history.on_good(tried.address.ip());
+            } else if tcp::is_local_fault(tried) {
+                // Out of descriptors or ports: says nothing of the address.
             } else if tried.error().is_some() || !any_won {
                 history.on_bad(tried.address.ip(), now);
             }

@@ -100,6 +100,11 @@ pub(super) fn steps(tries: &[Try], now: Timestamp) -> impl Iterator<Item = Step>
     })
 }
 
+/// Whether it failed for want of something on this host.
+pub(super) fn is_local_fault(tried: &Try) -> bool {
+    tried.error().is_some_and(|error| kind(tried.address, error) == BreakKind::LimitReached)
+}
+
 pub(super) fn kind(address: SocketAddr, error: &io::Error) -> BreakKind {
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use mainstay_core::Timestamp;
 use mainstay_record::ConnectionFacts;
@@ -33,6 +34,8 @@ pub(crate) struct Meter {
     written_bytes: AtomicU64,
     read_bytes: AtomicU64,
     write_failed: AtomicBool,
+    /// How long the last PING's answer took, in nanoseconds; 0 for none.
+    ping_round_trip: AtomicU64,
     /// When bytes were last taken from us, and when the first came since [`Meter::begin`], in nanoseconds; 0 for never.
     written_at: AtomicU64,
     answered_at: AtomicU64,
@@ -67,6 +70,7 @@ impl Meter {
             written_bytes: AtomicU64::new(0),
             read_bytes: AtomicU64::new(0),
             write_failed: AtomicBool::new(false),
+            ping_round_trip: AtomicU64::new(0),
             written_at: AtomicU64::new(0),
             answered_at: AtomicU64::new(0),
             ended_at: AtomicU64::new(0),
@@ -120,6 +124,17 @@ impl Meter {
     /// One more of several exchanges at the same time begins, from whatever thread.
     pub(crate) fn begin_shared(&self) {
         self.exchanges.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A PING was answered after so long.
+    pub(crate) fn note_ping(&self, round_trip: Duration) {
+        self.ping_round_trip.store(mainstay_core::time::nanos(round_trip), Ordering::Relaxed);
+    }
+
+    /// How long the last PING's answer took; `None` before there was one.
+    pub(crate) fn ping_round_trip(&self) -> Option<Duration> {
+        let nanos = self.ping_round_trip.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
 
     /// The address at its other end.

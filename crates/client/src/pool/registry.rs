@@ -48,6 +48,8 @@ pub struct ConnectionView {
     pub bytes_sent: u64,
     /// Bytes of HTTP that arrived.
     pub bytes_received: u64,
+    /// How long the last PING's answer took, over HTTP/2; `None` before there was one.
+    pub ping: Option<Duration>,
     /// What the system knows of it; `None` where it doesn't say.
     pub tcp: Option<TcpInfo>,
 }
@@ -113,6 +115,7 @@ impl Registry {
                 requests: facts.requests_before,
                 bytes_sent: meter.written_bytes(),
                 bytes_received: meter.read_bytes(),
+                ping: meter.ping_round_trip(),
                 tcp: meter.tcp_info(),
             })
         });

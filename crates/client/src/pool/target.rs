@@ -380,7 +380,7 @@ impl Target {
     /// Makes a connection in `place`. One over HTTP/2 is kept for others too, if it is to be kept.
     async fn establish(&self, place: Place, keep: bool) -> Result<(Connection, Vec<Step>), Broken> {
         let (own, changes) = (self.shelf.own(), self.changes());
-        let Connected { transport, steps, .. } = self.connector.connect(place).await?;
+        let Connected { transport, steps } = self.connector.connect(place).await?;
         let lifetime =
             with_chance(|chance| Lifetime::of(self.pool(), changes, Clock::now(), chance));
         if self.settings.http2 != Http2::Always && !transport.agreed_on_http2() {

@@ -52,6 +52,7 @@ fn show(upstream: &str, endpoint: &str, view: &ConnectionView) -> Value {
         "requests": view.requests,
         "bytes_sent": view.bytes_sent,
         "bytes_received": view.bytes_received,
+        "ping_ms": view.ping.map(millis),
         "rtt_ms": tcp_millis(|info| info.rtt),
         "rtt_deviation_ms": tcp_millis(|info| info.rtt_deviation),
         "retransmits": tcp.map(|info| info.retransmits),

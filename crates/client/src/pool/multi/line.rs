@@ -39,7 +39,6 @@ pub(super) struct Line {
     /// PINGs that were answered or found needless, ever, and when the last was answered, in nanoseconds.
     proofs: AtomicU32,
     proved_at: AtomicU64,
-    round_trip: AtomicU64,
     /// A PING wasn't answered in time.
     silent: AtomicBool,
     calmed: AtomicBool,
@@ -76,7 +75,6 @@ impl Line {
             ping_wanted: AtomicBool::new(false),
             proofs: AtomicU32::new(0),
             proved_at: AtomicU64::new(0),
-            round_trip: AtomicU64::new(0),
             silent: AtomicBool::new(false),
             calmed: AtomicBool::new(false),
             task: OnceLock::new(),
@@ -183,17 +181,11 @@ impl Line {
     pub(super) fn note_proof(&self, answered: Option<(Timestamp, Duration)>) {
         if let Some((now, round_trip)) = answered {
             self.proved_at.store(now.as_nanos(), Ordering::Relaxed);
-            self.round_trip.store(mainstay_core::time::nanos(round_trip), Ordering::Relaxed);
+            self.meter.note_ping(round_trip);
             self.note_quiet(0);
         }
         self.proofs.fetch_add(1, Ordering::Release);
         self.room.notify_waiters();
-    }
-
-    /// The last PING's round trip; `None` before there was one.
-    pub(super) fn round_trip(&self) -> Option<Duration> {
-        let nanos = self.round_trip.load(Ordering::Relaxed);
-        (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
 
     pub(super) fn note_silent(&self) {

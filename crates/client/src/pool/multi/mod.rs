@@ -20,7 +20,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
@@ -135,12 +134,6 @@ impl Multi {
     /// A further one. After a quiet time the connection is proved alive before the stream begins.
     pub(super) fn stream(&self, now: Timestamp) -> Stream {
         self.take_place(true, self.line.is_quiet(now))
-    }
-
-    /// The last PING's round trip; `None` before there was one.
-    #[expect(dead_code, reason = "for the view of connections")]
-    pub(super) fn round_trip(&self) -> Option<Duration> {
-        self.line.round_trip()
     }
 
     fn take_place(&self, reused: bool, quiet: bool) -> Stream {
