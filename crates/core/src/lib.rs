@@ -32,6 +32,7 @@ pub mod event;
 pub mod idle;
 pub mod ping;
 pub mod queue;
+pub mod rate;
 pub mod ratio;
 pub mod retry;
 pub mod spare;
