@@ -36,6 +36,7 @@ pub mod rate;
 pub mod ratio;
 pub mod retry;
 pub mod spare;
+pub mod throttle;
 pub mod time;
 pub mod upstream;
 
