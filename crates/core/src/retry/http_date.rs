@@ -18,11 +18,12 @@ pub(super) fn parse(value: &[u8], unix_now: u64) -> Option<i64> {
 }
 
 /// A date and time of day whose fields are in range for some year.
-struct Date {
-    year: i64,
-    month: usize,
-    day: i64,
-    second_of_day: i64,
+pub(super) struct Date {
+    pub(super) year: i64,
+    /// From 0.
+    pub(super) month: usize,
+    pub(super) day: i64,
+    pub(super) second_of_day: i64,
 }
 
 fn imf_fixdate(value: &[u8]) -> Option<i64> {
@@ -77,7 +78,7 @@ fn asctime(value: &[u8]) -> Option<i64> {
 
 impl Date {
     /// Seconds since 1970; `None` for a day that the month doesn't have in this year.
-    fn unix(&self) -> Option<i64> {
+    pub(super) fn unix(&self) -> Option<i64> {
         let last = MONTH_DAYS[self.month] + i64::from(self.month == FEBRUARY && is_leap(self.year));
         (1..=last).contains(&self.day).then(|| self.unix_in(self.year))
     }
@@ -102,10 +103,10 @@ impl Date {
 }
 
 /// What is left to be read.
-struct Cursor<'a>(&'a [u8]);
+pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
 
 impl Cursor<'_> {
-    fn literal(&mut self, literal: &[u8]) -> Option<()> {
+    pub(super) fn literal(&mut self, literal: &[u8]) -> Option<()> {
         self.0 = self.0.strip_prefix(literal)?;
         Some(())
     }
@@ -116,7 +117,7 @@ impl Cursor<'_> {
     }
 
     /// A number of exactly so many digits.
-    fn digits(&mut self, width: usize) -> Option<i64> {
+    pub(super) fn digits(&mut self, width: usize) -> Option<i64> {
         let (number, rest) = self.0.split_at_checked(width)?;
         self.0 = rest;
         number.iter().try_fold(0, |sum, byte| {
@@ -125,7 +126,7 @@ impl Cursor<'_> {
     }
 
     /// `hour:minute:second` as the second of the day. Second 60 only where a leap second can be, at 23:59.
-    fn time_of_day(&mut self) -> Option<i64> {
+    pub(super) fn time_of_day(&mut self) -> Option<i64> {
         let hour = self.digits(2)?;
         self.literal(b":")?;
         let minute = self.digits(2)?;
@@ -136,7 +137,7 @@ impl Cursor<'_> {
         valid.then_some(hour * 3_600 + minute * 60 + second)
     }
 
-    fn end(&self) -> Option<()> {
+    pub(super) fn end(&self) -> Option<()> {
         self.0.is_empty().then_some(())
     }
 }

@@ -1,11 +1,14 @@
 //! Retry: whether a broken attempt is made again, and when.
 //!
-//! [`backoff`] says how long to wait, [`retry_after`] reads what the peer asked for, and [`RetrySettings`] bounds
-//! both. "For ever" can't be expressed: [`MaxAttempts`] ends at 10.
+//! [`backoff`] says how long to wait, [`rate_limit`] reads what the peer asked for ([`retry_after`] is its first field), and
+//! [`RetrySettings`] bounds both. "For ever" can't be expressed: [`MaxAttempts`] ends at 10.
 
 pub mod backoff;
 mod http_date;
+mod moments;
+pub mod rate_limit;
 pub mod retry_after;
+mod structured;
 
 use core::time::Duration;
 

@@ -45,7 +45,7 @@ fn seconds_until(date: i64, unix_now: u64) -> u64 {
 }
 
 /// Without the optional white space around it (RFC 9110, section 5.6.3).
-fn trim(value: &[u8]) -> &[u8] {
+pub(super) fn trim(value: &[u8]) -> &[u8] {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let Some(start) = value.iter().position(|byte| !blank(byte)) else { return &[] };
     let end = value.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
