@@ -1,4 +1,7 @@
-"""A gRPC server with hand-written handlers: bytes in, bytes out. It ends when its standard input does."""
+"""A gRPC server with hand-written handlers: bytes in, bytes out; its health service is grpcio's own.
+
+A line on its standard input, SERVING or NOT_SERVING, sets the health of the service peer.Once. It ends when its standard
+input does."""
 
 import os
 import sys
@@ -7,6 +10,7 @@ import time
 from concurrent import futures
 
 import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 executed = {}
 lock = threading.Lock()
@@ -82,21 +86,18 @@ HANDLERS = {
 }
 
 
-def check(request, context):
-    # HealthCheckResponse { status: SERVING }
-    return b"\x08\x01"
-
-
+states = health.HealthServicer()
+states.set("peer.Once", health_pb2.HealthCheckResponse.SERVING)
 server = grpc.server(futures.ThreadPoolExecutor(max_workers=32))
 server.add_generic_rpc_handlers((
     grpc.method_handlers_generic_handler("peer.Safe", HANDLERS),
     grpc.method_handlers_generic_handler("peer.Once", HANDLERS),
-    grpc.method_handlers_generic_handler(
-        "grpc.health.v1.Health", {"Check": grpc.unary_unary_rpc_method_handler(check)}),
 ))
+health_pb2_grpc.add_HealthServicer_to_server(states, server)
 assert server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")
 server.start()
 print("serving", flush=True)
-sys.stdin.read(1)
+for line in sys.stdin:
+    states.set("peer.Once", getattr(health_pb2.HealthCheckResponse, line.strip()))
 # In two steps: no new calls, those that are under way come to their end.
 server.stop(grace=10).wait()

@@ -8,11 +8,13 @@
 //! A program that is missing fails its test by name; `cargo xtask test` installs what is missing.
 
 mod grpc;
+mod health;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
 mod traffic;
 
+use serde_json::json;
 use server::{Haproxy, Nginx};
 use support::Binary;
 use traffic::{Client, Traffic};
@@ -80,4 +82,35 @@ async fn grpcio_at_both_ends_sees_each_call_end_as_it_should() -> Outcome {
     story.check_retries()?;
     story.check_pings()?;
     story.check_restarts()
+}
+
+#[tokio::test]
+async fn checks_of_grpcio_s_own_health_service_follow_what_it_says() -> Outcome {
+    let mut server = health::Server::start().await?;
+    let binary = server.binary().await?;
+    health::until(&binary, "api", &[("healthy", json!(true)), ("last_check/passed", json!(true))])
+        .await?;
+    server.say("NOT_SERVING").await?;
+    let down = [
+        ("healthy", json!(false)),
+        ("last_check/code", json!("server-error")),
+        ("last_check/details", json!("the service is NOT_SERVING")),
+    ];
+    health::until(&binary, "api", &down).await?;
+    server.say("SERVING").await?;
+    health::until(&binary, "api", &[("healthy", json!(true)), ("last_check/passed", json!(true))])
+        .await?;
+    let unknown = [
+        ("healthy", json!(false)),
+        ("last_check/details", json!("the server doesn't know the service (grpc-status 5)")),
+    ];
+    health::until(&binary, "other", &unknown).await?;
+    let metrics = support::get(binary.admin, "/metrics").await?;
+    let counted = |result: &str| {
+        let series = "mainstay_checks_total{upstream=\"api\",endpoint=\"a\",result=";
+        metrics.lines().any(|line| {
+            line.starts_with(&format!("{series}\"{result}\"}} ")) && !line.ends_with(" 0")
+        })
+    };
+    if counted("passed") && counted("server-error") { Ok(()) } else { Err(metrics) }
 }

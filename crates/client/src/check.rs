@@ -31,6 +31,9 @@ pub async fn run(target: &Arc<Target>, probe: &Probe) -> Result<(), Broken> {
     match &probe.kind {
         ProbeKind::Connect | ProbeKind::Tls => Ok(()),
         ProbeKind::Grpc { service } => {
+            if !lease.is_http2() {
+                return Err(grpc::no_http2());
+            }
             let response = ask(&mut lease, grpc::request(target, service)?, until).await?;
             grpc::judge(response, until).await
         }

@@ -1,6 +1,7 @@
 //! A service: one generation of an upstream, with everything that is needed to call it.
 
 mod news;
+mod said;
 mod spares;
 mod watch;
 
@@ -9,12 +10,13 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use mainstay_config::settings::{Endpoint, HostRewrite, Probe, Upstream as UpstreamConfig};
-use mainstay_core::{CallPolicy, Checked, EndpointId, Upstream};
+use mainstay_core::{BreakKind, CallPolicy, Checked, EndpointId, Upstream};
 use mainstay_record::{Recorder, UpstreamRecorder};
 
 use crate::Clock;
 use crate::chance::with_chance;
 use crate::pool::{Target, TargetError};
+use said::LastSaid;
 
 /// One generation of an upstream: the engine's state, a target for each endpoint, and the recorder's part.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct Place {
     pub(crate) host: HeaderValue,
     /// What is put before each path; empty for nothing.
     pub(crate) base_path: Box<str>,
+    /// What the last check said, if it failed.
+    said: LastSaid,
 }
 
 /// What a route wants of its calls.
@@ -128,6 +132,12 @@ impl Service {
         self.places.get(usize::from(endpoint.0))
     }
 
+    /// What the error said with which the last check of an endpoint failed, if it was of this kind.
+    #[must_use]
+    pub fn check_details(&self, endpoint: EndpointId, kind: BreakKind) -> Option<Arc<str>> {
+        self.place(endpoint)?.said.of(kind)
+    }
+
     fn probe(&self) -> Option<&Probe> {
         self.settings.probe.as_ref()
     }
@@ -153,6 +163,11 @@ impl Place {
         // The host was checked with the settings; an authority that is no field value can't come from there.
         let host = HeaderValue::try_from(endpoint.authority())
             .unwrap_or(HeaderValue::from_static("invalid"));
-        Ok(Self { target, host, base_path: endpoint.base_path.as_str().into() })
+        Ok(Self {
+            target,
+            host,
+            base_path: endpoint.base_path.as_str().into(),
+            said: LastSaid::default(),
+        })
     }
 }

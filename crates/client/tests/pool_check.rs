@@ -14,6 +14,7 @@ use mainstay_config::settings::{ConnectSettings, Http2, Probe, ProbeKind, Scheme
 use mainstay_core::{Break, BreakKind, Certainty};
 use peer::tls::{Authority, Flaws, acceptor};
 use peer::{Peer, endpoint, exchange, get, until_counts};
+use tokio::io::AsyncReadExt as _;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nall is up";
 
@@ -162,4 +163,28 @@ async fn a_certificate_for_another_name_is_told_by_a_check_of_tls() {
     });
     let kind = result.err().map(|broken| broken.what.kind);
     assert_eq!(kind, Some(BreakKind::CertificateWrongName));
+}
+
+#[tokio::test]
+async fn a_grpc_check_of_a_peer_that_agrees_on_http_1_1_alone_is_told_so_before_anything_is_sent() {
+    let authority = Authority::new("check");
+    let files = authority.issue("localhost", Flaws::default());
+    let peer = Peer::listen().await;
+    let settings = ConnectSettings { tls: authority.trusted(), ..ConnectSettings::default() };
+    let target =
+        Target::new(&endpoint(Scheme::Https, "localhost", peer.address.port()), &settings).unwrap();
+    let kind = ProbeKind::Grpc { service: String::new() };
+    let probe = Probe { kind, timeout: Duration::from_secs(2) };
+    let (result, received) = tokio::join!(check::run(&target, &probe), async {
+        let stream = peer.accept().await.stream;
+        let mut stream = acceptor(&files, &["http/1.1"], None).accept(stream).await.unwrap();
+        let mut received = Vec::new();
+        // It is closed at once, with or without TLS's own farewell.
+        drop(stream.read_to_end(&mut received).await);
+        received
+    });
+    let broken = result.unwrap_err();
+    assert_eq!(broken.what, Break::new(BreakKind::TlsProtocol, Certainty::NotSent));
+    assert!(broken.details.unwrap().contains("needs HTTP/2"));
+    assert_eq!(received, b"");
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mainstay_core::event::{AttemptReason, Saved};
 use serde::{Deserialize, Serialize};
 
-use crate::counters::{EndpointSums, Sums, UpstreamSums};
+use crate::counters::{EndpointSums, PASSED, Sums, UpstreamSums};
 use crate::label::{Change, Label};
 
 /// Counts by a code; codes that were never counted are left out.
@@ -95,6 +95,9 @@ pub struct EndpointCounts {
     pub breaker_opens: ByCode,
     /// How often it was ejected, by cause.
     pub ejections: ByCode,
+    /// Active checks, by result: `passed`, or the code of the break.
+    #[serde(default)]
+    pub checks: ByCode,
     /// Other events, by their code: `failed-open`, `endpoint-throttled`, and so on.
     pub changes: ByCode,
 }
@@ -197,9 +200,18 @@ impl EndpointCounts {
             body_failures: by_code(&sums.bodies),
             breaker_opens: by_code(&sums.opens),
             ejections: by_code(&sums.ejects),
+            checks: checks(sums),
             changes: by_code::<Change, _>(&sums.changes),
         }
     }
+}
+
+fn checks(sums: &EndpointSums) -> ByCode {
+    let mut checks = by_code(&sums.checks_failed);
+    if sums.checks_passed > 0 {
+        checks.insert(PASSED.into(), sums.checks_passed);
+    }
+    checks
 }
 
 fn by_code<L: Label, const N: usize>(sums: &Sums<L, N>) -> ByCode {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use mainstay_core::breaks::BreakKind;
 use mainstay_core::{EndpointId, Event, Timestamp};
 
 use crate::call::kept::KeptCall;
 use crate::counters::{EndpointCounters, UpstreamCounters};
-use crate::feed::{Source, is_news, is_transition};
+use crate::feed::{FeedItem, Source, is_news, is_transition};
 use crate::label::{Change, Delay};
 use crate::log::LogCalls;
 use crate::names::Names;
@@ -45,7 +46,7 @@ impl UpstreamRecorder {
             trace.note_wall_time(at, || self.shared.unix_millis());
         }
         if is_news(&event) {
-            self.publish(trace.id(), at, &event);
+            self.publish(trace.id(), at, &event, None);
         }
     }
 
@@ -67,10 +68,20 @@ impl UpstreamRecorder {
 
     /// Takes in an event of the upstream itself: ejections, health.
     pub fn on_upstream_event(&self, at: Timestamp, event: Event) {
+        self.on_upstream_event_with(at, event, None);
+    }
+
+    /// The same, with what the error said that led to it. That may be a peer's own text.
+    pub fn on_upstream_event_with(&self, at: Timestamp, event: Event, details: Option<&Arc<str>>) {
         self.count(at, &event);
         if is_news(&event) {
-            self.publish(None, at, &event);
+            self.publish(None, at, &event, details);
         }
+    }
+
+    /// Counts an active check. What it changes comes as events.
+    pub fn on_check(&self, endpoint: EndpointId, outcome: Result<(), BreakKind>) {
+        self.endpoint(endpoint).on_check(outcome);
     }
 
     /// Each event adds to the counters that tell of it; the census relies on each having one.
@@ -127,14 +138,20 @@ impl UpstreamRecorder {
     }
 
     /// Makes an item for the feed and the log, if anybody wants it.
-    fn publish(&self, call: Option<CallId>, at: Timestamp, event: &Event) {
+    fn publish(
+        &self,
+        call: Option<CallId>,
+        at: Timestamp,
+        event: &Event,
+        details: Option<&Arc<str>>,
+    ) {
         let log = self.shared.log().filter(|_| is_transition(event));
         let watched = self.shared.feed().has_readers();
         if log.is_none() && !watched {
             return;
         }
         let source = Source { names: &self.names, call, unix_ms: self.shared.unix_millis() };
-        let item = source.item(at, event);
+        let item = FeedItem { details: details.cloned(), ..source.item(at, event) };
         if let Some(log) = log {
             log.write_transition(&item);
         }

@@ -32,6 +32,12 @@ pub(super) fn request(target: &Target, service: &str) -> Result<Request<Outgoing
     })
 }
 
+/// Told before anything is sent: a gRPC server would only hang up on a request of HTTP/1.1.
+pub(super) fn no_http2() -> Broken {
+    Broken::new(BreakKind::TlsProtocol, Certainty::NotSent)
+        .details("a gRPC check needs HTTP/2, and the peer agreed on HTTP/1.1 or on nothing (ALPN)")
+}
+
 /// Whether the answer says SERVING, and that the call went well.
 pub(super) async fn judge(response: Response<AnswerBody>, until: Instant) -> Result<(), Broken> {
     let (parts, mut body) = response.into_parts();
@@ -84,7 +90,13 @@ fn by_status(fields: &HeaderMap) -> Option<Result<(), Broken>> {
     let kind = outcome.kind().unwrap_or(BreakKind::ServerError);
     let what = Break::new(kind, Certainty::Processed);
     let what = Break { status: Some(200), grpc: Some(outcome.code), ..what };
-    Some(Err(Broken::from(what).details(describe(fields).unwrap_or_default())))
+    let said = describe(fields).unwrap_or_default();
+    let said = match outcome.code {
+        NOT_FOUND => format!("the server doesn't know the service ({said})"),
+        UNIMPLEMENTED => format!("the server has no health service ({said})"),
+        _ => said,
+    };
+    Some(Err(Broken::from(what).details(said)))
 }
 
 fn malformed(details: String) -> Broken {
@@ -134,6 +146,8 @@ fn decode(framed: &[u8]) -> Option<u64> {
 }
 
 const SERVING: u64 = 1;
+const NOT_FOUND: u8 = 5;
+const UNIMPLEMENTED: u8 = 12;
 const FIELD_1_TEXT: u8 = 0x0a;
 const FIELD_1_NUMBER: u8 = 0x08;
 const LONGEST_ANSWER: usize = 1024;

@@ -146,6 +146,11 @@ impl Lease {
         self.reused
     }
 
+    /// Whether the connection speaks HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self.connection, Some(Connection::Stream(_)))
+    }
+
     /// Whether an answer is none to this request, but the 408 with which some servers take leave of an idle connection
     /// (RFC 9110, section 15.5.9), crossing it.
     fn is_farewell<B>(&self, response: &Response<B>, before: Before) -> bool {

@@ -9,6 +9,7 @@ use tokio::time::sleep_until;
 
 use super::Service;
 use super::news::Told;
+use super::said::Said;
 use crate::chance::with_chance;
 use crate::{Clock, check};
 
@@ -58,10 +59,16 @@ impl Service {
     async fn check(self: Arc<Self>, endpoint: EndpointId) {
         let (Some(place), Some(probe)) = (self.place(endpoint), self.probe()) else { return };
         let checked = check::run(&place.target, probe).await;
-        let outcome = checked.map_err(|broken| broken.what.kind);
+        let outcome = match &checked {
+            Ok(()) => Ok(()),
+            Err(broken) => Err(broken.what.kind),
+        };
+        let said = checked.err().and_then(Said::of);
+        place.said.keep(said.clone());
+        self.recorder.on_check(endpoint, outcome);
         let now = Clock::now();
         for event in self.upstream.on_check(endpoint, outcome, now) {
-            self.recorder.on_upstream_event(now, event);
+            self.recorder.on_upstream_event_with(now, event, said.as_ref().map(Said::text));
         }
     }
 }

@@ -153,6 +153,13 @@ impl Reader<'_> {
             let advice = "leave it out, or say kind = \"grpc\"";
             self.contradiction(prefix, &["health.service"], message, advice);
         }
+        if kind == ProbeWord::Grpc && draft.connect.http2 == Http2::Never {
+            let message = "connect.http2 is \"never\", and a gRPC check needs HTTP/2";
+            let advice = "allowed with it: \"auto\" where all endpoints are https, or \"always\"";
+            let names = ["connect.http2", "health.kind", "health.service"];
+            self.contradiction(prefix, &names, message, advice);
+            return;
+        }
         let Some(clear) = clear else { return };
         if kind == ProbeWord::Tls {
             let message = format!("{} isn't https, so there is no TLS to check", clear.name);

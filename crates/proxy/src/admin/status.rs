@@ -6,9 +6,9 @@ use std::time::Duration;
 use mainstay::connect::Addresses;
 use mainstay::pool::Target;
 use mainstay::{Clock, Service};
-use mainstay_core::Timestamp;
 use mainstay_core::breaker::{BreakerState, Forced};
 use mainstay_core::upstream::EndpointView;
+use mainstay_core::{EndpointId, Timestamp};
 use mainstay_record::{EndpointSnapshot, NamesSnapshot, StaleCloses, UpstreamSnapshot};
 use serde_json::{Value, json};
 
@@ -110,11 +110,28 @@ fn upstream(service: &Service, now: Timestamp) -> Value {
             "calls": budget.calls,
             "extra": budget.extra,
         },
-        "endpoints": views(service, now).map(|(view, target)| endpoint(&view, target, now)).collect::<Vec<_>>(),
+        "endpoints": (0..).zip(views(service, now)).map(|(place, (view, target))| {
+            endpoint(&view, target, last_check(service, EndpointId(place), &view, now), now)
+        }).collect::<Vec<_>>(),
     })
 }
 
-fn endpoint(view: &EndpointView, target: &Target, now: Timestamp) -> Value {
+fn last_check(
+    service: &Service,
+    endpoint: EndpointId,
+    view: &EndpointView,
+    now: Timestamp,
+) -> Value {
+    let Some(check) = view.last_check else { return Value::Null };
+    json!({
+        "ago_ms": millis(now.since(check.at)),
+        "passed": check.broke.is_none(),
+        "code": check.broke.map(mainstay_core::BreakKind::code),
+        "details": check.broke.and_then(|kind| service.check_details(endpoint, kind)).as_deref(),
+    })
+}
+
+fn endpoint(view: &EndpointView, target: &Target, last_check: Value, now: Timestamp) -> Value {
     let connections = target.counts();
     let left = |until: Option<Timestamp>| {
         until.filter(|until| *until > now).map(|until| millis(until.since(now)))
@@ -125,11 +142,7 @@ fn endpoint(view: &EndpointView, target: &Target, now: Timestamp) -> Value {
         "tier": view.tier,
         "weight": view.weight,
         "healthy": view.healthy,
-        "last_check": view.last_check.map(|check| json!({
-            "ago_ms": millis(now.since(check.at)),
-            "passed": check.broke.is_none(),
-            "code": check.broke.map(mainstay_core::BreakKind::code),
-        })),
+        "last_check": last_check,
         "ejected_for_ms": left(view.ejected_until),
         "throttled_for_ms": left(view.throttled_until),
         "breaker": breaker(view.breaker, now),

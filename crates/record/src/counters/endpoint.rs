@@ -1,6 +1,7 @@
 //! What is counted for an endpoint.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mainstay_core::breaks::BreakKind;
@@ -10,6 +11,9 @@ use super::histogram::{Histogram, HistogramSums};
 use super::shard::Sharded;
 use super::tally::{Sums, Tally};
 use crate::label::{Change, Label};
+
+/// The result of a check that passed; one that failed has the code of its break.
+pub(crate) const PASSED: &str = "passed";
 
 const KINDS: usize = BreakKind::ALL.len();
 const REASONS: usize = <AttemptReason as Label>::ALL.len();
@@ -26,6 +30,8 @@ pub(crate) struct EndpointCounters {
     bodies: Tally<BreakKind, KINDS>,
     opens: Tally<OpenCause, OPENS>,
     ejects: Tally<EjectCause, EJECTS>,
+    checks_passed: AtomicU64,
+    checks_failed: Tally<BreakKind, KINDS>,
     changes: Tally<Change, CHANGES>,
 }
 
@@ -51,6 +57,10 @@ pub(crate) struct EndpointSums {
     pub(crate) opens: Sums<OpenCause, OPENS>,
     /// How often it was ejected.
     pub(crate) ejects: Sums<EjectCause, EJECTS>,
+    /// Active checks that passed.
+    pub(crate) checks_passed: u64,
+    /// Those that failed.
+    pub(crate) checks_failed: Sums<BreakKind, KINDS>,
     /// What else became of it.
     pub(crate) changes: Sums<Change, CHANGES>,
 }
@@ -64,6 +74,8 @@ impl EndpointCounters {
             bodies: Tally::default(),
             opens: Tally::default(),
             ejects: Tally::default(),
+            checks_passed: AtomicU64::new(0),
+            checks_failed: Tally::default(),
             changes: Tally::default(),
         })
     }
@@ -96,6 +108,15 @@ impl EndpointCounters {
         self.ejects.count(cause);
     }
 
+    pub(crate) fn on_check(&self, outcome: Result<(), BreakKind>) {
+        match outcome {
+            Ok(()) => {
+                self.checks_passed.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(kind) => self.checks_failed.count(kind),
+        }
+    }
+
     pub(crate) fn on_change(&self, change: Change) {
         self.changes.count(change);
     }
@@ -107,6 +128,8 @@ impl EndpointCounters {
             bodies: self.bodies.sums(),
             opens: self.opens.sums(),
             ejects: self.ejects.sums(),
+            checks_passed: self.checks_passed.load(Ordering::Relaxed),
+            checks_failed: self.checks_failed.sums(),
             changes: self.changes.sums(),
             ..EndpointSums::default()
         };
@@ -129,6 +152,8 @@ impl EndpointCounters {
         self.bodies.absorb(&gone.bodies);
         self.opens.absorb(&gone.opens);
         self.ejects.absorb(&gone.ejects);
+        self.checks_passed.fetch_add(gone.checks_passed, Ordering::Relaxed);
+        self.checks_failed.absorb(&gone.checks_failed);
         self.changes.absorb(&gone.changes);
     }
 }
@@ -143,6 +168,8 @@ impl EndpointSums {
             self.bodies.total(),
             self.opens.total(),
             self.ejects.total(),
+            self.checks_passed,
+            self.checks_failed.total(),
             self.changes.total(),
         ];
         counted.iter().all(|count| *count == 0)

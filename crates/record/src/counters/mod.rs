@@ -12,7 +12,7 @@ mod tally;
 mod upstream;
 
 pub(crate) use amplification::ratio;
-pub(crate) use endpoint::{EndpointCounters, EndpointSums};
+pub(crate) use endpoint::{EndpointCounters, EndpointSums, PASSED};
 pub(crate) use histogram::{BOUNDS, HistogramSums};
 pub(crate) use tally::Sums;
 pub(crate) use upstream::{OTHER, UpstreamCounters, UpstreamSums};

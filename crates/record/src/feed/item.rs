@@ -39,6 +39,9 @@ pub struct FeedItem {
     /// The code of the break.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<Cow<'static, str>>,
+    /// What the error said that led to it, where it is known; at most 300 letters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Arc<str>>,
     /// The phase that it broke in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Cow<'static, str>>,

@@ -37,6 +37,8 @@ pub(super) fn transition(item: &FeedItem, level: Level) -> String {
     line.pair("event", &item.event);
     line.pair("upstream", &item.upstream);
     line.optional("endpoint", item.endpoint.as_deref());
+    line.optional("code", item.code.as_deref());
+    line.optional("details", item.details.as_deref());
     line.optional("cause", item.why.as_deref());
     line.optional("for", item.for_ms.map(milliseconds));
     line.optional("call", item.call);

@@ -6,7 +6,7 @@ use mainstay_core::event::Saved;
 
 use super::page::{Family, Page};
 use super::table::{self, Metric};
-use crate::counters::{EndpointSums, HistogramSums, UpstreamSums, ratio};
+use crate::counters::{EndpointSums, HistogramSums, PASSED, UpstreamSums, ratio};
 use crate::label::{Change, Label, Outcome};
 
 /// An upstream's sums, and what only a scrape with a clock knows.
@@ -98,6 +98,12 @@ fn write_changes(page: &mut Page, all: &[Counted]) {
         }
     });
     per_endpoint(page, &table::EJECTIONS_ENDED, all, Change::Returned);
+    each(page, &table::CHECKS, all, |family, upstream, endpoint, sums| {
+        family.count(&labels3(upstream, endpoint, ("result", PASSED)), sums.checks_passed);
+        for (kind, count) in sums.checks_failed.seen() {
+            family.count(&labels3(upstream, endpoint, ("result", kind.code())), count);
+        }
+    });
     each(page, &table::HEALTH_CHANGES, all, |family, upstream, endpoint, sums| {
         for (to, change) in [("healthy", Change::Healthy), ("unhealthy", Change::Unhealthy)] {
             family.count(&labels3(upstream, endpoint, ("to", to)), sums.changes.of(change));

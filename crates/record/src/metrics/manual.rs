@@ -24,7 +24,7 @@ The number of series is bounded. Values of labels are names from the config (ups
 the closed sets below; no metric has a path, a host, an address or an id in it. The endpoint `other` stands for
 endpoints that were removed by reloads so many names ago that they aren't kept apart any more.
 
-Series with a `kind`, `cause` or `certainty` appear when they are first counted; all others are there from the start.
+Series with a `kind`, `cause`, `certainty` or a code as `result` appear when they are first counted; all others are there from the start.
 States and levels are those at the time of the scrape.
 
 | metric | type | labels | what it tells |
@@ -80,7 +80,7 @@ fn values() -> [(&'static str, Vec<&'static str>); 13] {
         ("`outcome`", codes::<Outcome>()),
         ("`saved`", saved.collect()),
         ("`reason` of attempts", codes::<AttemptReason>()),
-        ("`result`", vec!["answered", "broke"]),
+        ("`result` of attempts", vec!["answered", "broke"]),
         ("`reason` of retries refused", codes::<StopReason>()),
         ("`delay`", codes::<Delay>()),
         ("`certainty`", codes::<Certainty>()),

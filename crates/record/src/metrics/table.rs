@@ -146,6 +146,11 @@ pub(crate) static HEALTH_CHANGES: Metric = counter(
     &["upstream", "endpoint", "to"],
     "Times that active checks changed their mind about an endpoint",
 );
+pub(crate) static CHECKS: Metric = counter(
+    "mainstay_checks",
+    &["upstream", "endpoint", "result"],
+    "Active checks that have ended: passed, or the code of the break",
+);
 pub(crate) static THROTTLES: Metric = counter(
     "mainstay_endpoint_throttles",
     ENDPOINT,
@@ -264,7 +269,7 @@ pub(crate) static BUDGET_EXTRA: Metric = gauge(
 );
 
 /// Every metric, in the order of the exposition and the manual.
-pub(crate) static ALL: [&Metric; 48] = [
+pub(crate) static ALL: [&Metric; 49] = [
     &CALLS_STARTED,
     &CALLS,
     &CALLS_IN_PROGRESS,
@@ -287,6 +292,7 @@ pub(crate) static ALL: [&Metric; 48] = [
     &BREAKER_OPENS,
     &EJECTIONS,
     &EJECTIONS_ENDED,
+    &CHECKS,
     &HEALTH_CHANGES,
     &THROTTLES,
     &FAILED_OPEN,
