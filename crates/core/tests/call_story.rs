@@ -229,6 +229,15 @@ fn a_connection_that_goes_away_is_replaced_once_by_a_fresh_one_and_nobody_is_bla
 }
 
 #[test]
+fn the_end_of_a_kept_connection_blames_nobody_even_where_the_request_may_have_got_there() {
+    let mut story = Story::read();
+    story.start();
+    story.breaks(1, BreakKind::ClosedWhileIdle, Certainty::MaybeProcessed);
+    assert_eq!(story.upstream.view(story.now)[0].counts.failures, 0);
+    assert_eq!(story.wait(), "attempt 2 at b");
+}
+
+#[test]
 fn a_refused_stream_is_the_endpoints_own_word_and_is_charged() {
     let mut story = Story::write();
     story.start();

@@ -420,6 +420,9 @@ impl Call {
             BreakKind::Throttled => Report::Throttled(what.retry_after),
             BreakKind::RefusedStatus => Report::NoNews,
             // Connections end; how the endpoint is, the fresh one will tell.
+            // The same where the request may have got there: a pool's connections reach the peer's idle limit together, and
+            // would open a breaker in front of a server that is well.
+            BreakKind::ClosedWhileIdle => Report::NoNews,
             _ if dead => Report::NoNews,
             // The call's deadline cut a later attempt short: it may have been about to succeed.
             _ if cancelled == Some(DeadlineReason::Call) && attempt.0 > 1 => Report::NoNews,
