@@ -2,6 +2,7 @@
 //!
 //! The two must say the same, and the manual's page repeats it (`docs/diagnose.md`, written by this test).
 
+mod asked;
 mod diagnosis;
 mod names;
 mod records;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use mainstay::diagnose::{Asked, Class, Diagnosis, walk};
+use mainstay::diagnose::{Asked, BODY_BYTES, Class, Diagnosis, walk};
 use mainstay::pool::Target;
 use mainstay_config::settings::{ConnectSettings, Endpoint, HostRewrite, Settings};
+use mainstay_core::breaks::StatusSet;
 use serde_json::json;
 
 use crate::args;
@@ -21,6 +22,7 @@ struct Way {
     settings: ConnectSettings,
     path: String,
     host: Option<String>,
+    failures: StatusSet,
 }
 
 pub(crate) fn run(args: &args::Diagnose) -> Result<ExitCode, Failure> {
@@ -33,6 +35,8 @@ pub(crate) fn run(args: &args::Diagnose) -> Result<ExitCode, Failure> {
         path: way.path,
         host: way.host,
         headers,
+        failures: way.failures,
+        body_bytes: BODY_BYTES,
         patience: Duration::from_secs(args.timeout),
         idle_up_to: args.idle_probe.map(Duration::from_secs),
     };
@@ -105,7 +109,7 @@ fn way(args: &args::Diagnose, method: &Method, headers: &HeaderMap) -> Result<Wa
     let Some(upstream) = asked_for.pop() else { return Err(wrong("isn't an endpoint")) };
     let Some(file) = &args.via else {
         let (endpoints, settings) = (upstream.endpoints, upstream.connect);
-        return Ok(Way { endpoints, settings, path, host: None });
+        return Ok(Way { endpoints, settings, path, host: None, failures: StatusSet::DEFAULT });
     };
     let loaded = mainstay_config::load(file).map_err(|errors| Failure::settings(&errors))?;
     let one = upstream.endpoints.into_iter().next();
@@ -132,8 +136,15 @@ fn via(
     }) {
         // The URL is the endpoint's own: its base path is in it already, if it is meant.
         let endpoint = Endpoint { base_path: String::new(), ..endpoint.clone() };
-        let settings = upstream.connect.clone();
-        return Some(Way { endpoints: vec![endpoint], settings, path, host: None });
+        let connect = upstream.connect.clone();
+        let failures = failures_of(settings, &upstream.name);
+        return Some(Way {
+            endpoints: vec![endpoint],
+            settings: connect,
+            path,
+            host: None,
+            failures,
+        });
     }
     let mut request = Request::builder().method(method.clone()).uri(path.as_str()).body(()).ok()?;
     request.headers_mut().clone_from(headers);
@@ -155,5 +166,13 @@ fn via(
         HostRewrite::Set(host) => Some(host.clone()),
     };
     let (endpoints, settings) = (upstream.endpoints.clone(), upstream.connect.clone());
-    Some(Way { endpoints, settings, path, host })
+    Some(Way { endpoints, settings, path, host, failures: route.policy.failures })
+}
+
+/// What counts as a failure of an upstream: by its first route, since a URL of the endpoint's own takes none.
+fn failures_of(settings: &Settings, upstream: &str) -> StatusSet {
+    let is_its =
+        |place: usize| settings.upstreams.get(place).is_some_and(|one| one.name == upstream);
+    let route = settings.routes.iter().find(|route| is_its(route.upstream));
+    route.map_or(StatusSet::DEFAULT, |route| route.policy.failures)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use mainstay::diagnose::{Class, Diagnosis, Finding, StepSeen, TlsSeen};
+use mainstay::diagnose::{Class, Diagnosis, Finding, NamesSeen, StepSeen, TlsSeen};
 use serde::Serialize;
 
 /// The times of one step over several walks, in milliseconds.
@@ -47,6 +47,9 @@ fn one(walk: &Diagnosis) -> String {
     let mut out = format!("{}\n", walk.url);
     for step in &walk.steps {
         out.push_str(&line(step));
+        if let ("resolve", Some(names)) = (step.step, &walk.names) {
+            lookups(&mut out, names);
+        }
     }
     let told: Vec<_> = walk.steps.iter().filter(|step| step.outcome != "given-up").collect();
     for other in &walk.addresses {
@@ -73,8 +76,12 @@ fn one(walk: &Diagnosis) -> String {
         out.push('\n');
     }
     if let Some(reuse) = &walk.reuse {
-        let how = if reuse.reused { "the same connection" } else { "a new one: it wasn't kept" };
-        let broke = reuse.code.map(|code| format!(", broke: {code}")).unwrap_or_default();
+        let how = match (reuse.reused, walk.body_whole) {
+            (true, _) => "the same connection",
+            (false, Some(false)) => "a new one: the first answer wasn't read to its end",
+            (false, _) => "a new one: it wasn't kept",
+        };
+        let broke = reuse.code.map(|code| format!(", BROKE: {code}")).unwrap_or_default();
         let _ = writeln!(out, "  reuse      {:>9.1} ms  {how}{broke}", reuse.took_ms);
     }
     if let Some(idle) = &walk.idle {
@@ -104,6 +111,44 @@ fn line(step: &StepSeen) -> String {
         .replace("  \n", "\n")
 }
 
+/// Which name servers were asked, and what came of each family.
+fn lookups(out: &mut String, names: &NamesSeen) {
+    let servers: Vec<String> = names.servers.iter().map(ToString::to_string).collect();
+    let hosts = if names.by_system { "/etc/hosts, then " } else { "" };
+    let _ = writeln!(out, "             asked {hosts}{}", servers.join(", "));
+    for family in &names.families {
+        let said = match (family.code, &family.error, family.ttl_s) {
+            (Some(code), Some(error), _) => format!("{code}: {error}"),
+            (_, _, Some(ttl)) => {
+                format!("{}, TTL {ttl} s", counted(family.addresses, "address", "addresses"))
+            }
+            _ => String::new(),
+        };
+        let _ = writeln!(out, "  {:>9}  {:>9.1} ms  {said}", family.record, family.took_ms);
+    }
+}
+
+/// How long a certificate is still good, or since when it isn't: in days, and within a day in hours, within an hour in minutes. What is left
+/// and what is over are both rounded down.
+fn left(seconds: i64) -> String {
+    let (length, past) = (seconds.unsigned_abs(), seconds < 0);
+    let length = match length {
+        ..HOUR => counted(length / 60, "minute", "minutes"),
+        HOUR..DAY => counted(length / HOUR, "hour", "hours"),
+        _ => counted(length / DAY, "day", "days"),
+    };
+    if past { format!("EXPIRED {length} ago") } else { format!("{length} left") }
+}
+
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+fn counted(number: impl std::fmt::Display, one: &str, several: &str) -> String {
+    let number = number.to_string();
+    let noun = if number == "1" { one } else { several };
+    format!("{number} {noun}")
+}
+
 fn certificates(out: &mut String, tls: &TlsSeen) {
     let agreed = tls.agreed.as_deref().unwrap_or("nothing");
     let offered = tls.offered.join(", ");
@@ -113,10 +158,7 @@ fn certificates(out: &mut String, tls: &TlsSeen) {
         tls.version, tls.cipher
     );
     for certificate in &tls.chain {
-        let left = match certificate.days_left {
-            days if days < 0 => format!("EXPIRED {} days ago", -days),
-            days => format!("{days} days left"),
-        };
+        let left = left(certificate.seconds_left);
         let own = if certificate.self_signed { ", signed by itself" } else { "" };
         let _ = writeln!(
             out,
@@ -146,4 +188,23 @@ fn explain(out: &mut String, finding: &Finding) {
         let _ = writeln!(out, "    - {hint}");
     }
     let _ = writeln!(out, "  more: {}", finding.manual);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_certificate_is_told_in_the_unit_that_fits() {
+        let check = |seconds: i64, told: &str| assert_eq!(left(seconds), told, "{seconds}");
+        check(90 * 86_400 + 5, "90 days left");
+        check(86_400, "1 day left");
+        check(86_399, "23 hours left");
+        check(59, "0 minutes left");
+        check(-1, "EXPIRED 0 minutes ago");
+        check(-5_400, "EXPIRED 1 hour ago");
+        check(-86_399, "EXPIRED 23 hours ago");
+        check(-86_400, "EXPIRED 1 day ago");
+        check(-40 * 86_400 - 80_000, "EXPIRED 40 days ago");
+    }
 }

@@ -35,6 +35,7 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) use look::{Reached, Shown};
 pub(crate) use place::{Place, Places};
 pub use resolve::Addresses;
+pub(crate) use resolve::{FamilyLookup, LookedUp};
 pub(crate) use system::Seen;
 pub use system::TcpInfo;
 pub(crate) use transport::{Meter, Transport};

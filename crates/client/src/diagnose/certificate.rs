@@ -16,7 +16,9 @@ pub struct Certificate {
     pub names: Vec<String>,
     /// When it ends, as seconds since 1970.
     pub ends_at: i64,
-    /// Days until then; below zero: it has ended.
+    /// Seconds until then; below zero: it has ended.
+    pub seconds_left: i64,
+    /// Whole days until then, rounded down; below zero: it has ended.
     pub days_left: i64,
     /// It signed itself.
     pub self_signed: bool,
@@ -35,6 +37,7 @@ impl Certificate {
             issuer: parsed.issuer().to_string(),
             names: names.unwrap_or_default(),
             ends_at,
+            seconds_left: ends_at - now,
             days_left: (ends_at - now).div_euclid(DAY_SECONDS),
             self_signed: parsed.subject() == parsed.issuer(),
         })

@@ -25,7 +25,9 @@ use tokio::time::{sleep, timeout};
 
 pub use certificate::Certificate;
 pub use finding::{Class, Finding};
-pub use seen::{AddressSeen, Diagnosis, HeadSeen, IdleSeen, ReuseSeen, StepSeen, TlsSeen};
+pub use seen::{
+    AddressSeen, Diagnosis, FamilySeen, HeadSeen, IdleSeen, NamesSeen, ReuseSeen, StepSeen, TlsSeen,
+};
 
 use crate::Clock;
 use crate::body::Outgoing;
@@ -46,6 +48,10 @@ pub struct Asked {
     pub headers: HeaderMap,
     /// How long the head, and each piece of the body, may take.
     pub patience: Duration,
+    /// The statuses that count as failures.
+    pub failures: StatusSet,
+    /// How much of a body is read.
+    pub body_bytes: u64,
     /// How long at most a connection is left alone to see when the peer closes it; none: it isn't.
     pub idle_up_to: Option<Duration>,
 }
@@ -65,10 +71,12 @@ pub async fn walk(target: &Arc<Target>, asked: &Asked) -> Diagnosis {
         ),
         class: Class::Fine,
         steps: Vec::new(),
+        names: None,
         addresses: Vec::new(),
         tls: None,
         head: None,
         body_bytes: None,
+        body_whole: None,
         reuse: None,
         idle: None,
         finding: None,
@@ -77,6 +85,8 @@ pub async fn walk(target: &Arc<Target>, asked: &Asked) -> Diagnosis {
     let (called, reached) =
         tokio::join!(call(target, asked, &mut seen, &mut steps), target.connector().reach_all());
     seen.steps = steps.iter().map(|step| StepSeen::of(step, began)).collect();
+    let resolution = target.connector().resolution();
+    seen.names = resolution.and_then(|one| one.looked_up()).map(NamesSeen::of);
     seen.addresses = reached.into_iter().map(AddressSeen::of).collect();
     if let Some(peer) = peer(&steps)
         && may_show(called.as_ref().err())
@@ -98,7 +108,10 @@ pub async fn walk(target: &Arc<Target>, asked: &Asked) -> Diagnosis {
         }
         Err(broken) => {
             seen.class = Class::of(broken.what.kind);
-            seen.finding = Some(Finding::of(broken.what.kind, said(&broken)));
+            let finding = Finding::of(broken.what.kind, said(&broken));
+            // Only a walk whose first request went well comes to a second one.
+            let step = if seen.reuse.is_some() { REUSE } else { finding.step };
+            seen.finding = Some(Finding { step, ..finding });
         }
     }
     seen
@@ -129,15 +142,17 @@ async fn call(
     drop(lease);
     let response = answered?;
     let head = head(&response, sent_at);
-    let status = head.status;
-    let retry_after =
-        response.headers().contains_key(header::RETRY_AFTER).then_some(Duration::ZERO);
+    let failed = failed(&response, &asked.failures);
     seen.head = Some(head);
     let body_at = Clock::now();
-    let (bytes, read) = read(response, asked.patience).await;
+    let (bytes, read) = read(response, asked).await;
     seen.body_bytes = Some(bytes);
+    seen.body_whole = Some(read == Ok(Read::Whole));
     let outcome = match &read {
-        Ok(()) => StepOutcome::Done(Some(format!("{bytes} bytes"))),
+        Ok(Read::Whole) => StepOutcome::Done(Some(format!("{bytes} bytes"))),
+        Ok(Read::Partly) => {
+            StepOutcome::Done(Some(format!("{bytes} bytes, and not read to its end")))
+        }
         Err(kind) => StepOutcome::Broke(*kind, Some(format!("after {bytes} bytes"))),
     };
     let took = Clock::now().since(body_at);
@@ -146,15 +161,29 @@ async fn call(
         let after = format!("after {bytes} bytes of the body");
         return Err(Broken::new(kind, Certainty::Processed).details(after));
     }
-    // What a call would make of it by default.
-    if let Some(what) = Break::of_status(status, retry_after, &StatusSet::DEFAULT) {
-        return Err(Broken::from(what).details(format!("status {status}")));
+    if let Some(broken) = failed {
+        return Err(broken);
     }
     // Asking twice is for those methods alone that change nothing.
-    if asked.method.is_safe() {
-        seen.reuse = Some(again(target, asked).await?);
+    if !asked.method.is_safe() {
+        return Ok(());
     }
-    Ok(())
+    let started_at = Clock::now();
+    let mut reused = false;
+    let again = again(target, asked, &mut reused).await;
+    let took_ms = millis(Clock::now().since(started_at));
+    let code = again.as_ref().err().map(|broken| broken.what.kind.code());
+    seen.reuse = Some(ReuseSeen { reused, took_ms, code });
+    again
+}
+
+/// What a call would make of the status: the failures are those of its upstream, or the default.
+fn failed(response: &Response<AnswerBody>, failures: &StatusSet) -> Option<Broken> {
+    let retry_after =
+        response.headers().contains_key(header::RETRY_AFTER).then_some(Duration::ZERO);
+    let status = response.status().as_u16();
+    let what = Break::of_status(status, retry_after, failures)?;
+    Some(Broken::from(what).details(format!("status {status}")))
 }
 
 fn request(target: &Target, asked: &Asked) -> Result<Request<Outgoing>, Broken> {
@@ -197,18 +226,25 @@ fn head(response: &Response<AnswerBody>, sent_at: Timestamp) -> HeadSeen {
     }
 }
 
+/// How far a body was read that didn't break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    Whole,
+    Partly,
+}
+
 /// Reads a body and forgets it: how much came, and what broke.
-async fn read(response: Response<AnswerBody>, patience: Duration) -> (u64, Result<(), BreakKind>) {
+async fn read(response: Response<AnswerBody>, asked: &Asked) -> (u64, Result<Read, BreakKind>) {
     let mut body = response.into_body();
     let mut bytes = 0;
     loop {
-        match timeout(patience, body.frame()).await {
+        match timeout(asked.patience, body.frame()).await {
             Err(_) => return (bytes, Err(BreakKind::BodyStalled)),
-            Ok(None) => return (bytes, Ok(())),
+            Ok(None) => return (bytes, Ok(Read::Whole)),
             Ok(Some(Ok(frame))) => {
                 bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if bytes > BODY_BYTES {
-                    return (bytes, Ok(()));
+                if bytes > asked.body_bytes {
+                    return (bytes, Ok(Read::Partly));
                 }
             }
             Ok(Some(Err(error))) => return (bytes, Err(error.what.kind)),
@@ -217,18 +253,21 @@ async fn read(response: Response<AnswerBody>, patience: Duration) -> (u64, Resul
 }
 
 /// A second request, over the kept connection if it was kept.
-async fn again(target: &Arc<Target>, asked: &Asked) -> Result<ReuseSeen, Broken> {
-    let started_at = Clock::now();
+async fn again(target: &Arc<Target>, asked: &Asked, reused: &mut bool) -> Result<(), Broken> {
     let mut lease = target.lease(false).await?;
-    let reused = lease.is_reused();
+    *reused = lease.is_reused();
     let answered = timeout(asked.patience, lease.send(request(target, asked)?)).await;
-    let took_ms = millis(Clock::now().since(started_at));
-    let code = match answered {
-        Err(_) => Some(BreakKind::ResponseTimeout.code()),
-        Ok(Err(broken)) => Some(broken.what.kind.code()),
-        Ok(Ok(response)) => read(response, asked.patience).await.1.err().map(BreakKind::code),
-    };
-    Ok(ReuseSeen { reused, took_ms, code })
+    let answered = answered
+        .unwrap_or_else(|_| Err(late(BreakKind::ResponseTimeout, Certainty::MaybeProcessed)));
+    let response = answered?;
+    if let Some(broken) = failed(&response, &asked.failures) {
+        return Err(broken);
+    }
+    match read(response, asked).await {
+        (_, Ok(_)) => Ok(()),
+        (bytes, Err(kind)) => Err(Broken::new(kind, Certainty::Processed)
+            .details(format!("after {bytes} bytes of the body"))),
+    }
 }
 
 /// Watches the kept connection until its peer closes it. Its task sees that at once, and lets go of its place.
@@ -279,6 +318,9 @@ fn late(kind: BreakKind, certainty: Certainty) -> Broken {
 }
 
 /// Enough to see that a body comes; a download of gigabytes isn't fetched to its end.
-const BODY_BYTES: u64 = 64 * 1024 * 1024;
+pub const BODY_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The step of the second request.
+const REUSE: &str = "reuse";
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -8,7 +8,7 @@ use mainstay_record::{Step, StepName, StepOutcome};
 use serde::Serialize;
 
 use super::{Certificate, Class, Finding};
-use crate::connect::{Reached, Shown};
+use crate::connect::{FamilyLookup, LookedUp, Reached, Shown};
 
 /// All that a walk saw. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,6 +21,8 @@ pub struct Diagnosis {
     pub class: Class,
     /// The steps of the call, in the order in which they began.
     pub steps: Vec<StepSeen>,
+    /// How the name was looked up; nothing where the host is an address.
+    pub names: Option<NamesSeen>,
     /// All addresses, the ones that the call didn't need included.
     pub addresses: Vec<AddressSeen>,
     /// What the TLS server showed.
@@ -29,6 +31,8 @@ pub struct Diagnosis {
     pub head: Option<HeadSeen>,
     /// Bytes of the body that came.
     pub body_bytes: Option<u64>,
+    /// Whether that was all: false where it broke, or was longer than what is read of one.
+    pub body_whole: Option<bool>,
     /// Whether the same connection carried a second request.
     pub reuse: Option<ReuseSeen>,
     /// How long the connection may be idle.
@@ -54,6 +58,34 @@ pub struct StepSeen {
     pub code: Option<&'static str>,
     /// What is worth telling of it.
     pub text: Option<String>,
+}
+
+/// How a name was looked up.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NamesSeen {
+    /// By the system's configuration, which looks into `/etc/hosts` first and may remember an answer.
+    pub by_system: bool,
+    /// The name servers, in the order in which they are asked: one that answers spares the others.
+    pub servers: Vec<SocketAddr>,
+    /// What came of each family.
+    pub families: Vec<FamilySeen>,
+}
+
+/// One family of addresses.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FamilySeen {
+    /// AAAA or A.
+    pub record: &'static str,
+    /// How long its question took.
+    pub took_ms: f64,
+    /// How many addresses came.
+    pub addresses: usize,
+    /// How long they are good for, in seconds.
+    pub ttl_s: Option<u64>,
+    /// The break's code, if it broke.
+    pub code: Option<&'static str>,
+    /// What was said then.
+    pub error: Option<String>,
 }
 
 /// One address.
@@ -104,7 +136,7 @@ pub struct HeadSeen {
 pub struct ReuseSeen {
     /// Whether it went over the same connection.
     pub reused: bool,
-    /// To the head of its answer.
+    /// To the end of its answer, or to the break.
     pub took_ms: f64,
     /// The break's code, if it broke.
     pub code: Option<&'static str>,
@@ -138,6 +170,30 @@ impl StepSeen {
             outcome,
             code,
             text,
+        }
+    }
+}
+
+impl NamesSeen {
+    pub(super) fn of(seen: LookedUp) -> Self {
+        let families = seen.families.into_iter().map(FamilySeen::of).collect();
+        Self { by_system: seen.by_system, servers: seen.servers, families }
+    }
+}
+
+impl FamilySeen {
+    fn of(seen: FamilyLookup) -> Self {
+        let one = Self {
+            record: seen.record,
+            took_ms: millis(seen.took),
+            addresses: 0,
+            ttl_s: None,
+            code: None,
+            error: None,
+        };
+        match seen.outcome {
+            Ok((addresses, ttl)) => Self { addresses, ttl_s: Some(ttl.as_secs()), ..one },
+            Err((kind, error)) => Self { code: Some(kind.code()), error: Some(error), ..one },
         }
     }
 }

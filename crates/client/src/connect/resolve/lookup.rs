@@ -17,10 +17,12 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
 use mainstay_core::{BreakKind, Timestamp};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
+use super::seen::{FamilyLookup, LookedUp};
 use crate::Clock;
 
 static SYSTEM: System = System(Mutex::new(None));
@@ -29,9 +31,16 @@ static SYSTEM: System = System(Mutex::new(None));
 struct System(Mutex<Option<Current>>);
 
 struct Current {
-    resolver: Arc<TokioResolver>,
+    resolver: Asked,
     files: Stamps,
     looked_at: Timestamp,
+}
+
+/// A resolver, and the name servers that it asks.
+#[derive(Clone)]
+pub(super) struct Asked {
+    resolver: Arc<TokioResolver>,
+    servers: Arc<[SocketAddr]>,
 }
 
 type Stamps = [Option<SystemTime>; 2];
@@ -42,7 +51,7 @@ pub(super) enum Servers {
     /// Those of the system's files.
     System,
     /// These.
-    Own(Box<Result<TokioResolver, String>>),
+    Own(Result<Asked, String>),
 }
 
 /// What a lookup found; never no addresses.
@@ -69,39 +78,54 @@ impl Miss {
     }
 }
 
+impl std::fmt::Debug for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.servers.iter()).finish()
+    }
+}
+
 impl Servers {
     pub(super) fn new(servers: &[SocketAddr]) -> Self {
-        if servers.is_empty() { Self::System } else { Self::Own(Box::new(own(servers))) }
+        if servers.is_empty() { Self::System } else { Self::Own(own(servers)) }
     }
 
-    /// The addresses of `host`.
-    pub(super) async fn look_up(&self, host: &str) -> Result<Found, Miss> {
-        match self {
-            Self::System => {
-                let resolver = SYSTEM.resolver(Clock::now()).map_err(|error| missed(&error))?;
-                lookup(&resolver, host).await
+    /// The addresses of `host`, and how they were found. Ends `within` that time.
+    pub(super) async fn look_up(
+        &self,
+        host: &str,
+        within: Duration,
+    ) -> (Result<Found, Miss>, LookedUp) {
+        let (asked, by_system) = match self {
+            Self::System => (SYSTEM.resolver(Clock::now()).map_err(|error| missed(&error)), true),
+            Self::Own(own) => {
+                let failed = |why: &String| Miss::new(BreakKind::ResolverFailure, why);
+                (own.clone().map_err(|why| failed(&why)), false)
             }
-            Self::Own(resolver) => match resolver.as_ref() {
-                Ok(resolver) => lookup(resolver, host).await,
-                Err(why) => Err(Miss::new(BreakKind::ResolverFailure, why)),
-            },
+        };
+        match asked {
+            Err(miss) => (Err(miss), LookedUp { by_system, ..LookedUp::default() }),
+            Ok(asked) => {
+                let (outcome, families) = lookup(&asked.resolver, host, within).await;
+                (outcome, LookedUp { by_system, servers: asked.servers.to_vec(), families })
+            }
         }
     }
 }
 
-fn own(servers: &[SocketAddr]) -> Result<TokioResolver, String> {
-    let servers = servers.iter().map(|address| {
+fn own(servers: &[SocketAddr]) -> Result<Asked, String> {
+    let configured = servers.iter().map(|address| {
         let mut server = NameServerConfig::udp_and_tcp(address.ip());
         for connection in &mut server.connections {
             connection.port = address.port();
         }
         server
     });
-    let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+    let config = ResolverConfig::from_parts(None, Vec::new(), configured.collect());
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     builder.options_mut().use_hosts_file = ResolveHosts::Never;
     adapt(builder.options_mut());
-    builder.build().map_err(|error| error.to_string())
+    let resolver = builder.build().map_err(|error| error.to_string())?;
+    Ok(Asked { resolver: Arc::new(resolver), servers: servers.into() })
 }
 
 /// What holds for whatever servers: a datagram that is lost is sent again soon, and denials aren't kept, since a second
@@ -113,26 +137,39 @@ fn adapt(options: &mut ResolverOpts) {
 }
 
 impl System {
-    fn resolver(&self, now: Timestamp) -> Result<Arc<TokioResolver>, NetError> {
+    fn resolver(&self, now: Timestamp) -> Result<Asked, NetError> {
         let mut current = self.0.lock();
         if let Some(current) = current.as_mut() {
             if now.since(current.looked_at) < LOOK_EVERY {
-                return Ok(Arc::clone(&current.resolver));
+                return Ok(current.resolver.clone());
             }
             current.looked_at = now;
             if current.files == stamps() {
-                return Ok(Arc::clone(&current.resolver));
+                return Ok(current.resolver.clone());
             }
         }
         let files = stamps();
         let resolver = {
-            let mut builder = TokioResolver::builder_tokio()?;
+            let (config, options) = read_system_conf()?;
+            let servers = addresses(&config);
+            let provider = TokioRuntimeProvider::default();
+            let mut builder = TokioResolver::builder_with_config(config, provider);
+            *builder.options_mut() = options;
             adapt(builder.options_mut());
-            Arc::new(builder.build()?)
+            Asked { resolver: Arc::new(builder.build()?), servers }
         };
-        *current = Some(Current { resolver: Arc::clone(&resolver), files, looked_at: now });
+        *current = Some(Current { resolver: resolver.clone(), files, looked_at: now });
         Ok(resolver)
     }
+}
+
+/// The name servers of a configuration, each once, though it is asked over UDP and TCP.
+fn addresses(config: &ResolverConfig) -> Arc<[SocketAddr]> {
+    let servers = config
+        .name_servers()
+        .iter()
+        .filter_map(|server| Some(SocketAddr::new(server.ip, server.connections.first()?.port)));
+    servers.collect()
 }
 
 fn stamps() -> Stamps {
@@ -140,17 +177,46 @@ fn stamps() -> Stamps {
         .map(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok())
 }
 
-async fn lookup(resolver: &TokioResolver, host: &str) -> Result<Found, Miss> {
-    let name = Name::from_utf8(host).map_err(|error| Miss::new(BreakKind::NameNotFound, error))?;
-    let mut v6 = pin!(family(resolver, &name, RecordType::AAAA));
-    let mut v4 = pin!(family(resolver, &name, RecordType::A));
+async fn lookup(
+    resolver: &TokioResolver,
+    host: &str,
+    within: Duration,
+) -> (Result<Found, Miss>, Vec<FamilyLookup>) {
+    let name = match Name::from_utf8(host) {
+        Ok(name) => name,
+        Err(error) => return (Err(Miss::new(BreakKind::NameNotFound, error)), Vec::new()),
+    };
+    let began = Clock::now();
+    let mut v6 = pin!(family(resolver, &name, RecordType::AAAA, within));
+    let mut v4 = pin!(family(resolver, &name, RecordType::A, within));
     let (v6, v4) = tokio::select! {
         v6 = &mut v6 => (v6, v4.await),
-        v4 = &mut v4 => match &v4 {
-            Ok(_) => (timeout(RESOLUTION_DELAY, v6).await.unwrap_or_else(|late| Err(Miss::new(BreakKind::ResolverTimeout, late))), v4),
+        v4 = &mut v4 => match &v4.0 {
+            Ok(_) => {
+                let late = |_| (Err(Miss::new(BreakKind::ResolverTimeout, "not waited for: the other family had answered")), Clock::now().since(began));
+                (timeout(RESOLUTION_DELAY, v6).await.unwrap_or_else(late), v4)
+            }
             Err(_) => (v6.await, v4),
         },
     };
+    let families = vec![seen("AAAA", &v6), seen("A", &v4)];
+    (both(v6.0, v4.0), families)
+}
+
+type Answered = (Result<Found, Miss>, Duration);
+
+fn seen(record: &'static str, (outcome, took): &Answered) -> FamilyLookup {
+    FamilyLookup {
+        record,
+        took: *took,
+        outcome: match outcome {
+            Ok(found) => Ok((found.addresses.len(), found.ttl)),
+            Err(miss) => Err((miss.kind, miss.said.clone())),
+        },
+    }
+}
+
+fn both(v6: Result<Found, Miss>, v4: Result<Found, Miss>) -> Result<Found, Miss> {
     match (v6, v4) {
         (Ok(mut all), Ok(v4)) => {
             all.addresses.extend(v4.addresses);
@@ -162,8 +228,22 @@ async fn lookup(resolver: &TokioResolver, host: &str) -> Result<Found, Miss> {
     }
 }
 
-/// The addresses of one family.
-async fn family(resolver: &TokioResolver, name: &Name, kind: RecordType) -> Result<Found, Miss> {
+/// The addresses of one family, and how long that took.
+async fn family(
+    resolver: &TokioResolver,
+    name: &Name,
+    kind: RecordType,
+    within: Duration,
+) -> Answered {
+    let began = Clock::now();
+    let asked = timeout(within, ask(resolver, name, kind)).await;
+    let outcome = asked.unwrap_or_else(|_| {
+        Err(Miss::new(BreakKind::ResolverTimeout, "no name server answered in time"))
+    });
+    (outcome, Clock::now().since(began))
+}
+
+async fn ask(resolver: &TokioResolver, name: &Name, kind: RecordType) -> Result<Found, Miss> {
     let answer = resolver.lookup(name.clone(), kind).await.map_err(|error| missed(&error))?;
     let addresses = answer.answers().iter().filter_map(|record| match &record.data {
         RData::A(address) => Some(IpAddr::V4(address.0)),
@@ -289,7 +369,10 @@ mod tests {
 
     async fn look_up(v4: Says, v6: Says) -> Result<Vec<IpAddr>, BreakKind> {
         let server = serve(v4, v6).await;
-        let found = Servers::new(&[server]).look_up("api.test.").await;
+        let (found, seen) =
+            Servers::new(&[server]).look_up("api.test.", Duration::from_secs(60)).await;
+        assert_eq!((seen.by_system, seen.servers), (false, vec![server]));
+        assert_eq!(seen.families.len(), 2);
         found
             .map(|found| {
                 assert_eq!(found.ttl, Duration::from_secs(60));
@@ -343,17 +426,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn each_family_s_time_and_ttl_are_seen_and_what_broke_it() {
+        let server = serve(V4, Says::Code(SERVER_FAILED)).await;
+        let within = Duration::from_secs(60);
+        let (_, seen) = Servers::new(&[server]).look_up("api.test.", within).await;
+        let [v6, v4] = &seen.families[..] else { panic!("{seen:?}") };
+        assert_eq!((v6.record, v4.record), ("AAAA", "A"));
+        assert_eq!(v6.outcome.as_ref().map_err(|(kind, _)| *kind), Err(BreakKind::ResolverFailure));
+        assert_eq!(v4.outcome, Ok((1, Duration::from_secs(60))));
+    }
+
+    #[tokio::test]
     async fn the_systems_resolver_is_made_once_while_its_files_stay_as_they_are() {
         let system = System(Mutex::new(None));
         let first = system.resolver(Timestamp::ZERO).unwrap();
         let second = system.resolver(Timestamp::ZERO + LOOK_EVERY).unwrap();
-        assert!(Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&first.resolver, &second.resolver));
         if let Some(current) = system.0.lock().as_mut() {
             current.files = [None, None];
         }
         let third = system.resolver(Timestamp::ZERO + LOOK_EVERY / 2).unwrap();
-        assert!(Arc::ptr_eq(&first, &third), "not looked at again so soon");
+        assert!(Arc::ptr_eq(&first.resolver, &third.resolver), "not looked at again so soon");
         let fourth = system.resolver(Timestamp::ZERO + LOOK_EVERY * 3).unwrap();
-        assert!(!Arc::ptr_eq(&first, &fourth));
+        assert!(!Arc::ptr_eq(&first.resolver, &fourth.resolver));
     }
 }

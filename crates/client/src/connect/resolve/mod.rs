@@ -5,6 +5,7 @@
 //! the answer from the others. With addresses at hand no connect ever waits for a name server.
 
 mod lookup;
+mod seen;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use mainstay_core::establish::{Change, Denied, Failure, Names, NamesSettings, Ne
 use mainstay_core::{BreakKind, Certainty, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::Clock;
 use crate::broken::Broken;
 use lookup::{Found, Miss, Servers};
+pub(crate) use seen::{FamilyLookup, LookedUp};
 
 /// One target's name.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct Resolution {
     names: Mutex<Names>,
     /// What the last lookup said, where it failed: for people.
     said: Mutex<Option<String>>,
+    /// How the last lookup went, for people.
+    looked_up: Mutex<Option<LookedUp>>,
     /// Counts lookups that have ended; whoever waits for one is woken.
     ended: watch::Sender<u64>,
     /// Moves when addresses leave: connections made before have to be looked at.
@@ -82,6 +86,7 @@ impl Resolution {
             timeout: settings.resolve_timeout.min(settings.connect_timeout),
             names: Mutex::new(Names::new(names)),
             said: Mutex::default(),
+            looked_up: Mutex::default(),
             ended: watch::Sender::new(0),
             left: AtomicU64::new(0),
             counts: Default::default(),
@@ -186,6 +191,11 @@ impl Resolution {
         self.names.lock().leads_to(address)
     }
 
+    /// How the last lookup went.
+    pub(crate) fn looked_up(&self) -> Option<LookedUp> {
+        self.looked_up.lock().clone()
+    }
+
     /// What is known.
     pub(crate) fn view(&self, now: Timestamp) -> Addresses {
         let names = self.names.lock();
@@ -210,10 +220,9 @@ struct Lookup(Option<Arc<Resolution>>);
 impl Lookup {
     async fn run(mut self) {
         let Some(resolution) = self.0.clone() else { return };
-        let asked = timeout(resolution.timeout, resolution.servers.look_up(&resolution.name)).await;
-        let outcome = asked.unwrap_or_else(|_| {
-            Err(Miss::new(BreakKind::ResolverTimeout, "no name server answered in time"))
-        });
+        let looking = resolution.servers.look_up(&resolution.name, resolution.timeout);
+        let (outcome, looked_up) = looking.await;
+        *resolution.looked_up.lock() = Some(looked_up);
         self.0 = None;
         resolution.settle(outcome, Clock::now());
         resolution.ended.send_modify(|count| *count += 1);
