@@ -3,6 +3,7 @@
 //! Each command is a list of steps that are printed before they run, so that any of them can be run alone.
 
 mod bench;
+mod keepalive;
 #[cfg(test)]
 mod layers;
 mod setup;
@@ -18,6 +19,8 @@ cargo xtask COMMAND
   test           everything that CI checks: format, lints, tests, doc tests, loom models, docs
   bless          write the generated manual pages anew
   bench proxy    CPU, latency and memory beside HAProxy and nginx, in one interleaved run
+  keepalive [--seconds 60]
+                 reads and writes against servers that close idle connections, and what was lost or doubled
   bench core     the engine's benchmarks, beside other crates
 ";
 
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
         ["test" | "ci"] => test(),
         ["bless"] => bless(),
         ["bench", "core"] => step::run(&[Step::cargo("bench --package mainstay-core")]),
+        ["keepalive", options @ ..] => keepalive::run(options),
         ["bench", "proxy", options @ ..] => bench::proxy(options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

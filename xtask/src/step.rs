@@ -7,7 +7,7 @@ use std::time::Instant;
 pub(crate) struct Step {
     program: &'static str,
     words: Vec<String>,
-    env: Vec<(&'static str, &'static str)>,
+    env: Vec<(&'static str, String)>,
 }
 
 impl Step {
@@ -21,8 +21,8 @@ impl Step {
     }
 
     /// Adds a variable to its environment.
-    pub(crate) fn env(mut self, name: &'static str, value: &'static str) -> Self {
-        self.env.push((name, value));
+    pub(crate) fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.env.push((name, value.into()));
         self
     }
 
@@ -40,7 +40,7 @@ pub(crate) fn run(steps: &[Step]) -> Result<(), String> {
         let begun = Instant::now();
         let status = Command::new(step.program)
             .args(&step.words)
-            .envs(step.env.iter().copied())
+            .envs(step.env.iter().map(|(name, value)| (name, value)))
             .status()
             .map_err(|error| format!("{}: {error}", step.program))?;
         eprintln!("=== {:.0} s", begun.elapsed().as_secs_f64());
