@@ -59,7 +59,7 @@ fn test() -> Result<(), String> {
         Step::cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "--deny warnings"),
         Step::cargo("test --workspace --doc"),
         // A target folder of its own: the flag would make everything else be built again.
-        Step::cargo("test --package mainstay-core --release --test loom_breaker --test budget_loom --target-dir target/loom")
+        Step::cargo("test --package mainstay-core --release --test loom_breaker --test budget_loom --test limit_loom --target-dir target/loom")
             .env("RUSTFLAGS", "--cfg loom"),
         Step::cargo("nextest run --workspace --no-fail-fast"),
     ])

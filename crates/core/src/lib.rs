@@ -30,6 +30,7 @@ pub mod check;
 pub mod establish;
 pub mod event;
 pub mod idle;
+pub mod limit;
 pub mod ping;
 pub mod queue;
 pub mod rate;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mainstay_core::limit::{AdaptiveSettings, GradientRule, Limit, LimitRule, LimitSettings};
 use mainstay_core::upstream::{Balance, EndpointSettings, Report, ScopeId, UpstreamSettings, Want};
 use mainstay_core::{Chance, Checked, EndpointId, Timestamp, Upstream};
 
@@ -59,5 +60,23 @@ fn calls_that_break_or_are_throttled_allocate_nothing() {
             1 => Report::Throttled(Some(Duration::from_millis(300))),
             _ => Report::NoNews,
         });
+    }
+}
+
+#[test]
+fn a_limit_allocates_nothing_when_it_moves_either() {
+    for rule in [LimitRule::default(), LimitRule::Gradient(GradientRule::default())] {
+        let settings = AdaptiveSettings { rule, ..AdaptiveSettings::default() };
+        let limit = Limit::new(LimitSettings::Adaptive(settings));
+        let counted = allocation_counter::measure(|| {
+            for call in 0..10_000 {
+                let now = Timestamp::from_millis(call * 10);
+                let took = Duration::from_millis(call % 100);
+                let _ = limit.on_answer(took, limit.current(), now);
+            }
+            let _ = limit.on_drop(1, Timestamp::from_millis(200_000));
+        });
+        assert_ne!(limit.current(), 20);
+        assert_eq!(counted.count_total, 0, "{counted:?}");
     }
 }
