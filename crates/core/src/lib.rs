@@ -31,6 +31,7 @@ pub mod establish;
 pub mod event;
 pub mod idle;
 pub mod limit;
+pub mod line;
 pub mod ping;
 pub mod queue;
 pub mod rate;

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Nothing waits here and nobody is refused: a limit is a number, [`Limit::current`], which costs one atomic load. Who asks
-//! compares it with what is in flight; who finds it reached may stand in a line. It is not a budget and not
+//! compares it with what is in flight; who finds it reached may stand in a [line](crate::line). It is not a budget and not
 //! a breaker: it says how many at once, not whether.
 
 #[cfg(not(loom))]
