@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::args;
@@ -22,6 +23,12 @@ const MOST_BYTES: u64 = 64 * 1024 * 1024;
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
+}
+
+/// What is read of a problem document.
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
 }
 
 /// Asks for `path`. Any status is an answer, except that of a wrong token.
@@ -52,11 +59,28 @@ pub(crate) fn document<T: DeserializeOwned>(answer: &Answer) -> Result<T, Failur
     if answer.status != 200 {
         let text = String::from_utf8_lossy(&answer.body);
         let status = answer.status;
-        return Err(Failure::of(format!("the admin address answered {status}: {}", text.trim())));
+        let problem = serde_json::from_slice::<Problem>(&answer.body);
+        let text = problem.map_or_else(|_| text.trim().to_owned(), |problem| problem.detail);
+        let message = format!("the admin address answered {status}: {text}");
+        return Err(if status == 400 { Failure::usage(message) } else { Failure::of(message) });
     }
     serde_json::from_slice(&answer.body).map_err(|error| {
         Failure::of(format!("the answer isn't what Mainstay's admin address gives: {error}"))
     })
+}
+
+/// A query of these parameters, percent-encoded.
+pub(crate) fn query(parameters: &[(&str, String)]) -> String {
+    let encoded = |value: &str| -> String {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let letter = |byte: u8| match plain(byte) {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        };
+        value.bytes().map(letter).collect()
+    };
+    let pairs = parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value)));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 fn token(admin: &args::Admin) -> Result<Option<String>, Failure> {
@@ -127,6 +151,12 @@ fn invalid(text: &str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_holds_any_value() {
+        let parameters = [("limit", "3".to_owned()), ("upstream", "a b&c=\u{e9}".to_owned())];
+        assert_eq!(query(&parameters), "limit=3&upstream=a%20b%26c%3D%C3%A9");
+    }
 
     #[test]
     fn an_answer_is_read_only_when_it_is_whole() {

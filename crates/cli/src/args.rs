@@ -150,7 +150,16 @@ pub(crate) struct Explain {
     /// Columns to draw in [default: the terminal's, else 100]
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(60..=400))]
     pub(crate) width: Option<u16>,
-    /// How many calls to list
-    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub(crate) limit: u16,
+    /// How many calls to list [default: 20]
+    #[arg(long, value_name = "COUNT", conflicts_with = "id")]
+    pub(crate) limit: Option<String>,
+    /// List only calls that ended so: delivered, saved, as_is, cut or failed
+    #[arg(long, value_name = "OUTCOME", conflicts_with = "id")]
+    pub(crate) outcome: Option<String>,
+    /// List only calls to this upstream
+    #[arg(long, value_name = "NAME", conflicts_with = "id")]
+    pub(crate) upstream: Option<String>,
+    /// List only calls in which this broke: a break code, such as reset-before-head
+    #[arg(long, value_name = "CODE", conflicts_with = "id")]
+    pub(crate) code: Option<String>,
 }

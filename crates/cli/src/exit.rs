@@ -1,6 +1,7 @@
 //! How a command fails.
 
 use std::fmt;
+use std::io::{self, Write as _};
 
 use mainstay_config::Errors;
 
@@ -30,6 +31,15 @@ impl Failure {
             count => format!("\n\n{count} mistakes"),
         };
         Self { message: format!("{}{count}", list.trim_end()), code: 2 }
+    }
+}
+
+/// Writes to stdout. A reader that has seen enough (`| head`) is no error.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(self::text),
     }
 }
 

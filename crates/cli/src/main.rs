@@ -11,6 +11,7 @@ mod exit;
 mod explain;
 mod lab;
 mod messages;
+mod paper;
 mod run;
 
 use std::process::ExitCode;

@@ -29,8 +29,9 @@ mod trace;
 mod upstream;
 
 pub use call::{
-    AttemptFacts, AttemptRecord, CallRecord, Circumstances, CircumstancesRecord, ConnectionFacts,
-    ConnectionRecord, NoteRecord, Step, StepName, StepOutcome, StepRecord,
+    AttemptFacts, AttemptRecord, CallFilter, CallOutcome, CallRecord, Circumstances,
+    CircumstancesRecord, ConnectionFacts, ConnectionRecord, NoteRecord, Step, StepName,
+    StepOutcome, StepRecord, WrongFilter,
 };
 pub use census::{Census, CensusPart};
 pub use counts::{ByCode, CallCounts, Counts, EndpointCounts, UpstreamCounts};

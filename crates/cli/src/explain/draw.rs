@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 
 use mainstay_record::{AttemptRecord, CallRecord, StepRecord, rfc3339};
 
-use super::paper::{Ink, Paper};
 use super::words;
+use crate::paper::{Ink, Paper};
 
 /// Columns for what stands before the bars, and for the times after them.
 const LABEL: usize = 26;
@@ -20,6 +20,15 @@ const TIME: usize = 9;
 
 /// The fewest columns of a bar.
 const LEAST_BAR: usize = 16;
+
+/// Columns for a code or a word after the time.
+const TOLD: usize = 26;
+
+/// Columns for the bar's edges, and what keeps the word away from the time.
+const BETWEEN: usize = 4;
+
+/// Where a line goes on that is wider than the paper.
+const INDENT: usize = 4;
 
 /// What a bar stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +71,6 @@ struct Drawing<'a> {
 
 impl Drawing<'_> {
     fn head(&mut self, record: &CallRecord) {
-        let paper = self.paper;
         let (good, told) = words::outcome(record);
         let ink = if good { Ink::Good } else { Ink::Bad };
         let took = record
@@ -70,15 +78,14 @@ impl Drawing<'_> {
             .map_or_else(String::new, |took| format!(" in {}", words::milliseconds(took)));
         let title = format!("call {}", record.id);
         let request = format!("  {} {}", record.method, record.path);
-        self.line(&(paper.ink(Ink::Bold, &title) + &paper.clean(&request)));
+        self.flow(&[(Some(Ink::Bold), &title), (None, &request)]);
         let at = rfc3339(record.started_unix_ms);
         let place = format!("route {}, upstream {}, at {at}", record.route, record.upstream);
-        self.line(&paper.ink(Ink::Faint, &place));
-        self.line(&format!("{}{took}", paper.ink(ink, &told)));
+        self.flow(&[(Some(Ink::Faint), &place)]);
+        self.flow(&[(Some(ink), &told), (None, &took)]);
     }
 
     fn attempt(&mut self, attempt: &AttemptRecord) {
-        let paper = self.paper;
         self.line("");
         let title = format!("attempt {}  {}", attempt.attempt, attempt.endpoint);
         let connection = attempt
@@ -89,10 +96,10 @@ impl Drawing<'_> {
             "first" => String::new(),
             reason => format!(" ({reason})"),
         };
-        self.line(&format!("{}{}", paper.ink(Ink::Bold, &title), paper.clean(&reason)));
+        self.flow(&[(Some(Ink::Bold), &title), (None, &reason)]);
         if !connection.is_empty() {
-            let lines = paper.wrapped(2, &format!("over {}", connection.trim()));
-            self.text.push_str(&lines);
+            let over = format!("  over {}", connection.trim());
+            self.text.push_str(&self.paper.flow(2, &[(None, &over)]));
         }
         if attempt.steps.is_empty() {
             let fill = if attempt.code.is_some() { Fill::Broke } else { Fill::Done };
@@ -120,12 +127,11 @@ impl Drawing<'_> {
 
     /// What broke, and what was made of it.
     fn explanation(&mut self, attempt: &AttemptRecord) {
-        let paper = self.paper;
         let Some(code) = &attempt.code else {
             if let Some(status) = attempt.status {
                 let took = attempt.took_ms.unwrap_or_default();
                 let told = format!("  answered {status} after {}", words::milliseconds(took));
-                self.line(&paper.ink(Ink::Good, &told));
+                self.flow(&[(Some(Ink::Good), &told)]);
             }
             return;
         };
@@ -133,7 +139,7 @@ impl Drawing<'_> {
             .took_ms
             .map_or_else(String::new, |took| format!(" after {}", words::milliseconds(took)));
         let status = attempt.status.map_or_else(String::new, |status| format!(" {status}"));
-        self.line(&paper.ink(Ink::Bad, &format!("  broke: {code}{status}{took}")));
+        self.flow(&[(Some(Ink::Bad), &format!("  broke: {code}{status}{took}"))]);
         if let Some(certainty) = &attempt.certainty {
             self.said("how far", words::certainty(certainty));
         }
@@ -177,7 +183,7 @@ impl Drawing<'_> {
 
     fn tail(&mut self, record: &CallRecord) {
         if let Some(code) = record.body_broke.as_deref().filter(|code| *code != "client-gone") {
-            self.line(&self.paper.ink(Ink::Bad, &format!("  the body broke: {code}")));
+            self.flow(&[(Some(Ink::Bad), &format!("  the body broke: {code}"))]);
             self.advice(code);
         }
         self.line("");
@@ -205,19 +211,22 @@ impl Drawing<'_> {
     /// A paragraph under a word, which its further lines are indented by.
     fn said(&mut self, word: &str, text: &str) {
         const INDENT: usize = 13;
-        let lines = self.paper.wrapped(INDENT, text);
-        let text = lines.trim_start();
         let word = format!("  {word}: ");
-        self.text.push_str(&self.paper.ink(Ink::Faint, &format!("{word:<INDENT$}")));
-        self.text.push_str(text);
-        if text.is_empty() {
-            self.text.push('\n');
-        }
+        let blanks = " ".repeat(INDENT.saturating_sub(word.chars().count()));
+        let spans = [(Some(Ink::Faint), word.as_str()), (None, &blanks), (None, text)];
+        self.text.push_str(&self.paper.flow(INDENT, &spans));
+    }
+
+    fn flow(&mut self, spans: &[(Option<Ink>, &str)]) {
+        self.text.push_str(&self.paper.flow(INDENT, spans));
     }
 
     fn bar(&mut self, label: &str, started_ms: f64, took_ms: f64, fill: Fill, told: &str) {
         let paper = self.paper;
-        let columns = paper.columns.saturating_sub(self.label + TIME + TOLD + 4).max(LEAST_BAR);
+        // On narrow paper what is told of a step has a line of its own.
+        let beside = paper.columns >= self.label + LEAST_BAR + TIME + TOLD + BETWEEN;
+        let others = self.label + TIME + if beside { TOLD + BETWEEN } else { BETWEEN };
+        let columns = paper.columns.saturating_sub(others).max(LEAST_BAR);
         let (before, length) = cells(started_ms, took_ms, self.whole_ms, columns);
         let (letter, ink) = match (fill, paper.unicode) {
             (Fill::Done, true) => ('█', Ink::Good),
@@ -234,14 +243,17 @@ impl Drawing<'_> {
         let bar: String = std::iter::repeat_n(letter, length).collect();
         let after = " ".repeat(columns - before - length);
         let time = words::milliseconds(took_ms);
-        let told = fitted(&paper.clean(told), TOLD).trim_end().to_owned();
+        let shown = if beside { fitted(&paper.clean(told), TOLD) } else { String::new() };
         let line = format!(
             "{label}{edge}{}{}{after}{edge}{time:>TIME$}  {}",
             " ".repeat(before),
             paper.ink(ink, &bar),
-            paper.ink(ink, &told)
+            paper.ink(ink, shown.trim_end())
         );
         self.line(&line);
+        if !beside && !told.is_empty() {
+            self.flow(&[(None, "    "), (Some(ink), told)]);
+        }
     }
 
     fn line(&mut self, line: &str) {
@@ -249,9 +261,6 @@ impl Drawing<'_> {
         let _ = writeln!(self.text, "{}", line.trim_end());
     }
 }
-
-/// Columns for a code or a word after the time.
-const TOLD: usize = 26;
 
 /// Columns for the labels: what the longest needs, as far as the paper has them.
 fn label_columns(record: &CallRecord, paper: &Paper) -> usize {

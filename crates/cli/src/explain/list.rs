@@ -1,9 +1,9 @@
-//! The last broken calls, one line each.
+//! The last broken calls, one line each where the paper is wide enough.
 
 use mainstay_record::{CallRecord, rfc3339};
 
-use super::paper::{Ink, Paper};
 use super::words::{milliseconds, outcome};
+use crate::paper::{Ink, Paper};
 
 pub(super) fn lines(records: &[CallRecord], paper: &Paper) -> String {
     records.iter().map(|record| line(record, paper)).collect()
@@ -18,14 +18,19 @@ fn line(record: &CallRecord, paper: &Paper) -> String {
     let breaks: Vec<_> = breaks.chain(body).chain(ours).collect();
     let took = record.took_ms.map(milliseconds).unwrap_or_default();
     let (good, told) = outcome(record);
-    format!(
-        "{}  {}  {:>8}  {}  {}  {} {}\n",
-        record.id,
-        paper.ink(Ink::Faint, &rfc3339(record.started_unix_ms)),
-        took,
-        paper.ink(if good { Ink::Good } else { Ink::Bad }, &told),
-        paper.clean(&breaks.join(" ")),
-        paper.clean(&record.method),
-        paper.clean(&record.path),
+    let asked = format!("  {} {}", record.method, record.path);
+    paper.flow(
+        INDENT,
+        &[
+            (None, &record.id.to_string()),
+            (Some(Ink::Faint), &format!("  {}", rfc3339(record.started_unix_ms))),
+            (None, &format!("  {took:>8}  ")),
+            (Some(if good { Ink::Good } else { Ink::Bad }), &told),
+            (None, &format!("  {}", breaks.join(" "))),
+            (None, &asked),
+        ],
     )
 }
+
+/// Where a line goes on that is wider than the paper, so that ids stand out.
+const INDENT: usize = 4;

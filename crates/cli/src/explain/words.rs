@@ -50,7 +50,7 @@ pub(super) fn end(record: &CallRecord) -> String {
 }
 
 /// How far the request got, as a clause.
-pub(super) fn certainty(code: &str) -> &str {
+pub(crate) fn certainty(code: &str) -> &str {
     match code {
         "not-sent" => "not sent: nothing was done",
         "refused" => "refused: the peer says that it did nothing",
@@ -85,7 +85,7 @@ pub(super) fn decision(attempt: &AttemptRecord) -> Option<String> {
 }
 
 /// Why nothing more was tried.
-pub(super) fn stopped(code: &str) -> &str {
+pub(crate) fn stopped(code: &str) -> &str {
     match code {
         "outcome-unknown" => {
             "it may have been carried out, and doing it twice isn't as good as once"
@@ -133,8 +133,10 @@ pub(super) fn manual(code: &str) -> Option<String> {
 }
 
 /// A time, in milliseconds or larger.
-pub(super) fn milliseconds(millis: f64) -> String {
+pub(crate) fn milliseconds(millis: f64) -> String {
     match millis {
+        // Nothing takes so long but what was written by something else; it has to fit all the same.
+        _ if millis >= 1e9 => "> 11 days".to_owned(),
         _ if millis >= 100_000.0 => format!("{:.0} s", millis / 1e3),
         _ if millis >= 10_000.0 => format!("{:.1} s", millis / 1e3),
         _ if millis >= 100.0 => format!("{millis:.0} ms"),

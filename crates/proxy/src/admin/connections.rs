@@ -12,8 +12,10 @@ use crate::proxy::Control;
 /// The document of `/connections`. `query` may name an upstream and an endpoint, to see theirs only.
 pub(super) fn document(control: &Control, query: Option<&str>) -> Value {
     let (now, current) = (Clock::now(), control.shared.current());
+    let asked = super::paths::parameters(query);
     let wanted = |key: &str, name: &str| {
-        asked(query.unwrap_or_default(), key).is_none_or(|asked| asked == name)
+        let asked = asked.iter().find(|(asked, _)| asked == key);
+        asked.is_none_or(|(_, value)| value == name)
     };
     let mut all = Vec::new();
     for service in current.services.iter().filter(|one| wanted("upstream", one.name())) {
@@ -57,10 +59,4 @@ fn show(upstream: &str, endpoint: &str, view: &ConnectionView) -> Value {
         "rtt_deviation_ms": tcp_millis(|info| info.rtt_deviation),
         "retransmits": tcp.map(|info| info.retransmits),
     })
-}
-
-/// The value of a query's key, its percent-encoding undone.
-fn asked(query: &str, key: &str) -> Option<String> {
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.into_iter().find(|(name, _)| *name == key).map(|(_, value)| super::order::decoded(value))
 }

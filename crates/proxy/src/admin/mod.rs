@@ -3,6 +3,7 @@
 //! It runs on a thread of its own, so that it answers while the workers are busy, and it never touches a call. Who
 //! may ask what is in `guard`; the paths are in `paths`.
 
+mod calls;
 mod connections;
 mod events;
 mod guard;

@@ -8,7 +8,7 @@
 //! | `GET /connections`, `?upstream=U&endpoint=E` | each open connection to the upstreams |
 //! | `GET /events` | what breaks and what is done about it, as it happens (server-sent events) |
 //! | `GET /metrics` | for Prometheus |
-//! | `GET /calls`, `GET /calls/ID` | the last broken calls |
+//! | `GET /calls`, `?limit=N&outcome=O&upstream=U&code=C`, `GET /calls/ID` | the last broken calls |
 //! | `POST /reload` | read the file again |
 //! | `POST /upstreams/U/endpoints/E/breaker` | `open`, `closed` or `auto` |
 
@@ -22,7 +22,7 @@ use mainstay_record::{CallId, metrics_content_type};
 use serde_json::{Value, json};
 
 use super::guard::{self, Asked};
-use super::{Reply, connections, events, order, status};
+use super::{Reply, calls, connections, events, order, status};
 use crate::problem::{Problem, Refusal};
 use crate::proxy::Control;
 
@@ -35,7 +35,7 @@ pub(super) async fn answer(
     let is_head = request.method() == Method::HEAD;
     let mut response = match admitted(control, bound, request).await {
         Ok(response) => response,
-        Err(refusal) => problem(Problem::of_refusal(refusal), refusal),
+        Err(refusal) => problem(&Problem::of_refusal(refusal), refusal),
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -103,7 +103,10 @@ fn read(
             let text = recorder.metrics_text(openmetrics, &status::snapshots(control));
             Ok(whole(metrics_content_type(openmetrics), Reply::Whole(text.into())))
         }
-        ["calls"] => Ok(json(StatusCode::OK, &json!({ "version": 1, "calls": recorder.recent() }))),
+        ["calls"] => Ok(match calls::document(control, query) {
+            Ok(document) => json(StatusCode::OK, &document),
+            Err(wrong) => answered(&Problem::of_filter(&wrong)),
+        }),
         ["calls", id] => {
             let id: CallId = id.parse().map_err(|_| Refusal::NotFound)?;
             let call = recorder.find(id).ok_or(Refusal::NotFound)?;
@@ -111,6 +114,13 @@ fn read(
         }
         _ => Err(Refusal::NotFound),
     }
+}
+
+/// A query's parameters, their percent-encoding undone. One without a value has an empty one.
+pub(super) fn parameters(query: Option<&str>) -> Vec<(String, String)> {
+    let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.map(|(name, value)| (order::decoded(name), order::decoded(value))).collect()
 }
 
 fn readiness(control: &Control) -> Response<Reply> {
@@ -146,10 +156,16 @@ fn whole(content_type: &'static str, reply: Reply) -> Response<Reply> {
     response
 }
 
-fn problem(problem: Problem, refusal: Refusal) -> Response<Reply> {
+/// The answer that a problem is.
+fn answered(problem: &Problem) -> Response<Reply> {
     let mut response = Response::new(Reply::Whole(problem.text().into()));
     *response.status_mut() = problem.status();
     *response.headers_mut() = problem.headers();
+    response
+}
+
+fn problem(problem: &Problem, refusal: Refusal) -> Response<Reply> {
+    let mut response = answered(problem);
     match refusal {
         Refusal::MethodNotAllowed(allowed) => {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));

@@ -14,7 +14,7 @@ use mainstay_core::breaks::grpc;
 use mainstay_core::call::GaveUp;
 use mainstay_core::event::StopReason;
 use mainstay_core::{BreakKind, Certainty};
-use mainstay_record::CallId;
+use mainstay_record::{CallId, WrongFilter};
 use serde_json::{Map, Value, json};
 
 /// A problem document with its status.
@@ -54,6 +54,7 @@ pub(crate) enum Refusal {
     Unauthorized,
     Forbidden(&'static str),
     BadOrder(&'static str),
+    BadFilter,
 }
 
 impl Problem {
@@ -132,6 +133,18 @@ impl Problem {
         }
     }
 
+    /// A filter of the admin address that can't be used.
+    pub(crate) fn of_filter(wrong: &WrongFilter) -> Self {
+        let mut problem = Self::of_refusal(Refusal::BadFilter);
+        problem.members.extend(members([
+            ("detail", json!(wrong.to_string())),
+            ("parameter", json!(wrong.parameter)),
+            ("value", json!(wrong.value)),
+            ("allowed", json!(wrong.allowed)),
+        ]));
+        problem
+    }
+
     pub(crate) const fn status(&self) -> StatusCode {
         self.status
     }
@@ -184,8 +197,13 @@ impl Problem {
     }
 
     /// The document.
+    pub(crate) fn document(&self) -> Value {
+        Value::Object(self.members.clone())
+    }
+
+    /// Its text.
     pub(crate) fn text(&self) -> String {
-        Value::Object(self.members.clone()).to_string()
+        self.document().to_string()
     }
 }
 
@@ -259,6 +277,12 @@ impl Refusal {
             Self::BadOrder(detail) => {
                 (StatusCode::BAD_REQUEST, "bad-request", "The order can't be carried out", detail)
             }
+            Self::BadFilter => (
+                StatusCode::BAD_REQUEST,
+                "bad-filter",
+                "The filter can't be used",
+                "A parameter of the query isn't one, or its value isn't allowed.",
+            ),
         }
     }
 }

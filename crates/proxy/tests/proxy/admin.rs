@@ -98,6 +98,53 @@ fn broken_calls_can_be_looked_up_and_followed() {
 }
 
 #[test]
+fn broken_calls_are_filtered_by_outcome_upstream_and_code() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let proxy = with_admin(&[closed], None);
+    // The second call's attempts open the breaker, so that the third one makes none.
+    for (path, status) in [("/1", 502), ("/2", 502), ("/3", 503)] {
+        assert_eq!(App::of(&proxy).get(path).status, status, "{path}");
+    }
+    let paths = |query: &str| {
+        let got = ask(&proxy, &format!("GET /calls?{query}"));
+        assert_eq!(got.status, 200, "{query}: {}", got.body);
+        let calls = got.member("calls");
+        let paths = calls.as_array().unwrap().iter().map(|call| call["path"].to_string());
+        paths.collect::<Vec<_>>().join(" ")
+    };
+    let all = r#""/3" "/2" "/1""#;
+    assert_eq!(paths(""), all);
+    assert_eq!(paths("outcome=failed&upstream=api"), all);
+    assert_eq!(paths("outcome=failed&code=connect-refused"), r#""/2" "/1""#);
+    assert_eq!(paths("code=breaker-open"), r#""/3""#);
+    assert_eq!(paths("upstream=%61pi&limit=2"), r#""/3" "/2""#);
+    assert_eq!(paths("outcome=saved"), "");
+    assert_eq!(paths("code=throttled"), "");
+}
+
+#[test]
+fn a_wrong_filter_is_told_with_parameter_value_and_what_is_allowed() {
+    let proxy = with_admin(&[], None);
+    for (query, parameter, value, allowed) in [
+        ("limit=0", "limit", "0", "a whole number, 1 to 10000"),
+        ("limit", "limit", "", "a whole number, 1 to 10000"),
+        ("outcome=b%61d", "outcome", "bad", "delivered, saved, as_is, cut, failed"),
+        ("upstream=none", "upstream", "none", "api"),
+        ("colour=red", "colour", "red", "limit, outcome, upstream, code"),
+        ("limit=1&limit=2", "limit", "2", "each once"),
+    ] {
+        let got = ask(&proxy, &format!("GET /calls?{query}"));
+        assert_eq!(got.status, 400, "{query}");
+        assert_eq!(got.field("content-type"), Some("application/problem+json"), "{query}");
+        let told = ["parameter", "value", "allowed"].map(|name| got.member(name));
+        assert_eq!(told, [parameter, value, allowed].map(serde_json::Value::from), "{query}");
+    }
+    let got = ask(&proxy, "GET /calls?code=broken");
+    let allowed = got.member("allowed").to_string();
+    assert!(got.status == 400 && allowed.contains("reset-before-head"), "{}", got.body);
+}
+
+#[test]
 fn metrics_come_in_both_forms() {
     let origin = Origin::good();
     let proxy = with_admin(&[origin.address], None);

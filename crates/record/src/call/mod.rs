@@ -4,11 +4,13 @@
 //! over ([`kept`]), the last thousand of them ([`recent`]), and made into a readable [`CallRecord`] when somebody asks.
 
 pub(crate) mod facts;
+mod filter;
 pub(crate) mod kept;
 pub(crate) mod recent;
 mod record;
 
 pub use facts::{AttemptFacts, Circumstances, ConnectionFacts, Step, StepName, StepOutcome};
+pub use filter::{CallFilter, CallOutcome, WrongFilter};
 pub use record::{
     AttemptRecord, CallRecord, CircumstancesRecord, ConnectionRecord, NoteRecord, StepRecord,
 };
