@@ -35,8 +35,16 @@ pub(crate) struct Answer {
 impl Binary {
     /// Starts it in front of these endpoints, and waits until it listens.
     pub(crate) async fn start(endpoints: &[(&str, SocketAddr)]) -> Result<Self, String> {
+        Self::start_with(endpoints, "").await
+    }
+
+    /// The same, with this added at their upstream.
+    pub(crate) async fn start_with(
+        endpoints: &[(&str, SocketAddr)],
+        more: &str,
+    ) -> Result<Self, String> {
         let config = tempfile::Builder::new().suffix(".toml").tempfile().map_err(text)?;
-        std::fs::write(config.path(), config_text(endpoints, "")).map_err(text)?;
+        std::fs::write(config.path(), config_text(endpoints, more)).map_err(text)?;
         let mut child = Command::new(env!("CARGO_BIN_EXE_mainstay"))
             .args(["run", "--config"])
             .arg(config.path())
@@ -74,6 +82,11 @@ impl Binary {
         std::fs::write(self.config.path(), config_text(endpoints, more)).map_err(text)
     }
 
+    /// Its config.
+    pub(crate) fn config(&self) -> &Path {
+        self.config.path()
+    }
+
     /// Sends it a signal: `HUP`, `TERM`.
     pub(crate) async fn signal(&self, name: &str) -> Result<(), String> {
         let id = self.child.id().ok_or("it has ended")?;
@@ -86,6 +99,11 @@ impl Binary {
     pub(crate) async fn ended(&mut self) -> Result<Option<i32>, String> {
         let ended = timeout(PATIENCE, self.child.wait()).await;
         Ok(ended.map_err(|_| "it doesn't end")?.map_err(text)?.code())
+    }
+
+    /// A call of an application.
+    pub(crate) async fn exchange(&self, method: &str, path: &str) -> Result<Answer, String> {
+        exchange(self.proxy, method, path, "").await
     }
 
     /// Asks the admin address.

@@ -8,6 +8,7 @@ mod end;
 mod held;
 mod reload;
 mod start;
+mod told;
 
 /// What a test gives back; the error says what went wrong.
 type Outcome = Result<(), String>;

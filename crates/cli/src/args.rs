@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Diagnose(Diagnose),
     /// Show what happened to a call: its attempts, what broke, what was decided and why
     Explain(Explain),
+    /// Show where a request would go, under which settings, and what would happen if it broke
+    Which(Which),
 }
 
 #[derive(Debug, Args)]
@@ -162,4 +164,36 @@ pub(crate) struct Explain {
     /// List only calls in which this broke: a break code, such as reset-before-head
     #[arg(long, value_name = "CODE", conflicts_with = "id")]
     pub(crate) code: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("by").required(true).args(["config", "to"]),
+    after_help = "Exit codes: 0 an upstream would be asked, 1 none would, 2 what was given is wrong."
+)]
+pub(crate) struct Which {
+    /// The method of the request
+    #[arg(value_name = "METHOD")]
+    pub(crate) method: String,
+    /// The URL as the application asks for it at the proxy, or its path
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// The config
+    #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+    pub(crate) config: Option<PathBuf>,
+    /// An endpoint of the one upstream, as for `run`; several times for failover
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Vec<String>,
+    /// A profile, as for `run --to`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// A header field of the request, `name: value`; several times for several
+    #[arg(short = 'H', long = "header", value_name = "FIELD")]
+    pub(crate) headers: Vec<String>,
+    /// One JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Columns to draw in [default: the terminal's, else 100]
+    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(60..=400))]
+    pub(crate) width: Option<u16>,
 }

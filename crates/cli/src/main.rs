@@ -13,6 +13,7 @@ mod lab;
 mod messages;
 mod paper;
 mod run;
+mod which;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Lab(args) => lab::run(&args),
         Command::Diagnose(args) => diagnose::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Which(args) => which::run(&args),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("{}", failure.message.trim_end());

@@ -20,6 +20,7 @@ mod keys;
 mod lint;
 mod manual;
 mod mistake;
+mod origin;
 mod print;
 mod profile;
 #[cfg(test)]
@@ -36,7 +37,8 @@ use std::path::Path;
 pub use lint::{Lint, LintCode, lint};
 pub use manual::manual;
 pub use mistake::{Errors, Mistake, MistakeKind};
-pub use print::print;
+pub use origin::{Effective, Origin};
+pub use print::{path as path_text, print};
 pub use profile::{Profile, profile_text};
 pub use quick::quick;
 pub use schema::schema;
@@ -56,6 +58,13 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Each value that holds for the calls of a route (by its place in [`Settings::routes`]), and where it comes from: what concerns calls, then
+    /// what concerns the upstream. Empty for a route that isn't there.
+    #[must_use]
+    pub fn effective(&self, route: usize) -> Vec<Effective> {
+        origin::effective(&self.settings, &self.source, &self.places, route)
+    }
+
     /// What is allowed and probably not meant, with its lines.
     #[must_use]
     pub fn lint(&self) -> Vec<Lint> {

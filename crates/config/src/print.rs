@@ -1,6 +1,6 @@
 //! Settings to text that is read as the same settings.
 
-use crate::draft::{EndpointDraft, RouteDraft, ScopeWord, TopDraft, UpstreamDraft};
+use crate::draft::{EndpointDraft, RouteDraft, TopDraft, UpstreamDraft};
 use crate::keys::{self, Key, Kind, Value};
 use crate::settings::{Admin, Listener, NameMatch, PathMatch, Route, Settings, Upstream};
 use crate::text::{key, quoted};
@@ -80,16 +80,7 @@ fn upstream(out: &mut String, upstream: &Upstream) {
 }
 
 fn route(out: &mut String, route: &Route, settings: &Settings) {
-    let scoped = route.policy.scope != Default::default();
-    let mut draft = RouteDraft {
-        name: Some(route.name.clone()),
-        hosts: route.matcher.hosts.clone(),
-        path: route.matcher.path.as_ref().map(path),
-        methods: route.matcher.methods.clone(),
-        breaker: if scoped { ScopeWord::Route } else { ScopeWord::Endpoint },
-        strip_prefix: route.strip_prefix.clone(),
-        call: crate::draft::CallDraft::of(route),
-    };
+    let mut draft = RouteDraft::of(route);
     let upstream =
         settings.upstreams.get(route.upstream).map_or("", |upstream| upstream.name.as_str());
     out.push_str("\n[[route]]\n");
@@ -105,7 +96,8 @@ fn route(out: &mut String, route: &Route, settings: &Settings) {
 }
 
 /// A path in the form in which it is read.
-pub(crate) fn path(path: &PathMatch) -> String {
+#[must_use]
+pub fn path(path: &PathMatch) -> String {
     match path {
         PathMatch::Prefix(prefix) => prefix.clone(),
         PathMatch::Pattern(segments) => format!("/{}", segments.join("/")),

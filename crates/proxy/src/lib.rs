@@ -28,8 +28,9 @@ mod tls;
 mod worker;
 
 pub use error::{ReloadError, StartError};
+pub use forward::{Outlook, OwnAnswer};
 pub use generation::UpstreamError;
 pub use listen::BindError;
 pub use proxy::{Options, Proxy};
-pub use route::route_of;
+pub use route::{Condition, Considered, route_of};
 pub use tls::CertificateError;

@@ -83,7 +83,7 @@ fn document(all: &[Vec<Diagnosis>]) -> serde_json::Value {
     json!({ "endpoints": endpoints.collect::<Vec<_>>() })
 }
 
-fn headers(fields: &[String]) -> Result<HeaderMap, Failure> {
+pub(crate) fn headers(fields: &[String]) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
     for field in fields {
         let wrong = || Failure::usage(format!("{field:?} isn't a header field, `name: value`"));

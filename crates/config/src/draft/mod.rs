@@ -14,7 +14,7 @@ pub(crate) use call::{BackoffDraft, CallDraft, GrowthWord, RetryDraft};
 pub(crate) use health::{HealthDraft, ProbeWord};
 pub(crate) use upstream::{EndpointDraft, TlsDraft, UpstreamDraft};
 
-use crate::settings::{Limits, Records};
+use crate::settings::{Limits, Records, Route};
 
 /// The file itself.
 #[derive(Clone, Debug)]
@@ -76,6 +76,20 @@ pub(crate) struct RouteDraft {
 }
 
 impl RouteDraft {
+    /// The draft that `route` could have been made from.
+    pub(crate) fn of(route: &Route) -> Self {
+        let is_scoped = route.policy.scope != Default::default();
+        Self {
+            name: Some(route.name.clone()),
+            hosts: route.matcher.hosts.clone(),
+            path: route.matcher.path.as_ref().map(crate::print::path),
+            methods: route.matcher.methods.clone(),
+            breaker: if is_scoped { ScopeWord::Route } else { ScopeWord::Endpoint },
+            strip_prefix: route.strip_prefix.clone(),
+            call: CallDraft::of(route),
+        }
+    }
+
     /// A route that matches everything.
     pub(crate) fn new(call: CallDraft) -> Self {
         Self {

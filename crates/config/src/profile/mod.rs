@@ -4,6 +4,7 @@
 //! and changed. Its comments give the reasons.
 
 use crate::draft::{CallDraft, UpstreamDraft};
+use crate::read::Places;
 use crate::{keys, read};
 
 /// A named set of settings.
@@ -56,20 +57,20 @@ impl Profile {
         }
     }
 
-    pub(crate) fn lay_over_upstream(self, draft: &mut UpstreamDraft) {
-        let errors = read::lay_over(self.text(), &keys::upstream(), draft);
-        debug_assert!(
-            errors.is_none(),
-            "{}",
-            errors.map(|errors| errors.to_string()).unwrap_or_default()
-        );
+    /// Gives what it says.
+    pub(crate) fn lay_over_upstream(self, draft: &mut UpstreamDraft) -> Places {
+        read::lay_over(self.text(), &keys::upstream(), draft).unwrap_or_else(|errors| {
+            debug_assert!(false, "{errors}");
+            Places::default()
+        })
     }
 
-    /// Lays over a route's settings what concerns calls.
-    pub(crate) fn lay_over_call(self, call: &mut CallDraft) {
+    /// Lays over a route's settings what concerns calls. Gives what it says.
+    pub(crate) fn lay_over_call(self, call: &mut CallDraft) -> Places {
         let mut draft = UpstreamDraft { call: call.clone(), ..UpstreamDraft::new() };
-        self.lay_over_upstream(&mut draft);
+        let places = self.lay_over_upstream(&mut draft);
         *call = draft.call;
+        places
     }
 }
 
@@ -87,7 +88,7 @@ mod tests {
     fn each_profile_is_valid_and_says_something() {
         for profile in Profile::ALL {
             let mut draft = UpstreamDraft::new();
-            let errors = read::lay_over(profile.text(), &keys::upstream(), &mut draft);
+            let errors = read::lay_over(profile.text(), &keys::upstream(), &mut draft).err();
             assert_eq!(errors.map(|errors| errors.to_string()), None, "{}", profile.name());
             assert_ne!(draft.call, CallDraft::default(), "{}", profile.name());
             assert_eq!(Profile::named(profile.name()), Some(profile));

@@ -29,7 +29,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-pub(crate) use places::Places;
+pub(crate) use places::{Places, join};
 
 use crate::draft::TopDraft;
 use crate::keys;
@@ -55,16 +55,20 @@ pub(crate) fn read(source: &Source, base: Option<&Path>) -> Result<(Settings, Pl
     }
 }
 
-/// Reads a fragment that is laid over a draft, such as a profile.
-pub(crate) fn lay_over<T>(text: &str, keys: &[keys::Key<T>], draft: &mut T) -> Option<Errors> {
+/// Reads a fragment that is laid over a draft, such as a profile. Gives what it says.
+pub(crate) fn lay_over<T>(
+    text: &str,
+    keys: &[keys::Key<T>],
+    draft: &mut T,
+) -> Result<Places, Errors> {
     let source = Source::file("profile", text);
-    let table = match syntax::parse(&source) {
-        Ok(table) => table,
-        Err(errors) => return Some(errors),
-    };
+    let table = syntax::parse(&source)?;
     let mut reader = Reader::new(&source, None);
     reader.apply(keys, &table, draft, "");
-    Errors::new(reader.mistakes)
+    match Errors::new(reader.mistakes) {
+        None => Ok(reader.places),
+        Some(errors) => Err(errors),
+    }
 }
 
 /// Reads one text, and goes on after each mistake.

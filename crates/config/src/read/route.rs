@@ -73,6 +73,7 @@ impl Reader<'_> {
             found.map_or_else(CallDraft::default, |upstream| upstream.draft.call.clone());
         if let Some(profile) = self.profile(table) {
             profile.lay_over_call(&mut call);
+            self.places.note_profile(&prefix, profile);
         }
         let mut draft = RouteDraft::new(call);
         self.apply(keys, table, &mut draft, &prefix);

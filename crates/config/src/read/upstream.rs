@@ -74,6 +74,7 @@ impl Reader<'_> {
         let mut draft = UpstreamDraft::new();
         if let Some(profile) = self.profile(table) {
             profile.lay_over_upstream(&mut draft);
+            self.places.note_profile(&prefix, profile);
         }
         self.apply(keys, table, &mut draft, &prefix);
         let endpoints = self.endpoints(table, &span, &mut draft, &prefix);

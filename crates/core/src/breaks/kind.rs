@@ -1,4 +1,7 @@
-//! The closed set of break kinds, and what is fixed for each: code, phase, RFC 9209 error type, status.
+//! The closed set of break kinds, and what is fixed for each: code, phase, RFC 9209 error type, status, and how far a
+//! request may have got.
+
+use super::Certainty;
 
 /// What an attempt was doing when it broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -189,6 +192,51 @@ impl BreakKind {
         !matches!(self.phase(), Phase::Admit)
     }
 
+    /// How far the request of an attempt may have got that broke in this way, the best case first.
+    ///
+    /// Which of them it was is a matter of evidence, attempt by attempt. A budget that is empty breaks no attempt: it is a reason to
+    /// make no further one, so there is none for it.
+    #[must_use]
+    pub const fn certainties(self) -> &'static [Certainty] {
+        use Certainty::{MaybeProcessed, NotSent, Processed, Refused};
+        match self {
+            Self::NameNotFound
+            | Self::NoAddress
+            | Self::ResolverTimeout
+            | Self::ResolverFailure
+            | Self::ConnectRefused
+            | Self::Unreachable
+            | Self::ConnectTimeout
+            | Self::CertificateExpired
+            | Self::CertificateWrongName
+            | Self::CertificateUnknownIssuer
+            | Self::CertificateInvalid
+            | Self::TlsProtocol
+            | Self::TlsTimeout
+            | Self::BreakerOpen
+            | Self::NoEndpoint
+            | Self::LimitReached => &[NotSent],
+            // In TLS 1.3 a server may judge our certificate when the request is on its way already.
+            Self::TlsAlert
+            | Self::ClosedWhileIdle
+            | Self::WriteFailed
+            | Self::ResetBeforeHead
+            | Self::ResponseTimeout
+            | Self::StreamError
+            | Self::DeadlineExceeded
+            | Self::ClientGone => &[NotSent, MaybeProcessed],
+            Self::StreamRefused | Self::GoAway | Self::RefusedStatus => &[Refused],
+            // A gRPC status that throttles leaves open what was done before it.
+            Self::Throttled => &[Refused, MaybeProcessed],
+            Self::MalformedResponse
+            | Self::HeadTooLarge
+            | Self::UpgradeFailed
+            | Self::ServerError => &[MaybeProcessed],
+            Self::BodyReset | Self::BodyTruncated | Self::BodyStalled => &[Processed],
+            Self::BudgetEmpty => &[],
+        }
+    }
+
     /// The kind with this code.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
@@ -258,6 +306,37 @@ mod tests {
     fn the_list_is_complete() {
         assert!(BreakKind::ALL.iter().enumerate().all(|(place, kind)| *kind as usize == place));
         assert_eq!(BreakKind::ClientGone as usize + 1, BreakKind::ALL.len());
+    }
+
+    #[test]
+    fn nothing_is_sent_before_a_connection_is_there_and_a_body_comes_only_when_it_was_processed() {
+        for kind in BreakKind::ALL {
+            let sure = match kind.phase() {
+                Phase::Resolve | Phase::Connect => &[Certainty::NotSent][..],
+                Phase::Body => &[Certainty::Processed][..],
+                _ => continue,
+            };
+            assert_eq!(kind.certainties(), sure, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn answers_are_read_with_a_certainty_that_their_kind_may_have() {
+        let hints = [None, Some(core::time::Duration::from_secs(1))];
+        for (status, hint) in (400..600).flat_map(|status| hints.map(|hint| (status, hint))) {
+            let read = crate::Break::of_status(status, hint, &crate::breaks::StatusSet::DEFAULT);
+            let fits = read.is_none_or(|what| what.kind.certainties().contains(&what.certainty));
+            assert!(fits, "{read:?}");
+        }
+        for code in 0..=16 {
+            let outcome = crate::breaks::grpc::GrpcOutcome {
+                code,
+                pushback: crate::breaks::grpc::Pushback::Unsaid,
+            };
+            let read = outcome.broken();
+            let fits = read.is_none_or(|what| what.kind.certainties().contains(&what.certainty));
+            assert!(fits, "{read:?}");
+        }
     }
 
     #[test]

@@ -39,15 +39,62 @@ pub enum Repetition {
     Declared,
 }
 
+/// On which ground a request may be done twice: what its column follows from, for those who ask why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ground {
+    /// The method only reads (RFC 9110, section 9.2.1).
+    Safe,
+    /// The method changes something, and doing it twice changes it to the same.
+    Idempotent,
+    /// The request carries an idempotency key.
+    Key,
+    /// Its route is declared idempotent.
+    Declared,
+    /// There is none.
+    None,
+}
+
+impl Ground {
+    /// Derives it from what the request says, and its route.
+    #[must_use]
+    pub fn of(method: &str, has_idempotency_key: bool, declared_idempotent: bool) -> Self {
+        match method {
+            "GET" | "HEAD" | "OPTIONS" | "TRACE" => Self::Safe,
+            "PUT" | "DELETE" => Self::Idempotent,
+            _ if has_idempotency_key => Self::Key,
+            _ if declared_idempotent => Self::Declared,
+            _ => Self::None,
+        }
+    }
+
+    /// The column of the table.
+    #[must_use]
+    pub const fn repetition(self) -> Repetition {
+        match self {
+            Self::Safe | Self::Idempotent => Repetition::Idempotent,
+            Self::Key | Self::Declared => Repetition::Declared,
+            Self::None => Repetition::Unsafe,
+        }
+    }
+
+    /// A stable name for documents.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Safe => "safe",
+            Self::Idempotent => "idempotent",
+            Self::Key => "by-key",
+            Self::Declared => "declared",
+            Self::None => "none",
+        }
+    }
+}
+
 impl Repetition {
     /// Derives it from what the request says.
     #[must_use]
     pub fn of(method: &str, has_idempotency_key: bool, declared_idempotent: bool) -> Self {
-        match method {
-            "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" => Self::Idempotent,
-            _ if has_idempotency_key || declared_idempotent => Self::Declared,
-            _ => Self::Unsafe,
-        }
+        Ground::of(method, has_idempotency_key, declared_idempotent).repetition()
     }
 
     /// Whether doing it twice is as good as once.
@@ -229,6 +276,16 @@ mod tests {
             assert_eq!(Repetition::of(method, true, false), Declared, "{method}");
             assert_eq!(Repetition::of(method, false, true), Declared, "{method}");
         }
+    }
+
+    #[test]
+    fn the_ground_is_the_method_then_the_key_then_the_route() {
+        let ground = Ground::of;
+        assert_eq!(ground("GET", true, true), Ground::Safe);
+        assert_eq!(ground("DELETE", true, true), Ground::Idempotent);
+        assert_eq!(ground("POST", true, true), Ground::Key);
+        assert_eq!(ground("POST", false, true), Ground::Declared);
+        assert_eq!(ground("POST", false, false), Ground::None);
     }
 
     #[test]

@@ -34,6 +34,15 @@ pub(super) fn examine(head: &Parts, link: &Arc<Link>) -> Result<Host, Refusal> {
     examined(head, conflict, |authority| super::names::authority_value(link, authority))
 }
 
+/// The same for a head that nobody sent, whose framing is beyond doubt.
+///
+/// # Errors
+///
+/// As [`examine`].
+pub(super) fn examine_unsent(head: &Parts) -> Result<Host, Refusal> {
+    examined(head, false, |authority| HeaderValue::try_from(authority).ok())
+}
+
 fn examined(
     head: &Parts,
     conflict: bool,

@@ -7,6 +7,7 @@ mod answer;
 mod examine;
 mod hop;
 mod names;
+mod outlook;
 mod reply;
 mod request;
 mod upgrade;
@@ -18,6 +19,7 @@ use hyper::body::{Body, Incoming};
 use mainstay::Source;
 
 pub(crate) use names::Names;
+pub use outlook::{Outlook, OwnAnswer};
 pub(crate) use reply::Reply;
 
 use crate::connection::{Active, Link};

@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue};
 use mainstay_config::settings::{Matcher, PathMatch};
 
-use super::Asked;
+use super::{Asked, Condition};
 
 /// A route's conditions, ready to be asked.
 #[derive(Debug)]
@@ -12,10 +12,12 @@ pub(super) struct Compiled {
     path: Option<PathMatch>,
     methods: Box<[String]>,
     query: Box<[(String, Option<String>)]>,
-    headers: Box<[(HeaderName, Option<HeaderValue>)]>,
-    /// A condition that no request can meet, since it names a field or a value that can't exist.
-    never: bool,
+    /// `None` is a condition that no request can meet, since it names a field or a value that can't exist.
+    headers: Box<[Option<Field>]>,
 }
+
+/// A field that must be there, with a value if one is given.
+type Field = (HeaderName, Option<HeaderValue>);
 
 #[derive(Debug)]
 enum Host {
@@ -26,15 +28,11 @@ enum Host {
 
 impl Compiled {
     pub(super) fn new(matcher: &Matcher) -> Self {
-        let named: Vec<_> = matcher
-            .headers
-            .iter()
-            .map(|wanted| {
-                let name = HeaderName::try_from(wanted.name.as_str()).ok()?;
-                let value = wanted.value.as_deref().map(HeaderValue::try_from).transpose().ok()?;
-                Some((name, value))
-            })
-            .collect();
+        let named = matcher.headers.iter().map(|wanted| {
+            let name = HeaderName::try_from(wanted.name.as_str()).ok()?;
+            let value = wanted.value.as_deref().map(HeaderValue::try_from).transpose().ok()?;
+            Some((name, value))
+        });
         Self {
             hosts: matcher.hosts.iter().map(|host| Host::new(host)).collect(),
             path: matcher.path.clone(),
@@ -44,22 +42,44 @@ impl Compiled {
                 .iter()
                 .map(|wanted| (wanted.name.clone(), wanted.value.clone()))
                 .collect(),
-            never: named.iter().any(Option::is_none),
-            headers: named.into_iter().flatten().collect(),
+            headers: named.collect(),
         }
     }
 
     pub(super) fn matches(&self, asked: &Asked<'_>) -> bool {
-        !self.never
-            && (self.hosts.is_empty() || self.hosts.iter().any(|host| host.matches(asked.host)))
-            && self.path.as_ref().is_none_or(|path| path_matches(path, asked.uri.path()))
-            && (self.methods.is_empty()
-                || self.methods.iter().any(|method| asked.method == method.as_str()))
-            && self
-                .query
-                .iter()
-                .all(|(name, value)| has_parameter(asked.uri.query(), name, value.as_deref()))
-            && self.headers.iter().all(|(name, value)| has_field(asked, name, value.as_ref()))
+        self.host_fits(asked)
+            && self.path_fits(asked)
+            && self.method_fits(asked)
+            && self.query.iter().all(|wanted| parameter_fits(asked, wanted))
+            && self.headers.iter().all(|wanted| field_fits(asked, wanted.as_ref()))
+    }
+
+    /// The conditions that aren't met; none when it matches.
+    pub(super) fn failed(&self, asked: &Asked<'_>) -> Vec<Condition> {
+        let own = [
+            (Condition::Host, self.host_fits(asked)),
+            (Condition::Path, self.path_fits(asked)),
+            (Condition::Method, self.method_fits(asked)),
+        ];
+        let query = self.query.iter().enumerate();
+        let query = query.map(|(place, one)| (Condition::Query(place), parameter_fits(asked, one)));
+        let fields = self.headers.iter().enumerate();
+        let fields =
+            fields.map(|(place, one)| (Condition::Header(place), field_fits(asked, one.as_ref())));
+        let all = own.into_iter().chain(query).chain(fields);
+        all.filter(|(_, fits)| !fits).map(|(condition, _)| condition).collect()
+    }
+
+    fn host_fits(&self, asked: &Asked<'_>) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|host| host.matches(asked.host))
+    }
+
+    fn path_fits(&self, asked: &Asked<'_>) -> bool {
+        self.path.as_ref().is_none_or(|path| path_matches(path, asked.uri.path()))
+    }
+
+    fn method_fits(&self, asked: &Asked<'_>) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|method| asked.method == method.as_str())
     }
 }
 
@@ -111,10 +131,12 @@ fn stands_for_one(segment: &str) -> bool {
 }
 
 /// Whether the query has the parameter. Compared after percent-decoding, with `+` as a space, as forms are encoded.
-fn has_parameter(query: Option<&str>, name: &str, value: Option<&str>) -> bool {
-    query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).any(|pair| {
+fn parameter_fits(asked: &Asked<'_>, (name, value): &(String, Option<String>)) -> bool {
+    let query = asked.uri.query().unwrap_or_default();
+    query.split('&').filter(|pair| !pair.is_empty()).any(|pair| {
         let (given_name, given_value) = pair.split_once('=').unwrap_or((pair, ""));
-        decoded_eq(given_name, name) && value.is_none_or(|value| decoded_eq(given_value, value))
+        let is_value = |value: &String| decoded_eq(given_value, value);
+        decoded_eq(given_name, name) && value.as_ref().is_none_or(is_value)
     })
 }
 
@@ -143,10 +165,11 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-fn has_field(asked: &Asked<'_>, name: &HeaderName, value: Option<&HeaderValue>) -> bool {
-    match value {
-        None => asked.headers.contains_key(name),
-        Some(value) => asked.headers.get_all(name).iter().any(|given| given == value),
+fn field_fits(asked: &Asked<'_>, wanted: Option<&Field>) -> bool {
+    match wanted {
+        None => false,
+        Some((name, None)) => asked.headers.contains_key(name),
+        Some((name, Some(value))) => asked.headers.get_all(name).iter().any(|given| given == value),
     }
 }
 
@@ -164,7 +187,10 @@ mod tests {
         let matches = |target: &&str| {
             let (host, path) = target.split_once(' ').unwrap();
             let uri: Uri = path.parse().unwrap();
-            compiled.matches(&Asked { method: &Method::GET, uri: &uri, headers: &headers, host })
+            let asked = Asked { method: &Method::GET, uri: &uri, headers: &headers, host };
+            let matches = compiled.matches(&asked);
+            assert_eq!(matches, compiled.failed(&asked).is_empty(), "{target}");
+            matches
         };
         for target in matching {
             assert!(matches(target), "{target} should match {matcher:?}");

@@ -61,6 +61,49 @@ pub fn route_of<'s>(settings: &'s Settings, head: &Parts, host: &str) -> Option<
     settings.routes.iter().find(|route| Compiled::new(&route.matcher).matches(&asked))
 }
 
+/// A route that a request was held against.
+#[derive(Clone, Debug)]
+pub struct Considered<'s> {
+    /// Which.
+    pub route: &'s RouteSettings,
+    /// The conditions that the request doesn't meet; none when the route matches.
+    pub failed: Vec<Condition>,
+}
+
+/// One of a route's conditions, of which all must be met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The host is one of its hosts.
+    Host,
+    /// The path fits.
+    Path,
+    /// The method is one of its methods.
+    Method,
+    /// The query has the parameter at this place of the route's.
+    Query(usize),
+    /// The head has the field at this place of the route's.
+    Header(usize),
+}
+
+/// The routes that a request is held against by these settings, in their order, up to the first that matches.
+pub(crate) fn considered<'s>(
+    settings: &'s Settings,
+    head: &Parts,
+    host: &str,
+) -> Vec<Considered<'s>> {
+    let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, host };
+    let mut considered = Vec::new();
+    for route in &settings.routes {
+        let failed = Compiled::new(&route.matcher).failed(&asked);
+        let matches = failed.is_empty();
+        considered.push(Considered { route, failed });
+        if matches {
+            break;
+        }
+    }
+    considered
+}
+
 /// What routes look at.
 #[derive(Clone, Copy, Debug)]
 struct Asked<'a> {
