@@ -30,6 +30,13 @@ impl Clock {
         *START + Duration::from_nanos(at.as_nanos()).min(FAR)
     }
 
+    /// Wall-clock milliseconds since 1970, to which the moments in hints are compared.
+    #[must_use]
+    pub fn unix_millis() -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Wall-clock seconds since 1970, to which HTTP dates are compared.
     #[must_use]
     pub fn unix_seconds() -> u64 {

@@ -10,10 +10,10 @@ mod running;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response, StatusCode, header, request as head};
+use http::{HeaderMap, Response, StatusCode, request as head};
 use mainstay_core::call::{Connection, GaveUp};
 use mainstay_core::event::AttemptId;
-use mainstay_core::retry::retry_after;
+use mainstay_core::retry::rate_limit::Hint;
 use mainstay_core::{Action, BreakKind, Certainty, EndpointId};
 use mainstay_record::CallId;
 use tokio::time::sleep_until;
@@ -235,13 +235,12 @@ fn cut(kind: BreakKind, certainty: Certainty) -> Broken {
     Broken::new(kind, certainty)
 }
 
-/// How long the answer asks us to stay away. Only a refusal's hint is one: a redirect's or a created resource's
-/// `Retry-After` speaks to the application.
+/// How long the answer asks us to stay away, if it turns the call away.
 fn hint(status: StatusCode, headers: &HeaderMap) -> Option<std::time::Duration> {
-    if !matches!(status.as_u16(), 429 | 503) {
+    // Nearly all answers are none, and they needn't cost a look at the wall clock.
+    if status.is_success() {
         return None;
     }
-    headers
-        .get(header::RETRY_AFTER)
-        .and_then(|value| retry_after::parse(value.as_bytes(), Clock::unix_seconds()))
+    let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    Hint::of_refusal(fields, status.as_u16(), Clock::unix_millis()).map(|hint| hint.wait)
 }

@@ -392,6 +392,57 @@ async fn the_last_real_answer_comes_with_its_body() {
     assert_eq!(body, Ok("sorry".into()));
 }
 
+/// What comes of a call that is turned away with these fields: the status, and how many attempts were made.
+async fn turned_away(status: &str, fields: &str) -> (u16, u8) {
+    let peer = Peer::listen().await;
+    let (plan, _) = plan(
+        &[&peer],
+        "total_timeout = \"20s\"\nretry = { max_attempts = 2, throttled_base = \"1ms\" }",
+    );
+    let client = Client::new(1 << 20);
+    let (head, ()) = Request::get("/x").body(()).expect("a request").into_parts();
+    let answering = async {
+        let mut first = peer.accept().await;
+        loop {
+            if first.next_head().await.is_none() {
+                return;
+            }
+            first.say(&format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n{fields}\r\n")).await;
+        }
+    };
+    let calling = async {
+        let answer = client.call(&plan, head, Source::Empty).await.expect("an answer");
+        (answer.response.status().as_u16(), answer.attempts)
+    };
+    tokio::select! {
+        () = answering => unreachable!("the connection is kept"),
+        seen = calling => seen,
+    }
+}
+
+#[tokio::test]
+async fn hints_of_all_kinds_are_heeded_and_one_beyond_the_deadline_is_passed_on_at_once() {
+    for fields in [
+        "Retry-After: 360\r\n",
+        "retry-after-ms: 360000\r\n",
+        "RateLimit: \"day\";r=0;t=360\r\n",
+        "RateLimit-Remaining: 0\r\nRateLimit-Reset: 360\r\n",
+        "X-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: 4102444800\r\n",
+        "x-ratelimit-remaining-tokens: 0\r\nx-ratelimit-reset-tokens: 6m0s\r\n",
+        "anthropic-ratelimit-tokens-remaining: 0\r\nanthropic-ratelimit-tokens-reset: 2100-01-01T00:00:00Z\r\n",
+    ] {
+        assert_eq!(turned_away("429 Too Many Requests", fields).await, (429, 1), "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn an_allowance_that_is_left_and_a_503_whose_allowance_is_spent_are_no_hints() {
+    let left = "X-RateLimit-Remaining: 7\r\nX-RateLimit-Reset: 360\r\n";
+    assert_eq!(turned_away("429 Too Many Requests", left).await, (429, 2));
+    let spent = "X-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: 360\r\n";
+    assert_eq!(turned_away("503 Service Unavailable", spent).await, (503, 2));
+}
+
 #[tokio::test]
 async fn a_body_that_waits_for_100_continue_is_sent_when_the_peer_says_so() {
     let peer = Peer::listen().await;
