@@ -1,11 +1,12 @@
 //! The house's rule: a crate depends on lower layers only.
 
 /// Layer of each crate; `lab` and `xtask` stand beside the house.
-const LAYERS: [(&str, u8); 7] = [
+const LAYERS: [(&str, u8); 8] = [
     ("core", 1),
     ("config", 2),
     ("record", 2),
     ("client", 3),
+    ("sim", 3),
     ("proxy", 4),
     ("cli", 5),
     ("lab", 0),
@@ -30,7 +31,12 @@ fn wrong_arrows(name: &str, manifest: &str) -> Vec<String> {
         |name: &str| LAYERS.iter().find(|(known, _)| *known == name).map_or(0, |(_, layer)| *layer);
     dependencies(manifest)
         .into_iter()
-        .filter(|below| if *below == "lab" { name != "cli" } else { layer(below) >= layer(name) })
+        .filter(|below| match *below {
+            // The binary starts it. The simulator reads its faults with the lab's own reader: two readers of one
+            // vocabulary would come to mean different things by it.
+            "lab" => !matches!(name, "cli" | "sim"),
+            below => layer(below) >= layer(name),
+        })
         .map(|below| {
             format!("{name} (layer {}) depends on {below} (layer {})", layer(name), layer(below))
         })

@@ -18,7 +18,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(
+    /// What was found at a place, and what may stand there.
+    pub fn new(
         place: impl Into<String>,
         value: impl Into<String>,
         allowed: impl Into<String>,
@@ -26,7 +27,9 @@ impl Problem {
         Self { line: None, place: place.into(), value: value.into(), allowed: allowed.into() }
     }
 
-    pub(crate) fn on_line(mut self, line: usize) -> Self {
+    /// The same, on this line.
+    #[must_use]
+    pub fn on_line(mut self, line: usize) -> Self {
         self.line = Some(line);
         self
     }
@@ -48,7 +51,12 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    pub(crate) fn check(problems: Vec<Problem>) -> Result<(), Self> {
+    /// All is well when nothing is wrong.
+    ///
+    /// # Errors
+    ///
+    /// The problems, if there are any.
+    pub fn check(problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
 

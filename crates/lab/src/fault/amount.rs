@@ -25,7 +25,7 @@ impl Ratio {
     }
 
     /// Reads `0.5`, `1` or `.25`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let value: f64 = text.parse().ok()?;
         let millionths = (value * f64::from(ONE)).round();
         (0.0..=f64::from(ONE))
@@ -87,7 +87,7 @@ impl Delay {
 }
 
 /// Reads `250` (milliseconds), `250ms`, `1.5s` or `2m`, up to [`LONGEST`].
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
     let seconds_each = match &text[digits.len()..] {
         "" | "ms" => 0.001,

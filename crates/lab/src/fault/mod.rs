@@ -18,8 +18,9 @@ mod tls;
 
 use std::time::Duration;
 
+pub(crate) use amount::LONGEST;
+pub use amount::parse_duration;
 pub use amount::{Delay, Ratio};
-pub(crate) use amount::{LONGEST, parse_duration};
 pub use dns::{DnsFault, DnsTrouble, Family};
 pub use tls::TlsTrouble;
 
