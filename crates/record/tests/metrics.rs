@@ -8,7 +8,7 @@ use common::*;
 use mainstay_core::breaker::{BreakerState, Forced, WindowCounts};
 use mainstay_core::budget::BudgetLevel;
 use mainstay_core::upstream::EndpointView;
-use mainstay_core::{Event, Ratio};
+use mainstay_core::{BreakKind, Event, Ratio};
 use mainstay_record::{EndpointSnapshot, NamesSnapshot, StaleCloses, UpstreamSnapshot, manual};
 
 /// What a scraper makes of a text: types by family, values by series.
@@ -149,6 +149,26 @@ fn what_happened_is_what_is_scraped() {
     check(r#"mainstay_request_bodies_unrepeatable_total{upstream="api"}"#, 1.0);
     check(r#"mainstay_amplification_ratio{upstream="api",window="total"}"#, 1.25);
     check(r#"mainstay_amplification_ratio{upstream="api",window="60s"}"#, 1.25);
+}
+
+#[test]
+fn checks_are_counted_by_what_came_of_them() {
+    let recorder = recorder();
+    let api = api(&recorder);
+    for outcome in [Ok(()), Ok(()), Err(BreakKind::ConnectRefused)] {
+        api.on_check(A, outcome);
+    }
+    let scrape = Scrape::read(&recorder.metrics_text(false, &[]));
+    let check = |endpoint: &str, result: &str, value: f64| {
+        let labels = format!(r#"upstream="api",endpoint="{endpoint}",result="{result}""#);
+        assert_eq!(scrape.of(&format!("mainstay_checks_total{{{labels}}}")), value, "{labels}");
+    };
+    check("a", "passed", 2.0);
+    check("a", "connect-refused", 1.0);
+    check("b", "passed", 0.0);
+    let counts = recorder.counts();
+    let checks = &counts.upstream("api").expect("it was counted").endpoints[0].checks;
+    assert_eq!((checks["passed"], checks["connect-refused"]), (2, 1));
 }
 
 #[test]

@@ -263,6 +263,22 @@ fn the_feed_tells_breaks_and_decisions_and_nothing_of_healthy_calls() {
 }
 
 #[test]
+fn what_the_error_of_a_check_said_is_in_the_log_and_the_feed() {
+    let (recorder, lines) = logging(LogCalls::Broken, LogFormat::Text);
+    let api = api(&recorder);
+    let mut feed = recorder.subscribe();
+    let event = Event::EndpointUnhealthy { endpoint: A, kind: BreakKind::ServerError };
+    api.on_upstream_event_with(at(3000), event, Some(&"it is\nNOT_SERVING".into()));
+    let line = lines.take().concat();
+    let said = r#"event=endpoint-unhealthy upstream=api endpoint=a code=server-error details="it is\nNOT_SERVING""#;
+    assert!(line.contains(said), "{line}");
+    let items = drain(&mut feed);
+    assert_eq!(items[0].details.as_deref(), Some("it is\nNOT_SERVING"));
+    api.on_upstream_event(at(3000), Event::EndpointHealthy { endpoint: A });
+    assert_eq!(drain(&mut feed)[0].details, None);
+}
+
+#[test]
 fn every_event_but_those_of_a_healthy_call_is_news() {
     let recorder = recorder();
     let mut feed = recorder.subscribe();
