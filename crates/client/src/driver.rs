@@ -5,6 +5,7 @@
 
 mod delivered;
 pub(crate) mod grpc;
+mod out;
 mod request;
 mod running;
 
@@ -24,8 +25,9 @@ pub use grpc::is_grpc;
 use crate::Clock;
 use crate::body::{BodyError, ReplayMemory, Source};
 use crate::chance::seed;
-use crate::pool::{AnswerBody, Broken, Lease, Target};
+use crate::pool::{AnswerBody, Broken};
 use crate::service::Plan;
+use out::Out;
 use running::Running;
 
 /// Runs calls. Cheap to clone; one per core or one for all.
@@ -135,15 +137,7 @@ impl Running {
         connection: Connection,
     ) -> Option<Held> {
         let outcome = match plan.service.place(endpoint) {
-            Some(place) => match self.lease(&place.target, connection).await {
-                Ok(mut lease) => {
-                    let request = self.request(plan, place);
-                    let outcome = self.exchange(&mut lease, request).await;
-                    self.seen(attempt, lease.take_exchange());
-                    outcome
-                }
-                Err(broken) => Err(broken),
-            },
+            Some(place) => Out::new(self, attempt).ask(plan, place, connection).await,
             // Core's ids are places in the very list that the service was made from.
             None => Err(Broken::new(BreakKind::NoEndpoint, Certainty::NotSent)),
         };
@@ -187,40 +181,6 @@ impl Running {
         }
     }
 
-    async fn lease(
-        &mut self,
-        target: &Arc<Target>,
-        connection: Connection,
-    ) -> Result<Lease, Broken> {
-        if connection == Connection::Any
-            && let Some(lease) = target.lease_ready()
-        {
-            return Ok(lease);
-        }
-        // In a box: connecting is rare, and its state would make that of each call large.
-        let leasing = Box::pin(target.lease(connection == Connection::Fresh));
-        match self.until_cancelled(leasing).await {
-            Some(leased) => leased,
-            // The connector's own clock is shorter than an attempt's, as a rule; where it isn't, this is one.
-            None => Err(cut(BreakKind::ConnectTimeout, Certainty::NotSent)),
-        }
-    }
-
-    async fn exchange(
-        &mut self,
-        lease: &mut Lease,
-        request: http::Request<crate::Outgoing>,
-    ) -> Result<Response<AnswerBody>, Broken> {
-        let sending = lease.send(request);
-        match self.until_cancelled(sending).await {
-            Some(sent) => sent,
-            None if lease.was_sent() => {
-                Err(cut(BreakKind::ResponseTimeout, Certainty::MaybeProcessed))
-            }
-            None => Err(cut(BreakKind::ResponseTimeout, Certainty::NotSent)),
-        }
-    }
-
     /// Sleeps until the machine's deadline.
     async fn sleep(&mut self) {
         match self.call.next_deadline() {
@@ -229,10 +189,6 @@ impl Running {
         }
         self.tell(|call, ctx| call.on_time(ctx));
     }
-}
-
-fn cut(kind: BreakKind, certainty: Certainty) -> Broken {
-    Broken::new(kind, certainty)
 }
 
 /// How long the answer asks us to stay away, if it turns the call away.

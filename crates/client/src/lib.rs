@@ -16,6 +16,7 @@ pub mod driver;
 pub mod gather;
 pub mod pool;
 pub mod service;
+mod underway;
 
 pub use body::{Outgoing, Source};
 pub use clock::Clock;

@@ -7,45 +7,21 @@ mod peer;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, Request};
+use http::Request;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use mainstay::body::BodyError;
-use mainstay::{Client, DeliveredBody, Plan, Service, Source, Unanswered};
+use mainstay::{Client, DeliveredBody, Plan, Source, Unanswered};
 use mainstay_core::event::StopReason;
 use mainstay_core::{BreakKind, Certainty};
-use mainstay_record::Recorder;
+use peer::plan::plan;
 use peer::{Conversation, Peer};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
 
 type Ended = Result<(u16, Result<String, BreakKind>), Unanswered>;
-
-/// A plan for two peers, asked one after the other, with lines of config of the test's own.
-fn plan(peers: &[&Peer], config: &str) -> (Plan, Arc<Recorder>) {
-    let endpoints: Vec<String> = (0..)
-        .zip(peers)
-        .map(|(tier, peer)| format!("{{ url = \"http://{}\", tier = {tier} }}", peer.address))
-        .collect();
-    let text = format!("[upstream.api]\nendpoints = [{}]\n{config}\n", endpoints.join(", "));
-    let settings = mainstay_config::parse(&text, "test").expect("a right config").settings;
-    let (recorder, route) = (Recorder::new(), &settings.routes[0]);
-    let plan = Plan {
-        route: route.name.as_str().into(),
-        service: Service::new(&settings.upstreams[0], &recorder, None).expect("a service"),
-        policy: Arc::clone(&route.policy),
-        replay_bytes: route.replay_bytes,
-        body_bytes: settings.limits.body_bytes,
-        body_idle_timeout: route.body_idle_timeout,
-        host: route.host.clone(),
-        strip_prefix: None,
-        idempotency_headers: vec![HeaderName::from_static("idempotency-key")],
-        hash_header: None,
-    };
-    (plan, recorder)
-}
 
 /// An application that says `request`; what comes of each of its calls is sent on.
 fn application(plan: Plan, client: Client) -> (DuplexStream, mpsc::UnboundedReceiver<Ended>) {

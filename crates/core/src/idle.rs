@@ -145,6 +145,13 @@ impl IdleLimit {
     }
 }
 
+/// Whether a connection that has rested for so long is to be looked at before it is used again: whether its socket has
+/// anything to say against it. When it was laid down nothing had come, so one that has just been is taken to live.
+#[must_use]
+pub fn wants_look(rested: Duration) -> bool {
+    rested >= JUST_NOW
+}
+
 impl Sighting {
     fn is_with(&self, other: &Self) -> bool {
         self.at.since(other.at).max(other.at.since(self.at)) < TOGETHER
@@ -162,6 +169,10 @@ impl Sighting {
         self.idle_for + self.idle_for / 4
     }
 }
+
+/// For how long after an exchange a connection is taken to live. Under load each would be looked at for each request, a
+/// system call beside four; and a peer that closes so soon after an answer closes each connection after its first.
+const JUST_NOW: Duration = Duration::from_millis(1);
 
 /// How many closes are remembered. Two make a limit; a server that was given a longer limit is believed after the
 /// others are outlived, one probe each.
@@ -289,5 +300,11 @@ mod tests {
         limit.on_peer_closed(ms(4_000), at(20_000));
         limit.on_peer_closed(ms(4_000), at(30_000));
         assert_eq!(limit.limit(), Some(ms(4_000)));
+    }
+
+    #[test]
+    fn a_connection_is_looked_at_unless_it_was_used_just_now() {
+        let rested = |micros| wants_look(Duration::from_micros(micros));
+        assert_eq!([0, 999, 1000, 60_000_000].map(rested), [false, false, true, true]);
     }
 }

@@ -43,6 +43,7 @@ pub use trust::TargetError;
 
 use crate::Clock;
 use crate::broken::Broken;
+use crate::underway::Underway;
 use race::{Try, interleave, race};
 use resolve::Resolution;
 use tcp::TcpOptions;
@@ -62,14 +63,6 @@ pub(crate) struct Connector {
     close_evidence: bool,
     tls: Option<Tls>,
     places: Arc<Places>,
-}
-
-/// A connection, and how it came about.
-#[derive(Debug)]
-pub(crate) struct Connected {
-    pub(crate) transport: Transport,
-    /// The steps that led to it, for the record.
-    pub(crate) steps: Vec<Step>,
 }
 
 #[derive(Debug)]
@@ -115,16 +108,15 @@ impl Connector {
         &self.places
     }
 
-    /// A new connection in `place`.
-    pub(crate) async fn connect(&self, place: Place) -> Result<Connected, Broken> {
-        let mut steps = Vec::new();
-        match self.walk(place, &mut steps).await {
-            Ok(transport) => {
-                self.places.note_opened();
-                Ok(Connected { transport, steps })
-            }
-            Err(broken) => Err(Broken { steps, ..broken }),
-        }
+    /// A new connection in `place`. Its steps are told as they end, so that they are known even when it is dropped.
+    pub(crate) async fn connect(
+        &self,
+        place: Place,
+        steps: &mut Vec<Step>,
+    ) -> Result<Transport, Broken> {
+        let transport = self.walk(place, steps).await?;
+        self.places.note_opened();
+        Ok(transport)
     }
 
     async fn walk(&self, place: Place, steps: &mut Vec<Step>) -> Result<Transport, Broken> {
@@ -133,11 +125,11 @@ impl Connector {
         let tcp = self.tcp(&addresses, until, steps).await?;
         let socket = Socket::new(tcp, place, self.close_evidence);
         let Some(tls) = &self.tls else { return Ok(Transport::Plain(socket)) };
-        let started_at = Clock::now();
+        let step = Underway::begin(steps, StepName::Tls);
         let until = until.min(Instant::now() + self.tls_timeout);
         let secured = timeout_at(until, tls.handshake(socket)).await;
         let secured = secured.unwrap_or_else(|_| Err(late(BreakKind::TlsTimeout, None)));
-        steps.push(step(StepName::Tls, started_at, &secured, |stream| Some(tls::describe(stream))));
+        step.end(outcome(&secured, tls::describe));
         Ok(Transport::Tls(Box::new(secured?)))
     }
 
@@ -150,9 +142,9 @@ impl Connector {
             Host::Address(address) => return Ok(vec![*address]),
             Host::Name(resolution) => resolution,
         };
-        let started_at = Clock::now();
+        let step = Underway::begin(steps, StepName::Resolve);
         let found = resolution.addresses(until).await;
-        steps.push(step(StepName::Resolve, started_at, &found, |usable| Some(usable.to_string())));
+        step.end(outcome(&found, ToString::to_string));
         Ok(found?.addresses)
     }
 
@@ -164,33 +156,18 @@ impl Connector {
     ) -> Result<TcpStream, Broken> {
         let mut addresses = interleave(addresses, self.port);
         self.history.lock().order(&mut addresses, SocketAddr::ip, Clock::now());
-        let mut tries = Vec::new();
-        let racing =
-            race(&addresses, self.race_delay, &mut tries, |address| self.tcp.connect(address));
+        let out = StepOutcome::GivenUp;
+        let mut course = Course { connector: self, steps, tries: Vec::new(), out };
+        let racing = race(&addresses, self.race_delay, &mut course.tries, |address| {
+            self.tcp.connect(address)
+        });
         let raced = timeout_at(until, racing).await;
-        let now = Clock::now();
-        self.remember(&tries, now);
-        steps.extend(tcp::steps(&tries, now));
         match raced {
             Ok(Some(tcp)) => Ok(tcp),
-            Ok(None) => Err(tcp::broken(&tries)),
-            Err(_) => Err(late(BreakKind::ConnectTimeout, Some(tcp::describe(&tries)))),
-        }
-    }
-
-    /// Remembers how the addresses did. One that was out when another one, started later, had won is slow or dead; one
-    /// that started after the winner says nothing.
-    fn remember(&self, tries: &[Try], now: Timestamp) {
-        let mut history = self.history.lock();
-        let mut any_won = false;
-        for tried in tries {
-            any_won |= tried.won();
-            if tried.won() {
-                history.on_good(tried.address.ip());
-            } else if tcp::is_local_fault(tried) {
-                // Out of descriptors or ports: says nothing of the address.
-            } else if tried.error().is_some() || !any_won {
-                history.on_bad(tried.address.ip(), now);
+            Ok(None) => Err(tcp::broken(&course.tries)),
+            Err(_) => {
+                course.out = StepOutcome::Broke(BreakKind::ConnectTimeout, None);
+                Err(late(BreakKind::ConnectTimeout, Some(tcp::describe(&course.tries))))
             }
         }
     }
@@ -213,23 +190,102 @@ impl Connector {
     }
 }
 
-/// A step that ended now.
-fn step<T>(
-    name: StepName,
-    started_at: Timestamp,
-    outcome: &Result<T, Broken>,
-    describe: impl FnOnce(&T) -> Option<String>,
-) -> Step {
-    let outcome = match outcome {
-        Ok(done) => StepOutcome::Done(describe(done)),
+/// A race over the addresses. However it ends, its drop among that, what was seen of them is told and remembered.
+struct Course<'a> {
+    connector: &'a Connector,
+    steps: &'a mut Vec<Step>,
+    tries: Vec<Try>,
+    /// What became of the addresses that are still out when nobody has won.
+    out: StepOutcome,
+}
+
+impl Drop for Course<'_> {
+    fn drop(&mut self) {
+        let (now, delay) = (Clock::now(), self.connector.race_delay);
+        let runs = self.tries.iter().map(tcp::run);
+        self.connector.history.lock().on_race(runs, delay, now);
+        self.steps.extend(tcp::steps(&self.tries, now, &self.out));
+    }
+}
+
+/// What came of a step, for the record.
+fn outcome<T>(ended: &Result<T, Broken>, describe: impl FnOnce(&T) -> String) -> StepOutcome {
+    match ended {
+        Ok(done) => StepOutcome::Done(Some(describe(done))),
         Err(broken) => StepOutcome::Broke(broken.what.kind, broken.details.clone()),
-    };
-    Step { name, started_at, took: Clock::now().since(started_at), outcome }
+    }
 }
 
 fn late(kind: BreakKind, details: Option<String>) -> Broken {
     Broken {
         details: details.filter(|text| !text.is_empty()),
         ..Broken::new(kind, Certainty::NotSent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    /// A listener whose backlog is full, and what fills it: the handshake of whoever comes next stays unanswered.
+    async fn hung() -> (TcpListener, Vec<TcpStream>, u16) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut filling = Vec::new();
+        while let Ok(stream) =
+            timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
+            filling.push(stream.unwrap());
+        }
+        (listener, filling, address.port())
+    }
+
+    /// Connects to an address that hangs, and lets go of it after so long. Gives the steps, and whether the address is
+    /// tried last from now on.
+    async fn dropped_after(patience_ms: u64) -> (Vec<Step>, bool) {
+        let (_listener, _filling, port) = hung().await;
+        let host = "127.0.0.1".to_owned();
+        let endpoint = Endpoint {
+            name: host.clone(),
+            scheme: Scheme::Http,
+            host,
+            port,
+            base_path: String::new(),
+        };
+        let connector = Connector::new(&endpoint, &ConnectSettings::default()).unwrap();
+        let mut steps = Vec::new();
+        let place = connector.places().take().unwrap();
+        tokio::select! {
+            connected = connector.connect(place, &mut steps) => panic!("{connected:?}"),
+            () = sleep(Duration::from_millis(patience_ms)) => {}
+        }
+        let mut order = ["127.0.0.1", "127.0.0.2"].map(|ip| ip.parse::<IpAddr>().unwrap());
+        let first = order[0];
+        connector.history.lock().order(&mut order, |ip| *ip, Clock::now());
+        assert_eq!(connector.places().taken(), 0);
+        (steps, order[1] == first)
+    }
+
+    // Time stands still while anything at all happens, and leaps when nothing does.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_dropped_is_told_so_far_and_an_address_that_had_its_time_is_remembered() {
+        let (steps, is_last) = dropped_after(250).await;
+        let [Step { name: StepName::Connect(_), outcome: StepOutcome::GivenUp, took, .. }] =
+            steps.as_slice()
+        else {
+            panic!("{steps:?}")
+        };
+        assert!(*took >= Duration::from_millis(250) && is_last, "{steps:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_was_dropped_early_is_not_blamed() {
+        let (steps, is_last) = dropped_after(200).await;
+        assert!(steps.len() == 1 && !is_last, "{steps:?}");
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mainstay_config::settings::ConnectSettings;
+use mainstay_core::establish::{Run, RunEnd};
 use mainstay_core::{BreakKind, Certainty, Timestamp};
 use mainstay_record::{Step, StepName, StepOutcome};
 use socket2::{SockRef, TcpKeepalive};
@@ -77,9 +78,13 @@ pub(super) fn describe(tries: &[Try]) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-/// A race, step by step. An attempt that was still out was given up when another one had won; otherwise the time was
-/// over.
-pub(super) fn steps(tries: &[Try], now: Timestamp) -> impl Iterator<Item = Step> {
+/// A race, step by step. An attempt that was still out was given up when another one had won; otherwise `out` says what
+/// became of it.
+pub(super) fn steps(
+    tries: &[Try],
+    now: Timestamp,
+    out: &StepOutcome,
+) -> impl Iterator<Item = Step> {
     let any_won = tries.iter().any(Try::won);
     tries.iter().map(move |tried| {
         let (ended_at, outcome) = match &tried.ended {
@@ -89,7 +94,7 @@ pub(super) fn steps(tries: &[Try], now: Timestamp) -> impl Iterator<Item = Step>
                 (*at, StepOutcome::Broke(kind, Some(error.to_string())))
             }
             None if any_won => (now, StepOutcome::GivenUp),
-            None => (now, StepOutcome::Broke(BreakKind::ConnectTimeout, None)),
+            None => (now, out.clone()),
         };
         Step {
             name: StepName::Connect(tried.address),
@@ -100,9 +105,17 @@ pub(super) fn steps(tries: &[Try], now: Timestamp) -> impl Iterator<Item = Step>
     })
 }
 
-/// Whether it failed for want of something on this host.
-pub(super) fn is_local_fault(tried: &Try) -> bool {
-    tried.error().is_some_and(|error| kind(tried.address, error) == BreakKind::LimitReached)
+/// An attempt at an address, for the address's history.
+pub(super) fn run(tried: &Try) -> Run {
+    let end = match &tried.ended {
+        None => RunEnd::Out,
+        Some((_, Ok(()))) => RunEnd::Won,
+        Some((_, Err(error))) if kind(tried.address, error) == BreakKind::LimitReached => {
+            RunEnd::LocalFault
+        }
+        Some((_, Err(_))) => RunEnd::Failed,
+    };
+    Run { address: tried.address.ip(), started_at: tried.started_at, end }
 }
 
 pub(super) fn kind(address: SocketAddr, error: &io::Error) -> BreakKind {
@@ -171,7 +184,8 @@ mod tests {
     fn each_address_has_a_step_and_losers_are_given_up() {
         let now = Timestamp::from_millis(11);
         let outcomes = |tries: &[Try]| {
-            let steps: Vec<Step> = steps(tries, now).collect();
+            let out = StepOutcome::Broke(BreakKind::ConnectTimeout, None);
+            let steps: Vec<Step> = steps(tries, now, &out).collect();
             steps.into_iter().map(|step| (step.took.as_millis(), step.outcome)).collect::<Vec<_>>()
         };
         let refused = || tried("10.0.0.1:80", Some(Err(io::ErrorKind::ConnectionRefused.into())));

@@ -135,17 +135,18 @@ impl Running {
     /// The last attempt's connection and steps, the last of which may have broken.
     fn exchanged(&mut self, broke: Option<BreakKind>) -> (Option<ConnectionFacts>, Vec<Step>) {
         match self.exchange.take() {
-            Some((_, exchange)) => (Some(exchange.connection), exchange.steps(Clock::now(), broke)),
+            Some((_, exchange)) => (exchange.connection, exchange.steps(Clock::now(), broke)),
             None => (None, Vec::new()),
         }
     }
 
-    /// The attempt that was answered belongs into the record as well, if there is to be one.
+    /// The attempt that was answered belongs into the record as well, if there is to be one; so does one that was out when
+    /// the application left.
     fn note_answered(&mut self) {
         if let Some((attempt, exchange)) = self.exchange.take().filter(|_| self.trace.is_broken()) {
             let (now, broke) = self.body_end.unwrap_or_else(|| (Clock::now(), None));
             let steps = exchange.steps_with_body(now, broke);
-            let connection = Some(exchange.connection);
+            let connection = exchange.connection;
             self.trace
                 .add_facts(attempt, AttemptFacts { connection, steps, ..AttemptFacts::default() });
         }

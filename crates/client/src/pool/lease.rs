@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::upgrade::OnUpgrade;
 use mainstay_core::{BreakKind, Certainty, Timestamp};
 use mainstay_record::Step;
 
 use super::answer::{AnswerBody, Held, Incoming};
 use super::exchange::Exchange;
+use super::multi::Begun;
 use super::single::{Before, Unsent};
 use super::{Broken, Connection, Target};
 use crate::Clock;
@@ -39,7 +40,7 @@ impl Lease {
     }
 
     /// The same, over a connection that was established for it in these steps.
-    pub(super) fn established_by(mut self, steps: Vec<Step>) -> Self {
+    pub(crate) fn established_by(mut self, steps: Vec<Step>) -> Self {
         if let Some(exchange) = &mut self.exchange {
             exchange.established_by(steps);
         }
@@ -79,7 +80,12 @@ impl Lease {
                     Ok(response) => Ok(response.map(Incoming::Single)),
                     Err(failure) => Err(self.failed(before, failure)),
                 },
-                Ok(Sent::Stream(sent)) => sent.await.map(|response| response.map(Incoming::Stream)),
+                Ok(Sent::Stream(begun)) => match &mut self.connection {
+                    Some(Connection::Stream(stream)) => {
+                        stream.head(begun).await.map(|response| response.map(Incoming::Stream))
+                    }
+                    None | Some(Connection::Single(_)) => Err(misplaced()),
+                },
                 Err(broken) => Err(broken),
             };
             self.note_times();
@@ -102,11 +108,7 @@ impl Lease {
         match &self.connection {
             Some(Connection::Single(single)) => single.failed(before, failure),
             // The connection stays with the lease while its exchange is under way.
-            None | Some(Connection::Stream(_)) => {
-                debug_assert!(false, "an exchange without its connection");
-                Broken::new(BreakKind::ResetBeforeHead, Certainty::MaybeProcessed)
-                    .details(failure.error().to_string())
-            }
+            None | Some(Connection::Stream(_)) => misplaced().details(failure.error().to_string()),
         }
     }
 
@@ -114,7 +116,8 @@ impl Lease {
     fn note_met(&self, kind: BreakKind) {
         if let (BreakKind::ClosedWhileIdle, Some(home)) = (kind, &self.home) {
             let exchange = self.exchange.as_ref();
-            home.note_met(exchange.and_then(|exchange| exchange.connection.idle_for));
+            let connection = exchange.and_then(|exchange| exchange.connection);
+            home.note_met(connection.and_then(|connection| connection.idle_for));
         }
     }
 
@@ -151,11 +154,11 @@ impl Lease {
         matches!(self.connection, Some(Connection::Stream(_)))
     }
 
-    /// Whether an answer is none to this request, but the 408 with which some servers take leave of an idle connection
-    /// (RFC 9110, section 15.5.9), crossing it.
     fn is_farewell<B>(&self, response: &Response<B>, before: Before) -> bool {
-        response.status() == StatusCode::REQUEST_TIMEOUT
-            && matches!(&self.connection, Some(Connection::Single(single)) if single.reused && single.is_unreceived(before))
+        match &self.connection {
+            Some(Connection::Single(single)) => single.is_farewell(response.status(), before),
+            None | Some(Connection::Stream(_)) => false,
+        }
     }
 
     fn answer(&mut self, response: Response<Incoming>) -> Response<AnswerBody> {
@@ -169,6 +172,12 @@ impl Lease {
         let held = connection.map(|connection| Held { connection, home });
         response.map(|incoming| AnswerBody::new(incoming, held))
     }
+}
+
+/// A broken invariant, answered without sending again.
+fn misplaced() -> Broken {
+    debug_assert!(false, "an exchange without its connection");
+    Broken::new(BreakKind::ResetBeforeHead, Certainty::MaybeProcessed)
 }
 
 fn farewell() -> Broken {
@@ -196,7 +205,11 @@ impl Connection {
 }
 
 /// A request on its way, over HTTP/1.1 or as a stream of HTTP/2.
-enum Sent<A, B> {
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives as long as its exchange, and a box would cost each stream an allocation"
+)]
+enum Sent<A> {
     Single(Before, A),
-    Stream(B),
+    Stream(Begun),
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mainstay_core::Timestamp;
+use mainstay_core::idle::wants_look;
 use parking_lot::Mutex;
 
 use super::ConnectionState;
@@ -228,10 +229,9 @@ impl Idle {
         }
     }
 
-    /// Whether the socket has nothing to say against using it again. When it was given back its task had just found
-    /// nothing to read, so one that was idle for a moment only isn't asked.
+    /// Whether the socket has nothing to say against using it again, if it is to be asked.
     fn is_alive(&self, now: Timestamp) -> bool {
-        now.since(self.terms.since) < JUST_NOW || self.single.is_alive()
+        !wants_look(now.since(self.terms.since)) || self.single.is_alive()
     }
 
     fn state(&self, now: Timestamp) -> State {
@@ -258,10 +258,6 @@ static NEXT_THREAD: AtomicUsize = AtomicUsize::new(0);
 
 /// More divisions than this only make looking through them slower.
 const MAX_DIVISIONS: usize = 64;
-
-/// For how long after an exchange a connection is taken to live without asking the socket. Under load each would be asked for
-/// each request, a system call beside four.
-const JUST_NOW: Duration = Duration::from_millis(1);
 
 /// A connection whose answer is complete while its request isn't (the server had heard enough) may become free
 /// when the application has sent all. So long, and no longer, it isn't worth closing.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, Uri, Version};
+use http::{Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
-use mainstay_core::breaks::evidence::Crossing;
+use mainstay_core::breaks::evidence::{Crossing, is_farewell};
 use mainstay_core::{BreakKind, Certainty, Timestamp};
 use mainstay_record::ConnectionFacts;
 
@@ -112,9 +112,9 @@ impl Single {
         }
     }
 
-    /// Whether the peer had received nothing of the request that began at `before`: what came back isn't its answer.
-    pub(super) fn is_unreceived(&self, before: Before) -> bool {
-        self.meter.acked_bytes().is_some_and(|acked| acked <= before.written)
+    /// Whether what came back to the request that began at `before` isn't its answer.
+    pub(super) fn is_farewell(&self, status: StatusCode, before: Before) -> bool {
+        is_farewell(status.as_u16(), self.reused, before.written, || self.meter.acked_bytes())
     }
 
     /// What broke.
@@ -155,7 +155,7 @@ fn make_out(request: &mut Request<Outgoing>) {
     }
     if let Some(OnContinue(call)) = request.extensions_mut().remove::<OnContinue>() {
         hyper::ext::on_informational(request, move |informational| {
-            if informational.status() == http::StatusCode::CONTINUE {
+            if informational.status() == StatusCode::CONTINUE {
                 call();
             }
         });

@@ -1,15 +1,18 @@
 //! One endpoint: leases connections to it, kept or new.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::HeaderMap;
 use mainstay_config::settings::{ConnectSettings, Endpoint, Http2, PoolSettings, Scheme};
 use mainstay_core::{BreakKind, Certainty, Timestamp};
-use mainstay_record::{Step, StepName};
+use mainstay_record::{Step, StepName, StepOutcome};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -25,7 +28,8 @@ use super::single::Single;
 use super::{Broken, Connection};
 use crate::Clock;
 use crate::chance::with_chance;
-use crate::connect::{Addresses, Connected, Connector, Place, Shown, TargetError};
+use crate::connect::{Addresses, Connector, Place, Shown, TargetError};
+use crate::underway::Underway;
 
 /// One endpoint: its connector and its kept connections.
 #[derive(Debug)]
@@ -123,22 +127,35 @@ impl Target {
     ///
     /// A break of the phases resolve, connect or TLS, or `limit-reached`; nothing was sent.
     pub async fn lease(self: &Arc<Self>, fresh: bool) -> Result<Lease, Broken> {
+        let mut steps = Vec::new();
+        match self.lease_telling(fresh, &mut steps).await {
+            Ok(lease) => Ok(lease.established_by(steps)),
+            Err(broken) => Err(Broken { steps, ..broken }),
+        }
+    }
+
+    /// The same. What is done for it is told in `steps` as it ends, and so is known even when this is dropped.
+    pub(crate) async fn lease_telling(
+        self: &Arc<Self>,
+        fresh: bool,
+        steps: &mut Vec<Step>,
+    ) -> Result<Lease, Broken> {
         let kept = if fresh { None } else { self.kept().await };
-        let (connection, steps) = match kept {
+        let connection = match kept {
             Some(connection) => {
                 self.note_taken();
-                (connection, Vec::new())
+                connection
             }
-            None if fresh || self.speaks() == HTTP1 => self.open(true).await?,
-            None => self.open_for_many().await?,
+            None if fresh || self.speaks() == HTTP1 => self.open(true, steps).await?,
+            None => self.open_for_many(steps).await?,
         };
-        Ok(Lease::new(Some(Arc::clone(self)), connection, Clock::now()).established_by(steps))
+        Ok(Lease::new(Some(Arc::clone(self)), connection, Clock::now()))
     }
 
     /// A new connection that isn't kept after its use.
     pub(crate) async fn lease_once(&self) -> Result<Lease, Broken> {
-        let (connection, steps) = self.open(false).await?;
-        Ok(Lease::new(None, connection, Clock::now()).established_by(steps))
+        let connection = self.open(false, &mut Vec::new()).await?;
+        Ok(Lease::new(None, connection, Clock::now()))
     }
 
     /// Opens a connection that is kept for whoever comes. False when there is no place for one more.
@@ -148,7 +165,7 @@ impl Target {
     /// As with [`Target::lease`].
     pub(crate) async fn open_spare(self: &Arc<Self>) -> Result<bool, Broken> {
         let Some(place) = self.connector.places().take() else { return Ok(false) };
-        let (connection, _) = self.establish(place, true).await?;
+        let connection = self.establish(place, true, &mut Vec::new()).await?;
         self.give_back(connection);
         Ok(true)
     }
@@ -293,15 +310,28 @@ impl Target {
     }
 
     /// Opens a connection that others may wait for: over HTTP/2 one does for all of them.
-    async fn open_for_many(&self) -> Result<(Connection, Vec<Step>), Broken> {
+    async fn open_for_many(&self, steps: &mut Vec<Step>) -> Result<Connection, Broken> {
         let own = self.shelf.own();
-        let waiting = timeout(self.settings.connect_timeout, async {
+        let mut waiting = pin!(timeout(self.settings.connect_timeout, async {
             let opening = self.hub.opening(own).await;
             // How many may share it is known when its peer has said so.
             self.hub.settled(own).await;
             opening
-        });
-        let opening = waiting.await.map_err(|_| {
+        }));
+        // As a rule there is nobody to wait for, and no step to tell of.
+        let waited = match poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await {
+            Poll::Ready(opening) => opening,
+            Poll::Pending => {
+                let step = Underway::begin(steps, StepName::Queue);
+                let waited = waiting.await;
+                step.end(match &waited {
+                    Ok(_) => StepOutcome::Done(None),
+                    Err(_) => StepOutcome::Broke(BreakKind::ConnectTimeout, None),
+                });
+                waited
+            }
+        };
+        let opening = waited.map_err(|_| {
             Broken::new(BreakKind::ConnectTimeout, Certainty::NotSent).details(
                 "another call's connection, which this one would have used, wasn't established"
                     .to_owned(),
@@ -310,40 +340,33 @@ impl Target {
         if self.speaks() == HTTP1 {
             drop(opening);
         } else if let Some(stream) = self.hub.take(own, Clock::now(), &self.rest) {
-            return Ok((Connection::Stream(stream), Vec::new()));
+            return Ok(Connection::Stream(stream));
         }
-        self.open(true).await
+        self.open(true, steps).await
     }
 
-    /// Opens a connection, and tells the steps that it took.
-    async fn open(&self, keep: bool) -> Result<(Connection, Vec<Step>), Broken> {
+    /// Opens a connection, and tells the steps that it takes.
+    async fn open(&self, keep: bool, steps: &mut Vec<Step>) -> Result<Connection, Broken> {
         if let Some(place) = self.place().await {
-            return self.establish(place, keep).await;
+            return self.establish(place, keep, steps).await;
         }
         if let Some(stream) = self.hub.take_any(Clock::now(), &self.rest) {
-            return Ok((Connection::Stream(stream), Vec::new()));
+            return Ok(Connection::Stream(stream));
         }
-        let queued_at = Clock::now();
-        let room = self.queue().await.map_err(|why| {
-            let broken = Broken::new(BreakKind::LimitReached, Certainty::NotSent);
-            let broken = broken.details(why.to_string());
-            let step =
-                Step::broke(StepName::Queue, queued_at, Clock::now(), broken.what.kind, None);
-            Broken { steps: vec![step], ..broken }
-        })?;
-        let queued = Step::done(StepName::Queue, queued_at, Clock::now());
-        match room {
-            Room::Kept(connection) => Ok((connection, vec![queued])),
-            Room::Place(place) => match self.establish(place, keep).await {
-                Ok((connection, mut steps)) => {
-                    steps.insert(0, queued);
-                    Ok((connection, steps))
+        let step = Underway::begin(steps, StepName::Queue);
+        match self.queue().await {
+            Ok(room) => {
+                step.end(StepOutcome::Done(None));
+                match room {
+                    Room::Kept(connection) => Ok(connection),
+                    Room::Place(place) => self.establish(place, keep, steps).await,
                 }
-                Err(mut broken) => {
-                    broken.steps.insert(0, queued);
-                    Err(broken)
-                }
-            },
+            }
+            Err(why) => {
+                let kind = BreakKind::LimitReached;
+                step.end(StepOutcome::Broke(kind, None));
+                Err(Broken::new(kind, Certainty::NotSent).details(why.to_string()))
+            }
         }
     }
 
@@ -378,16 +401,21 @@ impl Target {
     }
 
     /// Makes a connection in `place`. One over HTTP/2 is kept for others too, if it is to be kept.
-    async fn establish(&self, place: Place, keep: bool) -> Result<(Connection, Vec<Step>), Broken> {
+    async fn establish(
+        &self,
+        place: Place,
+        keep: bool,
+        steps: &mut Vec<Step>,
+    ) -> Result<Connection, Broken> {
         let (own, changes) = (self.shelf.own(), self.changes());
-        let Connected { transport, steps } = self.connector.connect(place).await?;
+        let transport = self.connector.connect(place, steps).await?;
         let lifetime =
             with_chance(|chance| Lifetime::of(self.pool(), changes, Clock::now(), chance));
         if self.settings.http2 != Http2::Always && !transport.agreed_on_http2() {
             self.speaks.store(HTTP1, Ordering::Relaxed);
             self.registry.enter(&transport, "http/1.1");
             let single = Single::start(transport, own, lifetime).await?;
-            return Ok((Connection::Single(single), steps));
+            return Ok(Connection::Single(single));
         }
         self.speaks.store(HTTP2, Ordering::Relaxed);
         self.registry.enter(&transport, "h2");
@@ -396,7 +424,7 @@ impl Target {
         if keep {
             self.hub.put(multi, own);
         }
-        Ok((Connection::Stream(stream), steps))
+        Ok(Connection::Stream(stream))
     }
 
     /// A place for one more connection, an idle one's if there is no other.

@@ -7,6 +7,7 @@
     reason = "each test binary uses a part of its own; a test that can't go on has failed"
 )]
 
+pub mod plan;
 pub mod tls;
 
 use std::net::SocketAddr;

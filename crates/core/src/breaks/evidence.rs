@@ -49,6 +49,24 @@ impl Crossing {
     }
 }
 
+/// Whether an answer that came on a kept connection is none to the request on it, but the 408 with which some servers
+/// take leave of an idle connection (RFC 9110, section 15.5.9), crossing it: it is, if the peer had acknowledged nothing
+/// of the request when it came. Where the system counts no acknowledged bytes, it is taken for an answer.
+///
+/// `acked` asks for the bytes that the peer has acknowledged on the connection; it is asked only where it decides.
+#[must_use]
+pub fn is_farewell(
+    status: u16,
+    reused: bool,
+    written_before: u64,
+    acked: impl FnOnce() -> Option<u64>,
+) -> bool {
+    // On a new connection a server has nothing to take leave of.
+    status == REQUEST_TIMEOUT && reused && acked().is_some_and(|acked| acked <= written_before)
+}
+
+const REQUEST_TIMEOUT: u16 = 408;
+
 impl Proof {
     /// How far the request got.
     #[must_use]
@@ -74,6 +92,20 @@ mod tests {
         check(Some(100), false, Proof::EndedBefore, Certainty::NotSent);
         // Not even all that came earlier had been acknowledged.
         check(Some(60), false, Proof::EndedBefore, Certainty::NotSent);
+    }
+
+    #[test]
+    fn a_408_is_a_farewell_where_nothing_of_the_request_had_been_acknowledged() {
+        assert!(is_farewell(408, true, 100, || Some(100)));
+        assert!(!is_farewell(408, true, 100, || Some(101)), "the peer had begun to hear it");
+        assert!(!is_farewell(408, true, 100, || None), "nothing is known");
+    }
+
+    #[test]
+    fn other_answers_and_new_connections_are_not_asked_about() {
+        let unasked = || unreachable!("it costs a system call");
+        assert!(!is_farewell(200, true, 100, unasked));
+        assert!(!is_farewell(408, false, 100, unasked));
     }
 
     #[test]

@@ -6,5 +6,5 @@
 mod history;
 mod names;
 
-pub use history::History;
+pub use history::{History, Run, RunEnd};
 pub use names::{Change, Denied, Failure, Names, NamesSettings, Next};

@@ -67,7 +67,8 @@ pub struct Step {
 /// The steps, in the order in which an attempt takes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepName {
-    /// Waiting for one of the endpoint's places for connections.
+    /// Waiting for one of the endpoint's places for connections; over HTTP/2 also for a connection that another call
+    /// establishes, and for the peer's leave to begin one more stream.
     Queue,
     /// Turning the name into addresses.
     Resolve,
@@ -77,7 +78,8 @@ pub enum StepName {
     Tls,
     /// A PING on a quiet connection, to see whether it lives.
     Ping,
-    /// From handing over the request to its last byte's leaving.
+    /// From handing over the request to its last byte's leaving. Over HTTP/2, where a connection carries more than this
+    /// request, until all of it has been handed to the connection and the connection has written since.
     Send,
     /// From there to the first byte of the answer.
     FirstByte,

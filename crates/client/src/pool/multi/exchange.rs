@@ -13,13 +13,14 @@ use mainstay_core::breaks::evidence::Crossing;
 
 use super::line::{Line, Waiting};
 use super::received::Received;
+use super::times::StreamTimes;
 use super::upload::Upload;
 use crate::body::Outgoing;
 use crate::pool::classify::{StreamFacts, before_head_of_stream, not_begun, request_body_failed};
 use crate::pool::{Broken, OnContinue};
 
 /// A request that is under way.
-pub(super) struct Exchange {
+pub(in crate::pool) struct Exchange {
     response: ResponseFuture,
     upload: Option<Upload>,
     on_continue: Option<OnContinue>,
@@ -27,6 +28,45 @@ pub(super) struct Exchange {
     /// Bytes that the connection had written before.
     written: u64,
     reused: bool,
+}
+
+/// A request that waits for a proof of life after a `quiet` time, and for the peer's leave.
+pub(in crate::pool) struct Later {
+    pub(super) sender: SendRequest<Bytes>,
+    pub(super) line: Arc<Line>,
+    pub(super) request: Request<Outgoing>,
+    pub(super) quiet: bool,
+}
+
+impl Later {
+    /// Opens its stream once it may.
+    pub(super) async fn begin(self, times: &mut StreamTimes) -> Result<Exchange, Broken> {
+        let Self { mut sender, line, request, quiet } = self;
+        if quiet {
+            times.note_proof_wanted();
+            if !line.proved().await {
+                let why = if line.is_silent() {
+                    "a PING wasn't answered in time"
+                } else {
+                    "the connection ended before it was proved alive"
+                };
+                return Err(not_begun(true, why));
+            }
+            times.note_proved();
+        }
+        if !line.may_begin() {
+            times.note_leave_wanted();
+        }
+        let waiting = Waiting::new(Arc::clone(&line));
+        if !waiting.placed(|| is_lost(&mut sender, &line)).await {
+            return Err(not_begun(
+                true,
+                "the connection ended before the peer allowed this stream",
+            ));
+        }
+        times.note_allowed();
+        Exchange::begin(&mut sender, &line, request, true)
+    }
 }
 
 impl Exchange {
@@ -48,34 +88,16 @@ impl Exchange {
         Ok(Self { response, upload, on_continue, line: Arc::clone(line), written, reused })
     }
 
-    /// Waits for a proof of life after a `quiet` time, and for a place on the connection; then opens the stream.
-    pub(super) async fn begin_later(
-        mut sender: SendRequest<Bytes>,
-        line: Arc<Line>,
-        request: Request<Outgoing>,
-        quiet: bool,
-    ) -> Result<Self, Broken> {
-        if quiet && !line.proved().await {
-            let why = if line.is_silent() {
-                "a PING wasn't answered in time"
-            } else {
-                "the connection ended before it was proved alive"
-            };
-            return Err(not_begun(true, why));
-        }
-        let waiting = Waiting::new(Arc::clone(&line));
-        if !waiting.placed(|| is_lost(&mut sender, &line)).await {
-            return Err(not_begun(
-                true,
-                "the connection ended before the peer allowed this stream",
-            ));
-        }
-        Self::begin(&mut sender, &line, request, true)
-    }
-
     /// The head of the answer.
-    pub(super) async fn head(mut self) -> Result<Response<Received>, Broken> {
-        let head = poll_fn(|cx| self.poll(cx)).await?;
+    pub(super) async fn head(
+        mut self,
+        times: &mut StreamTimes,
+    ) -> Result<Response<Received>, Broken> {
+        if self.upload.is_none() {
+            times.note_handed(self.written);
+        }
+        let head = poll_fn(|cx| self.poll(times, cx)).await?;
+        times.note_answered();
         self.line.note_heard();
         let upload = self.upload.take().map(|mut upload| {
             // What is left of the request goes on beside the answer.
@@ -89,10 +111,18 @@ impl Exchange {
         Ok(Response::from_parts(parts, body))
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<h2::RecvStream>, Broken>> {
+    fn poll(
+        &mut self,
+        times: &mut StreamTimes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<h2::RecvStream>, Broken>> {
         if let Some(upload) = &mut self.upload {
+            let written_before = self.line.meter().written_bytes();
             match upload.poll(cx) {
-                Poll::Ready(Ok(())) => self.upload = None,
+                Poll::Ready(Ok(())) => {
+                    times.note_handed(written_before);
+                    self.upload = None;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(request_body_failed(error))),
                 Poll::Pending => {}
             }

@@ -5,13 +5,14 @@
 //!
 //! Each connection has one task, which moves its frames. In the order in which a call meets the rest: the [`Multi`]
 //! that the hub keeps; its `line`, the facts that all of its streams share; a [`Stream`], one place on it; the
-//! `request` made out for HTTP/2; the `exchange` of it for a head, with its body's `upload` beside it; what is
-//! `received`. Over all of it a `watch`, which PINGs.
+//! `request` made out for HTTP/2; the `exchange` of it for a head, with its body's `upload` beside it and its `times`
+//! noted; what is `received`. Over all of it a `watch`, which PINGs.
 
 mod exchange;
 mod line;
 mod received;
 mod request;
+mod times;
 mod upload;
 mod watch;
 
@@ -30,8 +31,9 @@ use mainstay_record::ConnectionFacts;
 
 pub(super) use line::Pings;
 pub(super) use received::Received;
+pub(super) use times::StreamTimes;
 
-use self::exchange::{Exchange, is_lost};
+use self::exchange::{Exchange, Later, is_lost};
 use self::line::{ASSUMED_STREAMS, Line};
 use self::request::make_out;
 use self::watch::Watch;
@@ -57,8 +59,12 @@ pub(super) struct Stream {
     scheme: Scheme,
     /// Whether the connection had carried an exchange before.
     pub(super) reused: bool,
+    /// Since when the connection had carried nothing before; nothing if it carried something, or was new.
+    idle_since: Option<Timestamp>,
     /// Whether it is to be proved alive before it is used.
     quiet: bool,
+    /// What it did and when; nothing before it is used.
+    times: Option<StreamTimes>,
 }
 
 impl Multi {
@@ -137,9 +143,11 @@ impl Multi {
     }
 
     fn take_place(&self, reused: bool, quiet: bool) -> Stream {
+        let idle_since = self.line.idle_since().filter(|_| reused);
         self.line.hold();
         let (sender, line) = (self.sender.clone(), Arc::clone(&self.line));
-        Stream { sender, line, scheme: self.scheme.clone(), reused, quiet }
+        let scheme = self.scheme.clone();
+        Stream { sender, line, scheme, reused, idle_since, quiet, times: None }
     }
 }
 
@@ -157,32 +165,36 @@ impl Stream {
     /// What is to be told of its connection to whoever takes it at `now`.
     pub(super) fn facts(&self, now: Timestamp) -> ConnectionFacts {
         let secure = self.scheme == Scheme::HTTPS;
-        self.line.meter().connection("h2", secure, None, now)
+        self.line.meter().connection("h2", secure, self.idle_since, now)
     }
 
-    /// Sends `request` and waits for the head of its answer. What comes of it belongs to nobody's borrow, so that it
-    /// can be awaited apart.
-    pub(super) fn send(
-        &mut self,
-        mut request: Request<Outgoing>,
-    ) -> Result<impl Future<Output = Result<Response<Received>, Broken>> + Send + use<>, Broken>
-    {
+    /// Sends `request`, or has it wait for its turn. What comes of it is awaited by [`Stream::head`].
+    pub(super) fn send(&mut self, mut request: Request<Outgoing>) -> Result<Begun, Broken> {
         make_out(&mut request, self.scheme.clone())?;
         self.line.meter().begin_shared();
-        let begun = if !self.quiet && self.line.may_begin() {
-            Begun::Now(Exchange::begin(&mut self.sender, &self.line, request, self.reused)?)
+        if !self.quiet && self.line.may_begin() {
+            Exchange::begin(&mut self.sender, &self.line, request, self.reused).map(Begun::Now)
         } else {
             let (sender, line) = (self.sender.clone(), Arc::clone(&self.line));
-            Begun::Later(Box::pin(Exchange::begin_later(sender, line, request, self.quiet)))
-        };
-        Ok(async move {
-            match begun {
-                Begun::Now(exchange) => exchange,
-                Begun::Later(beginning) => beginning.await?,
-            }
-            .head()
-            .await
-        })
+            Ok(Begun::Later(Box::new(Later { sender, line, request, quiet: self.quiet })))
+        }
+    }
+
+    /// The head of the answer to what was begun.
+    pub(super) async fn head(&mut self, begun: Begun) -> Result<Response<Received>, Broken> {
+        let times = self.times.insert(StreamTimes::default());
+        match begun {
+            Begun::Now(exchange) => exchange,
+            // In a box: it is rare, and its state would make that of each call large.
+            Begun::Later(later) => Box::pin(later.begin(times)).await?,
+        }
+        .head(times)
+        .await
+    }
+
+    /// What it did and when, if it was used.
+    pub(super) fn times(&self) -> Option<StreamTimes> {
+        self.times.map(|times| times.seen(&self.line))
     }
 }
 
@@ -191,10 +203,9 @@ impl Stream {
     clippy::large_enum_variant,
     reason = "nearly each is on its way, and a box would cost each an allocation"
 )]
-enum Begun<F> {
+pub(in crate::pool) enum Begun {
     Now(Exchange),
-    // In a box: it is rare, and its state would make that of each call large.
-    Later(Pin<Box<F>>),
+    Later(Box<Later>),
 }
 
 impl Drop for Stream {

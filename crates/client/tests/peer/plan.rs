@@ -1,0 +1,33 @@
+//! What a driver is to do with its calls: a plan for peers.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+use mainstay::{Plan, Service};
+use mainstay_record::Recorder;
+
+use super::Peer;
+
+/// A plan for peers, asked one after the other, with lines of config of the test's own.
+pub fn plan(peers: &[&Peer], config: &str) -> (Plan, Arc<Recorder>) {
+    let endpoints: Vec<String> = (0..)
+        .zip(peers)
+        .map(|(tier, peer)| format!("{{ url = \"http://{}\", tier = {tier} }}", peer.address))
+        .collect();
+    let text = format!("[upstream.api]\nendpoints = [{}]\n{config}\n", endpoints.join(", "));
+    let settings = mainstay_config::parse(&text, "test").expect("a right config").settings;
+    let (recorder, route) = (Recorder::new(), &settings.routes[0]);
+    let plan = Plan {
+        route: route.name.as_str().into(),
+        service: Service::new(&settings.upstreams[0], &recorder, None).expect("a service"),
+        policy: Arc::clone(&route.policy),
+        replay_bytes: route.replay_bytes,
+        body_bytes: settings.limits.body_bytes,
+        body_idle_timeout: route.body_idle_timeout,
+        host: route.host.clone(),
+        strip_prefix: None,
+        idempotency_headers: vec![HeaderName::from_static("idempotency-key")],
+        hash_header: None,
+    };
+    (plan, recorder)
+}
