@@ -7,6 +7,7 @@ mod binary;
 mod end;
 mod held;
 mod reload;
+mod simulate;
 mod start;
 mod told;
 

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Lab(Lab),
     /// Walk to an endpoint, step by step, and say where it breaks and why
     Diagnose(Diagnose),
+    /// Try a policy in a simulated world, in virtual time
+    Simulate(Simulate),
     /// Show what happened to a call: its attempts, what broke, what was decided and why
     Explain(Explain),
     /// Show where a request would go, under which settings, and what would happen if it broke
@@ -120,6 +122,45 @@ pub(crate) struct Diagnose {
     /// How long the head, and each piece of the body, may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,
+}
+
+/// Exit codes: 0 done, 1 an assertion doesn't hold, 2 what was given is wrong.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["file", "world", "list"]))]
+pub(crate) struct Simulate {
+    /// The world: endpoints, load, network and faults
+    #[arg(value_name = "WORLD.toml")]
+    pub(crate) file: Option<PathBuf>,
+    /// A world that comes along; --list names them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) world: Option<String>,
+    /// List the worlds that come along
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// The policy: your config; without it, the defaults
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Another policy, beside it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) compare: Option<PathBuf>,
+    /// Which upstream of the configs [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) upstream: Option<String>,
+    /// Write a report with time series, to be looked at in a browser
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write the results as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// What must hold, such as `success>=99.9` or `p99<250ms`; several times for several
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) assert: Vec<String>,
+    /// Another seed than the world's
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub(crate) seed: Option<u64>,
+    /// Print the world's text
+    #[arg(long, conflicts_with = "list")]
+    pub(crate) print: bool,
 }
 
 /// How to reach a running proxy's admin address.

@@ -13,6 +13,7 @@ mod lab;
 mod messages;
 mod paper;
 mod run;
+mod simulate;
 mod which;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Lab(args) => lab::run(&args),
         Command::Diagnose(args) => diagnose::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Which(args) => which::run(&args),
     };
     done.unwrap_or_else(|failure| {

@@ -19,7 +19,7 @@ use mainstay_lab::{Ending, Fault};
 use crate::slab::Key;
 use crate::spread::{Spread, happens};
 use crate::trouble::{Active, Door, Fate, Meeting, door, meeting};
-use crate::world::Endpoint;
+use crate::world::{Endpoint, RateLimit};
 
 /// An endpoint as it stands.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(crate) struct Server {
     pub(crate) life: u32,
     /// Calls that the cache has seen since the restart.
     cached: u32,
+    /// What is left in the bucket of its rate limit, in billionths of a call, and when that was counted.
+    allowance: (u64, Timestamp),
     /// Connections made before are closed, and their owners know it.
     pub(crate) closed_before: Timestamp,
     /// Connections made before are silent, and nobody knows it.
@@ -66,6 +68,7 @@ impl Server {
     pub(crate) fn new(place: Endpoint, chance: Chance) -> Self {
         let cached = place.cache.filter(|cache| cache.warm).map_or(0, |cache| cache.fill);
         Self {
+            allowance: (place.rate_limit.as_ref().map_or(0, full), Timestamp::ZERO),
             place,
             chance,
             active: Vec::new(),
@@ -134,7 +137,24 @@ impl Server {
                 return met;
             }
         }
-        Meeting::Served(Fate::GOOD)
+        let limit = self.place.rate_limit;
+        match limit {
+            Some(limit) if !self.allows(limit, now) => {
+                Meeting::Instead { executed: false, fate: Fate::answer(429, limit.retry_after) }
+            }
+            _ => Meeting::Served(Fate::GOOD),
+        }
+    }
+
+    /// Takes a call out of the bucket of the rate limit, if there is one in it.
+    fn allows(&mut self, limit: RateLimit, now: Timestamp) -> bool {
+        let (left, counted_at) = self.allowance;
+        // Calls in a thousand seconds × nanoseconds / 1000 are billionths of a call.
+        let grown = u128::from(nanos(now.since(counted_at))) * u128::from(limit.rate_milli) / 1000;
+        let left = u64::try_from(grown + u128::from(left)).unwrap_or(u64::MAX).min(full(&limit));
+        let allowed = left >= BILLION;
+        self.allowance = (if allowed { left - BILLION } else { left }, now);
+        allowed
     }
 
     // ---- work -------------------------------------------------------------------------------------------------
@@ -217,6 +237,13 @@ impl Server {
     }
 }
 
+/// A full bucket, in billionths of a call.
+fn full(limit: &RateLimit) -> u64 {
+    u64::from(limit.burst) * BILLION
+}
+
+const BILLION: u64 = 1_000_000_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,6 +299,16 @@ mod tests {
             serve(&mut server);
         }
         assert_eq!(serve(&mut server), Offer::Serves(MS));
+    }
+
+    #[test]
+    fn a_rate_limit_takes_a_burst_and_then_its_rate() {
+        let mut server = server("rate_limit = { rate = 10, burst = 5, retry_after = \"1s\" }");
+        let mut taken = |millis: u64| {
+            let met = (0..20).map(|_| server.meet(false, false, Timestamp::from_millis(millis)));
+            met.filter(|met| matches!(met, Meeting::Served(_))).count()
+        };
+        assert_eq!([0, 100, 350, 10_000].map(&mut taken), [5, 1, 2, 5]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::series::Bucket;
 use crate::world::{Fault, Target, World};
 
 /// How long the application felt a fault. A bucket of the series counts as bad when more than one call in a hundred
-/// ended badly in it.
+/// ended badly in it and more than a single one, or when most calls get no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Masking {
     /// For so long after it began; zero: not at all.
@@ -32,7 +32,7 @@ pub enum Recovery {
 /// What a run means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Each fault, in the order of the world, in words, with its masking.
+    /// Each fault, then each surge, in the order of the world, in words, with its masking.
     pub faults: Vec<(String, Masking)>,
     /// The recovery after the last of them.
     pub recovery: Recovery,
@@ -45,7 +45,13 @@ pub(super) fn judge(world: &World, series: &Series) -> Verdict {
     let mut verdict =
         Verdict { faults: Vec::new(), recovery: Recovery::NotNeeded, is_metastable: false };
     for fault in &world.faults {
-        verdict.faults.push((words(fault, world), masking(fault, world, series)));
+        let until = fault.lasting.map_or(world.duration, |lasting| fault.at + lasting);
+        verdict.faults.push((words(fault, world), masking(fault.at, until, world, series)));
+    }
+    for surge in &world.load.surges {
+        let words = format!("{:?} load × {}", surge.at, f64::from(surge.percent) / 100.0);
+        let masking = masking(surge.at, surge.at + surge.lasting, world, series);
+        verdict.faults.push((words, masking));
     }
     if let Some((begins, ends)) = world.trouble() {
         (verdict.recovery, verdict.is_metastable) = recovery(begins, ends, world, series);
@@ -53,14 +59,13 @@ pub(super) fn judge(world: &World, series: &Series) -> Verdict {
     verdict
 }
 
-fn masking(fault: &Fault, world: &World, series: &Series) -> Masking {
-    let until = fault.lasting.map_or(world.duration, |lasting| fault.at + lasting);
+fn masking(at: Duration, until: Duration, world: &World, series: &Series) -> Masking {
     let until = until.min(world.duration);
-    let (from, to) = (series.place(fault.at), series.place(until).min(series.buckets().len()));
+    let (from, to) = (series.place(at), series.place(until).min(series.buckets().len()));
     let during = series.buckets().get(from..to).unwrap_or_default();
     match during.iter().rposition(Bucket::is_bad) {
         None => Masking::After(Duration::ZERO),
-        Some(last) if last + 1 == during.len() => Masking::Never,
+        Some(last) if !goes_well_after(during, last) => Masking::Never,
         Some(last) => Masking::After(series.width() * (last as u32 + 1)),
     }
 }
@@ -85,10 +90,15 @@ fn recovery(begins: Duration, ends: Duration, world: &World, series: &Series) ->
         || (good + bad == 0 && !fifth.is_empty() && fifth.iter().any(|it| it.started > 0));
     let recovery = match after.iter().rposition(|bucket| bucket.is_bad() || is_slow(bucket)) {
         None => Recovery::After(Duration::ZERO),
-        Some(last) if last + 1 >= after.len() => Recovery::Never,
+        Some(last) if !goes_well_after(after, last) => Recovery::Never,
         Some(last) => Recovery::After(series.width() * (last as u32 + 1)),
     };
     (recovery, is_metastable)
+}
+
+/// Whether any call ends well after this bucket: silence is no recovery.
+fn goes_well_after(buckets: &[Bucket], last: usize) -> bool {
+    buckets.iter().skip(last + 1).any(|bucket| bucket.good > 0)
 }
 
 /// The median of the medians.

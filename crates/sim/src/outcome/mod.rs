@@ -1,5 +1,6 @@
 //! What came of a run: counted as it goes, judged when it is over, in memory that doesn't grow with its length.
 
+mod assertion;
 mod histogram;
 mod judge;
 mod report;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use mainstay_core::event::Saved;
 use mainstay_core::{BreakKind, Event, Timestamp};
 
+pub use assertion::{Assertion, NoAssertion};
 pub use histogram::Histogram;
 pub use judge::{Masking, Recovery, Verdict};
 pub use report::{Latency, Point, Report};

@@ -77,10 +77,13 @@ impl Series {
 }
 
 impl Bucket {
-    /// Whether more than one call in a hundred ended badly.
+    /// Whether more than one call in a hundred ended badly (a single one has to be one in ten), or most of those that
+    /// begin get no answer.
     #[must_use]
     pub const fn is_bad(&self) -> bool {
-        self.bad * 100 > self.good + self.bad
+        let all = self.good + self.bad;
+        let fails = self.bad * 100 > all && (self.bad > 1 || self.bad * 10 > all);
+        fails || (self.started >= ENOUGH && self.good * 2 < self.started)
     }
 }
 
@@ -97,6 +100,9 @@ pub(super) const BUCKETS: u64 = 400;
 
 /// Finer than 10 ms, a bucket holds hardly a call.
 const SKIPPED: usize = 3;
+
+/// Of fewer calls that begin in a bucket, chance alone may end them all in the next.
+const ENOUGH: u64 = 10;
 
 /// Off by an eighth: good enough for a curve, and 400 of them are small.
 const LATENCY_BITS: u32 = 3;

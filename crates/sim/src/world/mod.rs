@@ -158,6 +158,8 @@ pub struct Endpoint {
     pub collapse: bool,
     /// A cache that is empty after each restart.
     pub cache: Option<Cache>,
+    /// How many calls it takes; the rest is answered 429.
+    pub rate_limit: Option<RateLimit>,
     /// From the head of an answer to the end of its body. Default zero.
     pub body: Duration,
     /// Whether it speaks TLS. Default true.
@@ -175,6 +177,17 @@ pub struct Cache {
     pub miss: Duration,
     /// Whether it is full at the start. Default true.
     pub warm: bool,
+}
+
+/// A bucket of tokens in front of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Calls in a thousand seconds.
+    pub rate_milli: u64,
+    /// Calls that it takes at once after a pause.
+    pub burst: u32,
+    /// When those that are turned away may come back, in whole seconds; `None`: it doesn't say.
+    pub retry_after: Option<Duration>,
 }
 
 /// What lies between proxies and endpoints.

@@ -7,7 +7,7 @@ use mainstay_lab::Ratio;
 use super::load::spread;
 use super::{ANY, Zones};
 use crate::world::tree::{Reader, Table, Value};
-use crate::world::{Cache, Endpoint, Network, Way, Zone};
+use crate::world::{Cache, Endpoint, Network, RateLimit, Way, Zone};
 
 pub(super) fn endpoints(
     value: Option<&Value<'_>>,
@@ -57,6 +57,10 @@ fn endpoint(
             .take("cache")
             .and_then(|value| reader.table("cache", value))
             .map(|table| cache(table, reader)),
+        rate_limit: table
+            .take("rate_limit")
+            .and_then(|value| reader.table("rate_limit", value))
+            .map(|table| rate_limit(table, reader)),
         body: table
             .take("body")
             .map_or(Duration::ZERO, |value| reader.time("endpoint.body", value, ANY)),
@@ -77,6 +81,19 @@ fn cache(mut table: Table<'_, '_>, reader: &mut Reader<'_>) -> Cache {
     };
     table.end(reader);
     cache
+}
+
+fn rate_limit(mut table: Table<'_, '_>, reader: &mut Reader<'_>) -> RateLimit {
+    let rate = table.need("rate", "calls a second", reader);
+    let retry_after = table.take("retry_after");
+    let limit = RateLimit {
+        rate_milli: rate
+            .map_or(1000, |value| reader.scaled("rate_limit.rate", value, 1000, (0, 1_000_000))),
+        burst: reader.whole("rate_limit.burst", table.take("burst"), (1, 1_000_000), 1) as u32,
+        retry_after: retry_after.map(|value| reader.time("rate_limit.retry_after", value, ANY)),
+    };
+    table.end(reader);
+    limit
 }
 
 pub(super) fn network(
