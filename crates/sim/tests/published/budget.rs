@@ -7,7 +7,7 @@
 //! Near enough: load within 0.02, success within 1.2 percentage points: 30,000 calls a cell, and the engine's window
 //! slides in tenths.
 
-use mainstay_sim::World;
+use mainstay_sim::{Report, World};
 
 use crate::run;
 
@@ -29,11 +29,16 @@ fn policy(budget: &str) -> String {
     )
 }
 
+/// So many calls in a hundred fail.
+pub(crate) fn run_with(failing_percent: u32, budget: &str) -> Report {
+    run(&world(failing_percent), "budget", &policy(budget))
+}
+
 /// Share of failures in percent, then load and success.
 #[track_caller]
 fn check(budget: &str, expected: &[(u32, f64, f64)]) {
     for (failing, load, success) in expected {
-        let report = run(&world(*failing), "budget", &policy(budget));
+        let report = run_with(*failing, budget);
         let (found_load, found_success) = (report.amplification(), report.success_percent());
         println!("{budget}: {failing} %: {found_load:.3} / {found_success:.2}");
         assert!((found_load - load).abs() <= 0.02, "{failing} %: load {found_load}, not {load}");
@@ -47,7 +52,7 @@ fn check(budget: &str, expected: &[(u32, f64, f64)]) {
 #[test]
 fn without_a_budget_an_outage_is_amplified_threefold() {
     check(
-        "capacity = 1000000, initial = 1000000, cost = 1, throttled_cost = 1, ceiling = 1.0, floor = 1000, window = \"1s\"",
+        NONE,
         &[
             (5, 1.05, 99.99),
             (10, 1.11, 99.90),
@@ -62,7 +67,7 @@ fn without_a_budget_an_outage_is_amplified_threefold() {
 #[test]
 fn the_bucket_heals_up_to_a_fifth_and_amplifies_nothing_in_an_outage() {
     check(
-        "capacity = 500, initial = 500, cost = 14, ceiling = 1.0, floor = 1000",
+        BUCKET,
         &[
             (5, 1.05, 99.99),
             (10, 1.11, 99.90),
@@ -77,7 +82,7 @@ fn the_bucket_heals_up_to_a_fifth_and_amplifies_nothing_in_an_outage() {
 #[test]
 fn a_share_alone_heals_less_and_amplifies_by_itself() {
     check(
-        "capacity = 1000000, initial = 1000000, cost = 1, throttled_cost = 1, ceiling = 0.2, floor = 0",
+        SHARE,
         &[
             (5, 1.05, 99.99),
             (10, 1.11, 99.90),
@@ -88,3 +93,14 @@ fn a_share_alone_heals_less_and_amplifies_by_itself() {
         ],
     );
 }
+
+/// Nothing is refused.
+pub(crate) const NONE: &str = "capacity = 1000000, initial = 1000000, cost = 1, throttled_cost = 1, ceiling = 1.0, floor = 1000, window = \"1s\"";
+
+/// AWS's retry guidance 2.1.
+pub(crate) const BUCKET: &str =
+    "capacity = 500, initial = 500, cost = 14, ceiling = 1.0, floor = 1000";
+
+/// A fifth of the calls.
+pub(crate) const SHARE: &str =
+    "capacity = 1000000, initial = 1000000, cost = 1, throttled_cost = 1, ceiling = 0.2, floor = 0";

@@ -6,7 +6,9 @@
 
 mod backoff;
 mod budget;
+mod manual;
 mod metastable;
+mod plot;
 
 use mainstay_sim::{Checks, Policy, Report, Simulation, World};
 

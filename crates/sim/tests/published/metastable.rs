@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use mainstay_sim::outcome::Recovery;
-use mainstay_sim::{Policy, Report, World, ready};
+use mainstay_sim::{Checks, Policy, Report, Simulation, World, ready};
 
 use crate::run;
 
@@ -27,48 +27,58 @@ fn blind(attempts: u32) -> String {
 }
 
 /// Of the calls that ended in the last minute.
-fn success_at_the_end(report: &Report) -> f64 {
+pub(crate) fn success_at_the_end(report: &Report) -> f64 {
     let buckets = (60_000 / report.width.as_millis()) as usize;
     let last = &report.points[report.points.len() - buckets..];
     let (good, bad) = last.iter().fold((0, 0), |sum, it| (sum.0 + it.good, sum.1 + it.bad));
     good as f64 / (good + bad).max(1) as f64
 }
 
-#[test]
-fn unbounded_retries_stay_down_when_the_trigger_has_gone() {
-    let report = run(&storm(), "unbounded", &blind(10));
-    assert!(report.verdict.is_metastable);
-    assert_eq!(report.verdict.recovery, Recovery::Never);
-    assert!(success_at_the_end(&report) < 0.05, "{}", success_at_the_end(&report));
-}
+/// The policies, by their names.
+pub(crate) const POLICIES: [&str; 5] = [
+    "our defaults",
+    "our budget alone",
+    "no retries",
+    "3 attempts, no budget",
+    "10 attempts, no budget",
+];
 
-#[test]
-fn three_attempts_without_a_budget_stay_down_too() {
-    let report = run(&storm(), "three", &blind(3));
-    assert!(report.verdict.is_metastable);
-    assert!(success_at_the_end(&report) < 0.2, "{}", success_at_the_end(&report));
-}
-
-#[test]
-fn one_attempt_recovers_so_the_retries_are_what_keeps_it_down() {
-    let report = run(&storm(), "one", &blind(1));
-    assert!(!report.verdict.is_metastable);
-    assert!(success_at_the_end(&report) > 0.99);
-}
-
-#[test]
-fn a_budget_alone_recovers_and_so_do_the_defaults() {
-    let budget = "ejection = false\nhealth = false\nbreaker.mode = \"off\"\n";
+/// What one of them comes to.
+pub(crate) fn report(name: &str) -> Report {
     let world = storm();
-    let defaults = Policy::defaults(&world).unwrap();
-    for report in [
-        run(&world, "budget alone", budget),
-        mainstay_sim::Simulation::new(&world, &defaults, mainstay_sim::Checks::Often).run(),
-    ] {
-        println!("{}: {:?}, {:.2}", report.policy, report.verdict.recovery, report.amplification());
-        assert!(!report.verdict.is_metastable, "{}", report.policy);
-        assert!(report.time_to_recover().unwrap() < Duration::from_secs(90), "{}", report.policy);
-        assert!(report.amplification() < 1.2, "{}", report.amplification());
-        assert!(success_at_the_end(&report) > 0.999, "{}", report.policy);
+    match name {
+        "our budget alone" => {
+            run(&world, name, "ejection = false\nhealth = false\nbreaker.mode = \"off\"\n")
+        }
+        "no retries" => run(&world, name, &blind(1)),
+        "3 attempts, no budget" => run(&world, name, &blind(3)),
+        "10 attempts, no budget" => run(&world, name, &blind(10)),
+        _ => Simulation::new(&world, &Policy::defaults(&world).unwrap(), Checks::Often).run(),
     }
+}
+
+#[track_caller]
+fn check(name: &str, holds: impl Fn(&Report) -> bool) {
+    let report = report(name);
+    let end = success_at_the_end(&report);
+    println!("{name}: {:?}, {:.2}, {end:.3}", report.verdict.recovery, report.amplification());
+    assert!(holds(&report), "{name}: {:?}, {end} at the end", report.verdict);
+}
+
+#[test]
+fn retries_without_a_budget_stay_down_when_the_trigger_has_gone() {
+    let stays = |report: &Report| {
+        report.verdict.is_metastable && report.verdict.recovery == Recovery::Never
+    };
+    check("10 attempts, no budget", |it| stays(it) && success_at_the_end(it) < 0.05);
+    check("3 attempts, no budget", |it| stays(it) && success_at_the_end(it) < 0.2);
+}
+
+#[test]
+fn without_retries_it_recovers_so_they_are_what_keeps_it_down() {
+    let recovers = |it: &Report| !it.verdict.is_metastable && success_at_the_end(it) > 0.999;
+    check("no retries", recovers);
+    let soon = |it: &Report| it.time_to_recover().is_some_and(|it| it < Duration::from_secs(90));
+    check("our budget alone", |it| recovers(it) && soon(it) && it.amplification() < 1.2);
+    check("our defaults", |it| recovers(it) && soon(it) && it.amplification() < 1.2);
 }
