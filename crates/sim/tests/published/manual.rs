@@ -70,8 +70,11 @@ fn a_total_outage_is_never_amplified_beyond_a_fifth() {
 #[test]
 fn the_page_of_what_was_found_is_up_to_date() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-    let mut files =
-        vec![("images/backoff.svg", backoff_plot()), ("images/retry-storm.svg", storm_plot())];
+    let storm = metastable::POLICIES.map(|name| (name, metastable::report(name)));
+    let mut files = vec![
+        ("images/backoff.svg", backoff_plot()),
+        ("images/retry-storm.svg", storm_plot(&storm)),
+    ];
     let kept = std::fs::read_to_string(docs.join("simulated.md")).unwrap();
     let parts = [
         ("worlds", worlds()),
