@@ -3,17 +3,23 @@
 //! [`Client::call`] is the whole path: it drains what the machine wants, does it, tells it what came of it, and
 //! sleeps until the machine's deadline. It takes no decision of its own.
 
+mod beside;
 mod delivered;
+mod fields;
 pub(crate) mod grpc;
 mod out;
 mod request;
 mod running;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use http::{HeaderMap, Response, StatusCode, request as head};
 use mainstay_core::call::{Connection, GaveUp};
 use mainstay_core::event::AttemptId;
+use mainstay_core::line::Entry;
 use mainstay_core::retry::rate_limit::Hint;
 use mainstay_core::{Action, BreakKind, Certainty, EndpointId};
 use mainstay_record::CallId;
@@ -26,7 +32,8 @@ use crate::Clock;
 use crate::body::{BodyError, ReplayMemory, Source};
 use crate::chance::seed;
 use crate::pool::{AnswerBody, Broken};
-use crate::service::Plan;
+use crate::service::{Plan, Told};
+use beside::{Beside, Landed};
 use out::Out;
 use running::Running;
 
@@ -103,24 +110,23 @@ impl Client {
         body: Source,
     ) -> Result<Answer, Unanswered> {
         let mut running = Box::new(Running::new(self, plan, head, body));
-        let (mut last, mut kept) = (None, None);
         running.tell(|call, ctx| call.on_start(ctx));
         loop {
-            match running.call.next_action() {
+            match running.next_action() {
                 Some(Action::Attempt { attempt, endpoint, connection }) => {
-                    last = running.attempt(plan, attempt, endpoint, connection).await;
+                    running.attempt(plan, attempt, endpoint, connection).await;
                 }
-                Some(Action::Keep { .. }) => kept = last.take(),
+                Some(Action::Line(entry)) => running.line_up(entry).await,
+                Some(Action::Keep { .. }) => running.keep(),
                 Some(Action::Deliver { attempt }) => {
-                    let held = last.filter(|held: &Held| held.attempt == attempt).or(kept);
-                    return match held {
+                    return match running.answer_of(attempt) {
                         Some(held) => Ok(running.deliver(held, plan.body_idle_timeout)),
                         None => Err(running.lost_answer()),
                     };
                 }
                 Some(Action::Fail(gave_up)) => return Err(running.unanswered(gave_up)),
-                // An attempt that is cancelled has already been dropped: `attempt` below does that.
-                Some(Action::Cancel { .. }) => {}
+                // The one that is awaited has been dropped already: what awaits it heeds this itself.
+                Some(Action::Cancel { attempt }) => running.cancel_beside(attempt),
                 None => running.sleep().await,
             }
         }
@@ -128,47 +134,58 @@ impl Client {
 }
 
 impl Running {
-    /// Makes one attempt and tells the machine what came of it. Gives the answer, if one came.
+    /// Makes one attempt and tells the machine what came of it. Its answer, if one came, is held.
     async fn attempt(
         &mut self,
         plan: &Plan,
         attempt: AttemptId,
         endpoint: EndpointId,
         connection: Connection,
-    ) -> Option<Held> {
+    ) {
         let outcome = match plan.service.place(endpoint) {
-            Some(place) => Out::new(self, attempt).ask(plan, place, connection).await,
+            Some(place) => Out::new(self, attempt, endpoint).ask(plan, place, connection).await,
             // Core's ids are places in the very list that the service was made from.
-            None => Err(Broken::new(BreakKind::NoEndpoint, Certainty::NotSent)),
+            None => Some(Err(Broken::new(BreakKind::NoEndpoint, Certainty::NotSent))),
         };
+        if let Some(outcome) = outcome {
+            self.take_in(attempt, endpoint, outcome);
+        }
+    }
+
+    /// Tells the machine what came of an attempt, and holds its answer.
+    fn take_in(
+        &mut self,
+        attempt: AttemptId,
+        endpoint: EndpointId,
+        outcome: Result<Response<AnswerBody>, Broken>,
+    ) {
         if !self.body.is_repeatable() {
             self.call.on_body_unrepeatable();
         }
         match outcome {
             Ok(response) => {
                 let status = response.status();
-                if self.is_grpc
-                    && status == StatusCode::OK
-                    && let Some(outcome) = grpc::outcome(response.headers())
-                {
+                let grpc = if self.is_grpc && status == StatusCode::OK {
+                    grpc::outcome(response.headers())
+                } else {
+                    None
+                };
+                if let Some(outcome) = grpc {
                     if let Some(what) = outcome.broken() {
-                        self.note_answer(
-                            attempt,
-                            endpoint,
-                            &what,
-                            grpc::describe(response.headers()),
-                        );
+                        let details = grpc::describe(response.headers());
+                        self.note_answer(attempt, endpoint, &what, details);
                         self.note_stream();
                     }
+                    self.hold(Held { attempt, endpoint, response });
                     self.tell(|call, ctx| call.on_grpc_outcome(attempt, outcome, ctx));
-                    return Some(Held { attempt, endpoint, response });
+                    return;
                 }
                 let hint = hint(status, response.headers());
                 if let Some(what) = self.call.broken_answer(status.as_u16(), hint) {
                     self.note_answer(attempt, endpoint, &what, None);
                 }
+                self.hold(Held { attempt, endpoint, response });
                 self.tell(|call, ctx| call.on_head(attempt, status.as_u16(), hint, ctx));
-                Some(Held { attempt, endpoint, response })
             }
             Err(mut broken) => {
                 self.note(attempt, endpoint, &mut broken);
@@ -176,18 +193,74 @@ impl Running {
                     self.note_stream();
                 }
                 self.tell(|call, ctx| call.on_break(attempt, broken.what, ctx));
-                None
             }
         }
     }
 
-    /// Sleeps until the machine's deadline.
-    async fn sleep(&mut self) {
-        match self.call.next_deadline() {
-            Some(deadline) => sleep_until(Clock::instant(deadline.at)).await,
-            None => debug_assert!(false, "a call without action or deadline would wait for ever"),
+    /// Starts an attempt beside the one that is out.
+    fn start_beside(&mut self, plan: &Plan, ids: (AttemptId, EndpointId), connection: Connection) {
+        let (attempt, endpoint) = ids;
+        match plan.service.place(endpoint) {
+            Some(place) => {
+                let request = self.request(plan, place, endpoint);
+                self.beside =
+                    Some(Beside::new(ids, Arc::clone(&place.target), connection, request));
+            }
+            None => {
+                let broken = Broken::new(BreakKind::NoEndpoint, Certainty::NotSent);
+                self.take_in(attempt, endpoint, Err(broken));
+            }
         }
-        self.tell(|call, ctx| call.on_time(ctx));
+    }
+
+    /// The attempt beside the one that is out has ended.
+    fn land(&mut self, landed: Box<Landed>) {
+        if let Some(beside) = self.beside.take() {
+            self.seen(beside.attempt, landed.exchange);
+            self.take_in(beside.attempt, beside.endpoint, landed.outcome);
+        }
+    }
+
+    /// Stops the attempt beside the one that is out: its time is over, or the other one was faster.
+    fn cancel_beside(&mut self, attempt: AttemptId) {
+        let is_it = self.beside.as_ref().is_some_and(|beside| beside.attempt == attempt);
+        if let Some(beside) = self.beside.take_if(|_| is_it)
+            && self.call.is_out(attempt)
+        {
+            self.take_in(attempt, beside.endpoint, Err(beside.cut()));
+        }
+    }
+
+    /// Waits in the upstream's line, and tells the machine what came of it.
+    async fn line_up(&mut self, entry: Entry) {
+        let service = Arc::clone(self.service());
+        let told = match service.lineup().enter(service.upstream(), entry, Clock::now()) {
+            Ok(mut place) => place.told().await,
+            Err(refused) => Told::Away(refused),
+        };
+        match told {
+            Told::Seat(seat) => self.tell(|call, ctx| call.on_turn(seat, ctx)),
+            Told::Away(why) => self.tell(|call, ctx| call.on_turned_away(why, ctx)),
+        }
+    }
+
+    /// Sleeps until the machine's deadline, or until the attempt ends that was beside another and goes on alone.
+    async fn sleep(&mut self) {
+        let Some(deadline) = self.call.next_deadline() else {
+            debug_assert!(false, "a call without action or deadline would wait for ever");
+            return;
+        };
+        let mut late = pin!(sleep_until(Clock::instant(deadline.at)));
+        let landed = poll_fn(|cx| {
+            if let Some(Poll::Ready(landed)) = self.beside.as_mut().map(|beside| beside.poll(cx)) {
+                return Poll::Ready(Some(landed));
+            }
+            late.as_mut().poll(cx).map(|()| None)
+        });
+        match landed.await {
+            Some(landed) => self.land(landed),
+            None => self.tell(|call, ctx| call.on_time(ctx)),
+        }
     }
 }
 

@@ -21,4 +21,4 @@ mod underway;
 pub use body::{Outgoing, Source};
 pub use clock::Clock;
 pub use driver::{Answer, Client, DeliveredBody, Unanswered, is_grpc};
-pub use service::{Plan, Service};
+pub use service::{Fields, Plan, Service};

@@ -1,5 +1,6 @@
 //! A service: one generation of an upstream, with everything that is needed to call it.
 
+mod lineup;
 mod news;
 mod said;
 mod spares;
@@ -16,6 +17,8 @@ use mainstay_record::{Recorder, UpstreamRecorder};
 use crate::Clock;
 use crate::chance::with_chance;
 use crate::pool::{Target, TargetError};
+use lineup::Lineup;
+pub(crate) use lineup::Told;
 use said::LastSaid;
 
 /// One generation of an upstream: the engine's state, a target for each endpoint, and the recorder's part.
@@ -26,6 +29,7 @@ pub struct Service {
     upstream: Arc<Upstream>,
     places: Box<[Place]>,
     recorder: Arc<UpstreamRecorder>,
+    lineup: Arc<Lineup>,
 }
 
 /// An endpoint, ready to be asked.
@@ -63,6 +67,22 @@ pub struct Plan {
     pub idempotency_headers: Vec<HeaderName>,
     /// The field that consistent hashing goes by.
     pub hash_header: Option<HeaderName>,
+    /// The fields by which caller and upstream tell each other about the call.
+    pub fields: Fields,
+}
+
+/// Header fields that say how a call is to be treated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// How much time there is left: the caller's is heeded, and what is left of it travels on. Beside `grpc-timeout`,
+    /// which gRPC calls have in any case.
+    pub deadline: Option<HeaderName>,
+    /// Before whom the call goes where it has to wait for room: 0 to 3.
+    pub priority: Option<HeaderName>,
+    /// Whose share of the rate limits it takes.
+    pub lane: Option<HeaderName>,
+    /// Whether each attempt says which it is and of how many, so that layers of retries don't multiply.
+    pub attempt: bool,
 }
 
 impl Service {
@@ -90,7 +110,16 @@ impl Service {
             .collect::<Result<_, _>>()?;
         let names: Vec<&str> =
             settings.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
+        let line = || settings.policy.load.line.clone();
+        let lineup = match previous {
+            Some(previous) => {
+                previous.lineup.renew(line());
+                Arc::clone(&previous.lineup)
+            }
+            None => Lineup::new(line()),
+        };
         Ok(Arc::new(Self {
+            lineup,
             name: settings.name.as_str().into(),
             recorder: recorder.upstream(&settings.name, &names),
             settings: settings.clone(),
@@ -126,6 +155,11 @@ impl Service {
     #[must_use]
     pub fn settings(&self) -> &UpstreamConfig {
         &self.settings
+    }
+
+    /// Who waits for room.
+    pub(crate) fn lineup(&self) -> &Arc<Lineup> {
+        &self.lineup
     }
 
     pub(crate) fn place(&self, endpoint: EndpointId) -> Option<&Place> {

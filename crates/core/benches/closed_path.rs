@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use mainstay_core::upstream::{Balance, EndpointSettings, Report, ScopeId, UpstreamSettings, Want};
+use mainstay_core::upstream::{
+    Balance, EndpointSettings, Purpose, Report, ScopeId, UpstreamSettings, Want,
+};
 use mainstay_core::{Chance, Checked, Timestamp, Upstream};
 
 fn upstream(endpoints: usize, balance: Balance, now: Timestamp) -> Arc<Upstream> {
@@ -24,7 +26,8 @@ fn upstream(endpoints: usize, balance: Balance, now: Timestamp) -> Arc<Upstream>
 /// One call at its first try.
 #[inline]
 fn call(upstream: &Arc<Upstream>, now: Timestamp, chance: &mut Chance) {
-    let want = Want { tried: &[], scope: ScopeId(0), extra: false, hash: Some(now.as_nanos()) };
+    let want =
+        Want { tried: &[], scope: ScopeId(0), purpose: Purpose::First, hash: Some(now.as_nanos()) };
     upstream.budget().on_call(now);
     let mut pick = upstream.pick(want, now, chance).expect("all are well");
     let answered = Report::Answered(Duration::from_micros(800));

@@ -6,6 +6,7 @@
 use core::time::Duration;
 
 use crate::breaks::{Break, BreakKind, Certainty};
+use crate::call::HedgeRefusal;
 use crate::time::Timestamp;
 use crate::upstream::EndpointId;
 
@@ -22,6 +23,8 @@ pub enum AttemptReason {
     Retry,
     /// The last one broke, and this goes to another endpoint.
     Failover,
+    /// Another one is out and has no answer yet.
+    Hedge,
 }
 
 /// Why nothing more was tried.
@@ -49,6 +52,18 @@ pub enum StopReason {
     BreakerOpen,
     /// The peer said that it isn't to be asked again (gRPC's pushback).
     PushedBack,
+    /// The caller is a layer of retries itself, and will try again.
+    LeftToCaller,
+    /// The concurrency limit is reached, and so is that of the line that waits for it.
+    LineFull,
+    /// It waited in line, and a call of higher priority needed its place.
+    PushedOut,
+    /// The rate limit allows it only after the call's deadline.
+    RateExceeded,
+    /// The peer asked for a pause that ends after the call's deadline.
+    Paused,
+    /// Most of what was sent lately was turned away, so a share isn't sent.
+    SelfThrottled,
 }
 
 impl StopReason {
@@ -67,6 +82,59 @@ impl StopReason {
             Self::ReplyStarted => "reply-started",
             Self::BreakerOpen => "breaker-open",
             Self::PushedBack => "pushed-back",
+            Self::LeftToCaller => "left-to-caller",
+            Self::LineFull => "line-full",
+            Self::PushedOut => "pushed-out",
+            Self::RateExceeded => "rate-exceeded",
+            Self::Paused => "paused",
+            Self::SelfThrottled => "self-throttled",
+        }
+    }
+
+    /// Whether a call that is stopped so before its first attempt is refused to keep load from the upstream.
+    #[must_use]
+    pub const fn is_shed(self) -> bool {
+        match self {
+            Self::LineFull
+            | Self::PushedOut
+            | Self::RateExceeded
+            | Self::Paused
+            | Self::SelfThrottled
+            | Self::DeadlineTooClose => true,
+            Self::OutcomeUnknown
+            | Self::NotDeclared
+            | Self::Unrepeatable
+            | Self::AttemptsUsed
+            | Self::BudgetEmpty
+            | Self::DeadlinePassed
+            | Self::NoEndpoint
+            | Self::ReplyStarted
+            | Self::BreakerOpen
+            | Self::PushedBack
+            | Self::LeftToCaller => false,
+        }
+    }
+}
+
+/// What an attempt is held for before it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Held {
+    /// Room under the concurrency limit.
+    Limit,
+    /// The rate limit's next free slot.
+    Rate,
+    /// The end of a pause that the peer asked for.
+    Pause,
+}
+
+impl Held {
+    /// A stable name for records and metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Rate => "rate",
+            Self::Pause => "pause",
         }
     }
 }
@@ -104,6 +172,8 @@ pub enum Saved {
     ByRetry,
     /// An attempt elsewhere.
     ByFailover,
+    /// A second attempt that was faster than the first.
+    ByHedge,
 }
 
 /// One fact. The first group is about one call, the second about an upstream's endpoints.
@@ -142,6 +212,20 @@ pub enum Event {
         /// From its start to the break.
         took: Duration,
     },
+    /// An attempt was stopped, since the other one that was out had been faster.
+    AttemptOutrun {
+        /// Which.
+        attempt: AttemptId,
+        /// Where.
+        endpoint: EndpointId,
+        /// From its start to its stop.
+        took: Duration,
+    },
+    /// A second attempt was due beside one that is out, and wasn't made.
+    HedgeRefused {
+        /// Why.
+        reason: HedgeRefusal,
+    },
     /// A retry was put off until a time.
     RetryScheduled {
         /// How long from now.
@@ -151,6 +235,16 @@ pub enum Event {
     },
     /// Nothing more was tried, although the last attempt broke.
     RetryRefused {
+        /// Why.
+        reason: StopReason,
+    },
+    /// An attempt has to wait before it starts.
+    AttemptHeld {
+        /// For what.
+        by: Held,
+    },
+    /// The call was refused before its first attempt, to keep load from the upstream.
+    CallShed {
         /// Why.
         reason: StopReason,
     },
@@ -274,8 +368,12 @@ impl Event {
             Self::AttemptStarted { .. } => "attempt-started",
             Self::AttemptSucceeded { .. } => "attempt-succeeded",
             Self::AttemptFailed { .. } => "attempt-failed",
+            Self::AttemptOutrun { .. } => "attempt-outrun",
+            Self::HedgeRefused { .. } => "hedge-refused",
             Self::RetryScheduled { .. } => "retry-scheduled",
             Self::RetryRefused { .. } => "retry-refused",
+            Self::AttemptHeld { .. } => "attempt-held",
+            Self::CallShed { .. } => "call-shed",
             Self::BodyUnrepeatable => "body-unrepeatable",
             Self::CallDelivered { .. } => "call-delivered",
             Self::CallFailed { .. } => "call-failed",

@@ -118,7 +118,7 @@ impl Model {
         let mut waiting = self.of(lowest);
         let last = if self.is_overloaded(lowest) { waiting.next() } else { waiting.next_back() };
         let ticket = last.ok_or(Refused::Full)?.ticket;
-        Ok(Some(PushedOut { ticket, reason: Refused::Full }))
+        Ok(Some(PushedOut { ticket, reason: Refused::PushedOut }))
     }
 
     fn remove(&mut self, ticket: Ticket) -> bool {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use mainstay_core::limit::{AdaptiveSettings, GradientRule, Limit, LimitRule, LimitSettings};
-use mainstay_core::upstream::{Balance, EndpointSettings, Report, ScopeId, UpstreamSettings, Want};
+use mainstay_core::upstream::{
+    Balance, EndpointSettings, Purpose, Report, ScopeId, UpstreamSettings, Want,
+};
 use mainstay_core::{Chance, Checked, EndpointId, Timestamp, Upstream};
 
 /// `calls` calls with this outcome on an upstream of two tiers allocate nothing. Each is tried twice if it fails.
@@ -27,9 +29,9 @@ fn check(balance: Balance, calls: u64, outcome: impl Fn(EndpointId) -> Report) {
             let now = Timestamp::from_nanos(call * 1_000_000);
             upstream.budget().on_call(now);
             let mut tried = None;
-            for extra in [false, true] {
+            for purpose in [Purpose::First, Purpose::Again] {
                 let want =
-                    Want { tried: tried.as_slice(), scope: ScopeId(0), extra, hash: Some(call) };
+                    Want { tried: tried.as_slice(), scope: ScopeId(0), purpose, hash: Some(call) };
                 let Ok(mut pick) = upstream.pick(want, now, &mut chance) else { continue };
                 let endpoint = pick.permit.endpoint();
                 let _ = pick.permit.report(outcome(endpoint), now, &mut chance);

@@ -54,10 +54,12 @@ impl Census {
             saved: part(|saved: Saved| {
                 reached.upstream(|sums| match saved {
                     Saved::NotNeeded => sums.delivered.count() > sums.saved.total(),
-                    Saved::ByRetry | Saved::ByFailover => sums.saved.of(saved) > 0,
+                    Saved::ByRetry | Saved::ByFailover | Saved::ByHedge => sums.saved.of(saved) > 0,
                 })
             }),
-            stops: part(|reason: StopReason| reached.upstream(|sums| sums.stops.of(reason) > 0)),
+            stops: part(|reason: StopReason| {
+                reached.upstream(|sums| sums.stops.of(reason) + sums.shed.of(reason) > 0)
+            }),
             opens: part(|cause: OpenCause| reached.endpoint(|sums| sums.opens.of(cause) > 0)),
             ejections: part(|cause: EjectCause| reached.endpoint(|sums| sums.ejects.of(cause) > 0)),
         }
@@ -99,6 +101,10 @@ fn events(reached: Reached<'_>) -> CensusPart {
     part.add("attempt-started", reached.endpoint(|sums| sums.started.total() > 0));
     part.add("attempt-succeeded", reached.endpoint(|sums| sums.answered.count() > 0));
     part.add("attempt-failed", reached.endpoint(|sums| sums.breaks.total() > 0));
+    part.add("attempt-outrun", reached.upstream(|sums| sums.outrun > 0));
+    part.add("hedge-refused", reached.upstream(|sums| sums.hedges_refused.total() > 0));
+    part.add("attempt-held", reached.upstream(|sums| sums.held.total() > 0));
+    part.add("call-shed", reached.upstream(|sums| sums.shed.total() > 0));
     part.add("retry-scheduled", reached.upstream(|sums| sums.delays.total() > 0));
     part.add("retry-refused", reached.upstream(|sums| sums.stops.total() > 0));
     part.add("body-unrepeatable", reached.upstream(|sums| sums.unrepeatable > 0));

@@ -43,6 +43,9 @@ pub struct CallCounts {
     pub saved_by_retry: u64,
     /// Good answers that came from another endpoint than the one that broke.
     pub saved_by_failover: u64,
+    /// Good answers that a second attempt beside the first brought.
+    #[serde(default)]
+    pub saved_by_hedge: u64,
     /// Attempts of all calls.
     pub attempts: u64,
     /// Calls that are over, their bodies included: as many as started, once all is quiet.
@@ -66,10 +69,32 @@ pub struct UpstreamCounts {
     pub retries_refused: ByCode,
     /// Retries that were put off, by what decided for how long.
     pub retries_scheduled: ByCode,
+    /// Second attempts beside the first.
+    #[serde(default)]
+    pub hedges: HedgeCounts,
+    /// Attempts that had to wait before they started, by what for.
+    #[serde(default)]
+    pub held: ByCode,
+    /// Calls that were refused before their first attempt, by why.
+    #[serde(default)]
+    pub shed: ByCode,
     /// Calls whose request body couldn't be sent again.
     pub bodies_unrepeatable: u64,
     /// Each endpoint's part.
     pub endpoints: Vec<EndpointCounts>,
+}
+
+/// What became of hedges.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HedgeCounts {
+    /// Those that were made.
+    pub launched: u64,
+    /// Those of them that brought the answer.
+    pub won: u64,
+    /// Those that didn't, as far as their calls have ended: load for nothing.
+    pub wasted: u64,
+    /// Those that were due and not made, by why.
+    pub refused: ByCode,
 }
 
 /// An endpoint's counts.
@@ -79,6 +104,12 @@ pub struct EndpointCounts {
     pub name: Arc<str>,
     /// Attempts.
     pub attempts: u64,
+    /// Those that were made beside another one that was out.
+    #[serde(default)]
+    pub hedges: u64,
+    /// Those that were stopped, since the other one was faster.
+    #[serde(default)]
+    pub outrun: u64,
     /// Those that were retries.
     pub retries: u64,
     /// Those that came from another endpoint.
@@ -142,6 +173,7 @@ impl CallCounts {
             in_progress,
             saved_by_retry: sums.saved.of(Saved::ByRetry),
             saved_by_failover: sums.saved.of(Saved::ByFailover),
+            saved_by_hedge: sums.saved.of(Saved::ByHedge),
             attempts: sums.attempts,
             records: sums.over,
             broken: sums.broken,
@@ -157,6 +189,7 @@ impl CallCounts {
             in_progress: self.in_progress + other.in_progress,
             saved_by_retry: self.saved_by_retry + other.saved_by_retry,
             saved_by_failover: self.saved_by_failover + other.saved_by_failover,
+            saved_by_hedge: self.saved_by_hedge + other.saved_by_hedge,
             attempts: self.attempts + other.attempts,
             records: self.records + other.records,
             broken: self.broken + other.broken,
@@ -181,6 +214,14 @@ impl UpstreamCounts {
             certainties,
             retries_refused: by_code(&sums.stops),
             retries_scheduled: by_code(&sums.delays),
+            hedges: HedgeCounts {
+                launched: sums.hedges,
+                won: sums.saved.of(Saved::ByHedge),
+                wasted: sums.hedges_wasted(),
+                refused: by_code(&sums.hedges_refused),
+            },
+            held: by_code(&sums.held),
+            shed: by_code(&sums.shed),
             bodies_unrepeatable: sums.unrepeatable,
             endpoints: sums.endpoints.iter().map(EndpointCounts::new).collect(),
         }
@@ -192,6 +233,8 @@ impl EndpointCounts {
         Self {
             name: Arc::clone(name),
             attempts: sums.started.total(),
+            hedges: sums.started.of(AttemptReason::Hedge),
+            outrun: sums.outrun,
             retries: sums.started.of(AttemptReason::Retry),
             failovers: sums.started.of(AttemptReason::Failover),
             answered: sums.answered.count(),

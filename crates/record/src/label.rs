@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use mainstay_core::breaks::BreakKind;
-use mainstay_core::event::{AttemptReason, EjectCause, OpenCause, Saved, StopReason};
+use mainstay_core::call::HedgeRefusal;
+use mainstay_core::event::{AttemptReason, EjectCause, Held, OpenCause, Saved, StopReason};
 use mainstay_core::{Certainty, Event};
 
 /// A value of a closed set.
@@ -96,6 +97,12 @@ impl Label for StopReason {
         Self::ReplyStarted,
         Self::BreakerOpen,
         Self::PushedBack,
+        Self::LeftToCaller,
+        Self::LineFull,
+        Self::PushedOut,
+        Self::RateExceeded,
+        Self::Paused,
+        Self::SelfThrottled,
     ];
 
     fn place(self) -> usize {
@@ -108,7 +115,7 @@ impl Label for StopReason {
 }
 
 impl Label for AttemptReason {
-    const ALL: &'static [Self] = &[Self::First, Self::Retry, Self::Failover];
+    const ALL: &'static [Self] = &[Self::First, Self::Retry, Self::Failover, Self::Hedge];
 
     fn place(self) -> usize {
         self as usize
@@ -119,12 +126,44 @@ impl Label for AttemptReason {
             Self::First => "first",
             Self::Retry => "retry",
             Self::Failover => "failover",
+            Self::Hedge => "hedge",
         }
     }
 }
 
+impl Label for HedgeRefusal {
+    const ALL: &'static [Self] = &[
+        Self::BodyNotWhole,
+        Self::AttemptsUsed,
+        Self::DeadlineTooClose,
+        Self::BudgetEmpty,
+        Self::NoEndpoint,
+        Self::Held,
+    ];
+
+    fn place(self) -> usize {
+        self as usize
+    }
+
+    fn code(self) -> &'static str {
+        Self::code(self)
+    }
+}
+
+impl Label for Held {
+    const ALL: &'static [Self] = &[Self::Limit, Self::Rate, Self::Pause];
+
+    fn place(self) -> usize {
+        self as usize
+    }
+
+    fn code(self) -> &'static str {
+        Self::code(self)
+    }
+}
+
 impl Label for Saved {
-    const ALL: &'static [Self] = &[Self::NotNeeded, Self::ByRetry, Self::ByFailover];
+    const ALL: &'static [Self] = &[Self::NotNeeded, Self::ByRetry, Self::ByFailover, Self::ByHedge];
 
     fn place(self) -> usize {
         self as usize
@@ -135,6 +174,7 @@ impl Label for Saved {
             Self::NotNeeded => "not-needed",
             Self::ByRetry => "retry",
             Self::ByFailover => "failover",
+            Self::ByHedge => "hedge",
         }
     }
 }
@@ -267,6 +307,8 @@ mod tests {
         check::<Certainty>();
         check::<StopReason>();
         check::<AttemptReason>();
+        check::<HedgeRefusal>();
+        check::<Held>();
         check::<Saved>();
         check::<OpenCause>();
         check::<EjectCause>();
@@ -290,7 +332,28 @@ mod tests {
                 | StopReason::NoEndpoint
                 | StopReason::ReplyStarted
                 | StopReason::BreakerOpen
-                | StopReason::PushedBack => {}
+                | StopReason::PushedBack
+                | StopReason::LeftToCaller
+                | StopReason::LineFull
+                | StopReason::PushedOut
+                | StopReason::RateExceeded
+                | StopReason::Paused
+                | StopReason::SelfThrottled => {}
+            }
+        }
+        for refusal in <HedgeRefusal as Label>::ALL {
+            match refusal {
+                HedgeRefusal::BodyNotWhole
+                | HedgeRefusal::AttemptsUsed
+                | HedgeRefusal::DeadlineTooClose
+                | HedgeRefusal::BudgetEmpty
+                | HedgeRefusal::NoEndpoint
+                | HedgeRefusal::Held => {}
+            }
+        }
+        for held in <Held as Label>::ALL {
+            match held {
+                Held::Limit | Held::Rate | Held::Pause => {}
             }
         }
         for certainty in <Certainty as Label>::ALL {
@@ -301,7 +364,9 @@ mod tests {
                 | Certainty::Processed => {}
             }
         }
-        assert_eq!(<StopReason as Label>::ALL.len(), 11);
+        assert_eq!(<StopReason as Label>::ALL.len(), 17);
+        assert_eq!(<HedgeRefusal as Label>::ALL.len(), 6);
+        assert_eq!(<Held as Label>::ALL.len(), 3);
         assert_eq!(<Certainty as Label>::ALL.len(), 4);
     }
 }

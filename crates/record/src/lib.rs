@@ -30,11 +30,11 @@ mod upstream;
 
 pub use call::{
     AttemptFacts, AttemptRecord, CallFilter, CallOutcome, CallRecord, Circumstances,
-    CircumstancesRecord, ConnectionFacts, ConnectionRecord, NoteRecord, Step, StepName,
+    CircumstancesRecord, ConnectionFacts, ConnectionRecord, HoldRecord, NoteRecord, Step, StepName,
     StepOutcome, StepRecord, WrongFilter,
 };
 pub use census::{Census, CensusPart};
-pub use counts::{ByCode, CallCounts, Counts, EndpointCounts, UpstreamCounts};
+pub use counts::{ByCode, CallCounts, Counts, EndpointCounts, HedgeCounts, UpstreamCounts};
 pub use feed::{Feed, FeedItem, FeedNews};
 pub use file::{RecordCalls, RecordFile, RecordsOptions, RecordsStatus, rotated};
 pub use id::{CallId, NoCallId};

@@ -29,6 +29,7 @@ fn each_call_is_counted_once_by_how_it_ended() {
         in_progress: 1,
         saved_by_retry: 0,
         saved_by_failover: 1,
+        saved_by_hedge: 0,
         attempts: 4,
         records: 4,
         broken: 2,
@@ -149,8 +150,8 @@ fn the_census_names_every_event_once_it_was_reached() {
     assert_eq!(census.events.never, [""; 0]);
     assert_eq!(census.breaks.seen, ["reset-before-head", "response-timeout", "body-reset"]);
     assert_eq!(census.breaks.never.len(), BreakKind::ALL.len() - 3);
-    assert_eq!(census.stops.seen, ["outcome-unknown"]);
-    assert_eq!(census.attempts.never, ["retry"]);
+    assert_eq!(census.stops.seen, ["outcome-unknown", "line-full"]);
+    assert_eq!(census.attempts.never, ["retry", "hedge"]);
     assert_eq!(census.opens.seen, ["consecutive-failures"]);
     assert_eq!(census.ejections.never, ["failure-share"]);
     assert_eq!(census.saved.seen, ["failover"]);

@@ -13,7 +13,7 @@ use mainstay_core::breaks::safety::Verdict;
 use mainstay_core::budget::Price;
 use mainstay_core::call::{Connection, GaveUp};
 use mainstay_core::event::{AttemptId, StopReason};
-use mainstay_core::upstream::{Report, ScopeId, Want};
+use mainstay_core::upstream::{Purpose, Report, ScopeId, Want};
 use mainstay_core::{
     Action, Break, BreakKind, Call, CallFacts, CallPolicy, Certainty, Chance, Checked, Ctx,
     EndpointId, Event, Timestamp, Upstream, UpstreamSettings,
@@ -309,7 +309,8 @@ impl Stage {
                     }
                     Action::Fail(gave_up) => return Then::Answered(gave_up),
                     Action::Deliver { .. } => return Then::AsIs { status: self.status, stop },
-                    Action::Cancel { .. } | Action::Keep { .. } => {}
+                    // It is alone, so there is room for it.
+                    Action::Cancel { .. } | Action::Keep { .. } | Action::Line(_) => {}
                 }
             }
             let Some(deadline) = self.call.next_deadline() else { return Then::Dropped };
@@ -324,7 +325,8 @@ impl Stage {
     fn throttle_all(&mut self) {
         let mut tried = Vec::new();
         for _ in self.upstream.endpoint_ids() {
-            let want = Want { tried: &tried, scope: self.scope, extra: false, hash: None };
+            let purpose = Purpose::First;
+            let want = Want { tried: &tried, scope: self.scope, purpose, hash: None };
             let Ok(mut pick) = self.upstream.pick(want, self.now, &mut self.chance) else { return };
             tried.push(pick.permit.endpoint());
             let report = Report::Throttled(Some(HINT));

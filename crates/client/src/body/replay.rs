@@ -79,7 +79,8 @@ impl Replay {
         }))))
     }
 
-    /// The body for one more attempt, from its first byte. Readers of earlier attempts get nothing any more.
+    /// The body for one more attempt, from its first byte. Readers of earlier attempts get nothing any more,
+    /// unless all of it is here: then two attempts may send it at a time.
     ///
     /// Only while [`Replay::is_repeatable`], or for the first attempt.
     #[must_use]
@@ -97,6 +98,21 @@ impl Replay {
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
         self.0.as_ref().is_none_or(|shared| shared.lock().repeatable)
+    }
+
+    /// Whether all of it is here and kept, so that two attempts can send it at a time.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.0.as_ref().is_none_or(|shared| {
+            let shared = shared.lock();
+            shared.ended && shared.repeatable
+        })
+    }
+
+    /// Whether there is one at all.
+    #[must_use]
+    pub const fn is_some(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Whether a part of it has been read, and more may come.
@@ -149,7 +165,8 @@ impl Shared {
         place: usize,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Piece, BodyError>> {
-        if reader != self.reader {
+        // What is here as a whole can be sent by two attempts at a time; the source has one reader.
+        if reader != self.reader && !(self.ended && self.repeatable) {
             return Poll::Ready(Err(BodyError::Superseded));
         }
         if let Some(kept) = self.kept.get(place) {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use http::Response;
 use mainstay_core::call::Connection;
 use mainstay_core::event::AttemptId;
-use mainstay_core::{BreakKind, Certainty};
-use mainstay_record::Step;
+use mainstay_core::{BreakKind, Certainty, EndpointId};
+use mainstay_record::{Step, StepName, StepOutcome};
 
-use super::running::Running;
+use super::running::{Ended, Running};
 use crate::pool::{AnswerBody, Broken, Exchange, Lease, Target};
 use crate::service::{Place, Plan};
 
@@ -17,55 +17,77 @@ use crate::service::{Place, Plan};
 pub(super) struct Out<'a> {
     running: &'a mut Running,
     attempt: AttemptId,
+    endpoint: EndpointId,
     lease: Option<Lease>,
     /// What was done for a connection, until there is one.
     steps: Vec<Step>,
 }
 
 impl<'a> Out<'a> {
-    pub(super) const fn new(running: &'a mut Running, attempt: AttemptId) -> Self {
-        Self { running, attempt, lease: None, steps: Vec::new() }
+    pub(super) const fn new(
+        running: &'a mut Running,
+        attempt: AttemptId,
+        endpoint: EndpointId,
+    ) -> Self {
+        Self { running, attempt, endpoint, lease: None, steps: Vec::new() }
     }
 
-    /// Asks the endpoint at `place`, and gives the head of its answer.
+    /// Asks the endpoint at `place`, and gives the head of its answer; `None` when another attempt was faster.
     pub(super) async fn ask(
         mut self,
         plan: &Plan,
         place: &Place,
         connection: Connection,
-    ) -> Result<Response<AnswerBody>, Broken> {
-        let lease = self.lease(&place.target, connection).await?;
-        let lease = self.lease.insert(lease);
-        let request = self.running.request(plan, place);
+    ) -> Option<Result<Response<AnswerBody>, Broken>> {
+        let lease = match self.lease(plan, &place.target, connection).await? {
+            Ok(lease) => self.lease.insert(lease),
+            Err(broken) => return Some(Err(broken)),
+        };
+        let request = self.running.request(plan, place, self.endpoint);
         let sending = lease.send(request);
-        match self.running.until_cancelled(sending).await {
-            Some(sent) => sent,
-            None if lease.was_sent() => {
+        Some(match self.running.until_ended(plan, self.attempt, sending).await {
+            Ended::Done(sent) => sent,
+            Ended::Outrun => return None,
+            Ended::Cut if lease.was_sent() => {
                 Err(Broken::new(BreakKind::ResponseTimeout, Certainty::MaybeProcessed))
             }
-            None => Err(Broken::new(BreakKind::ResponseTimeout, Certainty::NotSent)),
-        }
+            Ended::Cut => Err(Broken::new(BreakKind::ResponseTimeout, Certainty::NotSent)),
+        })
     }
 
     async fn lease(
         &mut self,
+        plan: &Plan,
         target: &Arc<Target>,
         connection: Connection,
-    ) -> Result<Lease, Broken> {
+    ) -> Option<Result<Lease, Broken>> {
         if connection == Connection::Any
             && let Some(lease) = target.lease_ready()
         {
-            return Ok(lease);
+            return Some(Ok(lease));
         }
         // In a box: connecting is rare, and its state would make that of each call large.
         let fresh = connection == Connection::Fresh;
         let leasing = Box::pin(target.lease_telling(fresh, &mut self.steps));
-        match self.running.until_cancelled(leasing).await {
-            Some(leased) => {
-                leased.map(|lease| lease.established_by(std::mem::take(&mut self.steps)))
+        Some(match self.running.until_ended(plan, self.attempt, leasing).await {
+            Ended::Done(Ok(lease)) => {
+                self.note_round_trip();
+                Ok(lease.established_by(std::mem::take(&mut self.steps)))
             }
+            Ended::Done(Err(broken)) => Err(broken),
+            Ended::Outrun => return None,
             // The connector's own clock is shorter than an attempt's, as a rule; where it isn't, this is one.
-            None => Err(Broken::new(BreakKind::ConnectTimeout, Certainty::NotSent)),
+            Ended::Cut => Err(Broken::new(BreakKind::ConnectTimeout, Certainty::NotSent)),
+        })
+    }
+
+    /// A TCP handshake takes one round trip, and tells how long that is.
+    fn note_round_trip(&self) {
+        let connected = self.steps.iter().find(|step| {
+            matches!((&step.name, &step.outcome), (StepName::Connect(_), StepOutcome::Done(_)))
+        });
+        if let Some(step) = connected {
+            self.running.service().upstream().note_round_trip(self.endpoint, step.took);
         }
     }
 }

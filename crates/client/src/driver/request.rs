@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use mainstay_config::settings::HostRewrite;
+use mainstay_core::EndpointId;
 
 use super::Running;
 use crate::body::{Gate, Outgoing};
@@ -13,7 +14,12 @@ use crate::service::{Place, Plan};
 
 impl Running {
     /// The request as `place` is to see it.
-    pub(super) fn request(&self, plan: &Plan, place: &Place) -> Request<Outgoing> {
+    pub(super) fn request(
+        &self,
+        plan: &Plan,
+        place: &Place,
+        endpoint: EndpointId,
+    ) -> Request<Outgoing> {
         let gate =
             expects_continue(&self.head.headers).then(|| Gate::within(plan.policy.attempt_timeout));
         let mut request = Request::new(self.body.outgoing(gate.clone()));
@@ -21,6 +27,7 @@ impl Running {
         *request.uri_mut() = target(&self.head.uri, plan.strip_prefix.as_deref(), &place.base_path);
         *request.headers_mut() = self.head.headers.clone();
         set_host(request.headers_mut(), &plan.host, &place.host);
+        self.say(plan, endpoint, request.headers_mut());
         if let Some(upgrade) = gate {
             request.extensions_mut().insert(OnContinue(Arc::new(move || upgrade.open())));
         }

@@ -10,13 +10,13 @@ use http::StatusCode;
 use http::request::Parts;
 use mainstay_core::call::GaveUp;
 use mainstay_core::event::{AttemptId, StopReason};
-use mainstay_core::{
-    Break, BreakKind, Call, CallFacts, Certainty, Ctx, EndpointId, Event, Timestamp,
-};
+use mainstay_core::{Action, Break, BreakKind, Call, Certainty, Ctx, EndpointId, Event, Timestamp};
 use mainstay_record::{
     AttemptFacts, CallId, CallTag, CallTrace, Circumstances, ConnectionFacts, Step,
 };
 
+use super::beside::{Beside, Landed};
+use super::fields::facts;
 use super::{Answer, Client, DeliveredBody, Held, Unanswered, grpc, is_grpc};
 use crate::Clock;
 use crate::alarm::Alarm;
@@ -43,6 +43,29 @@ pub(super) struct Running {
     /// The exchange of the last attempt, until it is in the record; and how its answer's body ended.
     exchange: Option<(AttemptId, Exchange)>,
     body_end: Option<(Timestamp, Option<BreakKind>)>,
+    /// The attempt beside the one that is awaited.
+    pub(super) beside: Option<Beside>,
+    /// The last answer, and the one that is kept for the case that nothing better comes.
+    last: Option<Held>,
+    kept: Option<Held>,
+    put_back: Option<Action>,
+}
+
+/// How the work of an attempt ended.
+#[derive(Debug)]
+pub(super) enum Ended<T> {
+    /// It is done.
+    Done(T),
+    /// Its time is over, and the machine waits to be told.
+    Cut,
+    /// Another attempt was faster; nobody waits for it.
+    Outrun,
+}
+
+enum News<T> {
+    Done(T),
+    Landed(Box<Landed>),
+    Time,
 }
 
 impl Running {
@@ -50,9 +73,11 @@ impl Running {
         let id = CallId::next(client.run);
         let is_grpc = is_grpc(&head.headers);
         let limits = ReplayLimits { kept_bytes: plan.replay_bytes, body_bytes: plan.body_bytes };
+        let body = Replay::new(body, limits, &client.replay);
+        let facts = facts(plan, &head, body.is_some());
         Self {
-            call: Call::new(Arc::clone(&plan.policy), facts(plan, &head), Clock::now()),
-            body: Replay::new(body, limits, &client.replay),
+            call: Call::new(Arc::clone(&plan.policy), facts, Clock::now()),
+            body,
             head,
             id,
             route: Arc::clone(&plan.route),
@@ -64,6 +89,10 @@ impl Running {
             is_grpc,
             exchange: None,
             body_end: None,
+            beside: None,
+            last: None,
+            kept: None,
+            put_back: None,
         }
     }
 
@@ -80,6 +109,7 @@ impl Running {
             }
             self.service.recorder().on_call_event(&mut self.trace, now, event);
         }
+        self.service.lineup().on_room(upstream, now);
     }
 
     /// Puts what was seen of a broken attempt into the record. It decides nothing.
@@ -121,7 +151,22 @@ impl Running {
 
     /// Remembers what the attempt did. Whether anybody wants to know isn't known yet.
     pub(super) fn seen(&mut self, attempt: AttemptId, exchange: Option<Exchange>) {
+        // The other attempt's answer is on its way to the application; this one was outrun.
+        if self.exchange.is_some() && !self.call.is_out(attempt) {
+            self.note_outrun(attempt, exchange);
+            return;
+        }
         self.exchange = exchange.map(|exchange| (attempt, exchange));
+    }
+
+    /// What an attempt did until another one was faster.
+    fn note_outrun(&mut self, attempt: AttemptId, exchange: Option<Exchange>) {
+        if let Some(exchange) = exchange {
+            let steps = exchange.steps(Clock::now(), None);
+            let facts =
+                AttemptFacts { connection: exchange.connection, steps, ..AttemptFacts::default() };
+            self.trace.add_facts(attempt, facts);
+        }
     }
 
     /// The end of the delivered answer's body.
@@ -167,27 +212,98 @@ impl Running {
         AttemptFacts { verdict, circumstances, ..AttemptFacts::default() }
     }
 
-    /// Runs `work` until it is done, or until the machine cancels the attempt (`None`).
-    pub(super) async fn until_cancelled<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+    /// Runs the `work` of an attempt until it is done, or until the machine wants no more of it.
+    pub(super) async fn until_ended<T>(
+        &mut self,
+        plan: &Plan,
+        attempt: AttemptId,
+        work: impl Future<Output = T>,
+    ) -> Ended<T> {
         let mut work = pin!(work);
         while let Some(deadline) = self.call.next_deadline() {
             let mut alarm = Alarm::at(Clock::instant(deadline.at), self.reuse_timers);
-            let done = poll_fn(|cx| match work.as_mut().poll(cx) {
-                Poll::Ready(done) => Poll::Ready(Some(done)),
-                Poll::Pending => alarm.poll(cx).map(|()| None),
-            });
-            if let Some(done) = done.await {
-                return Some(done);
-            }
-            if let Some(moved_at) = self.body.moved_at() {
-                if !self.body.is_repeatable() {
-                    self.call.on_body_unrepeatable();
+            let beside = &mut self.beside;
+            let news = poll_fn(|cx| {
+                if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                    return Poll::Ready(News::Done(done));
                 }
-                self.call.on_upload(moved_at);
+                if let Some(Poll::Ready(landed)) = beside.as_mut().map(|beside| beside.poll(cx)) {
+                    return Poll::Ready(News::Landed(landed));
+                }
+                alarm.poll(cx).map(|()| News::Time)
+            });
+            match news.await {
+                News::Done(done) => return Ended::Done(done),
+                News::Landed(landed) => self.land(landed),
+                News::Time => self.time_passes(),
             }
-            self.tell(|call, ctx| call.on_time(ctx));
+            if let Some(ended) = self.heed(plan, attempt) {
+                return ended;
+            }
+        }
+        Ended::Cut
+    }
+
+    fn time_passes(&mut self) {
+        if let Some(moved_at) = self.body.moved_at() {
+            if !self.body.is_repeatable() {
+                self.call.on_body_unrepeatable();
+            }
+            self.call.on_upload(moved_at);
+        }
+        if self.body.is_whole() {
+            self.call.on_body_whole();
+        }
+        self.tell(|call, ctx| call.on_time(ctx));
+    }
+
+    /// Does what the machine wants while an attempt is awaited. Says how that ends, if it does.
+    fn heed<T>(&mut self, plan: &Plan, awaited: AttemptId) -> Option<Ended<T>> {
+        while let Some(action) = self.next_action() {
+            match action {
+                Action::Cancel { attempt } if attempt == awaited => {
+                    let is_awaited = self.call.is_out(attempt);
+                    return Some(if is_awaited { Ended::Cut } else { Ended::Outrun });
+                }
+                Action::Cancel { attempt } => self.cancel_beside(attempt),
+                Action::Attempt { attempt, endpoint, connection } => {
+                    self.start_beside(plan, (attempt, endpoint), connection);
+                }
+                Action::Keep { .. } => self.keep(),
+                // Nothing is delivered or given up before what is awaited has been cancelled.
+                Action::Deliver { .. } | Action::Fail(_) | Action::Line(_) => {
+                    debug_assert!(false, "{action:?} while an attempt is out");
+                    self.put_back = Some(action);
+                    return Some(Ended::Outrun);
+                }
+            }
         }
         None
+    }
+
+    /// What the machine wants next.
+    pub(super) fn next_action(&mut self) -> Option<Action> {
+        self.put_back.take().or_else(|| self.call.next_action())
+    }
+
+    /// Holds an answer until the machine says what becomes of it.
+    pub(super) fn hold(&mut self, answer: Held) {
+        self.last = Some(answer);
+    }
+
+    /// Keeps the last answer for the case that nothing better comes.
+    pub(super) fn keep(&mut self) {
+        self.kept = self.last.take();
+    }
+
+    /// The answer of an attempt: the last one, or the one that was kept.
+    pub(super) fn answer_of(&mut self, attempt: AttemptId) -> Option<Held> {
+        let last = self.last.take().filter(|held| held.attempt == attempt);
+        last.or_else(|| self.kept.take())
+    }
+
+    pub(super) const fn service(&self) -> &Arc<Service> {
+        &self.service
     }
 
     /// Hands the answer over; the call goes on with its body.
@@ -234,27 +350,4 @@ impl Drop for Running {
             path: self.head.uri.path().to_owned(),
         });
     }
-}
-
-/// What the request says about itself.
-fn facts(plan: &Plan, head: &Parts) -> CallFacts {
-    let has_key = || plan.idempotency_headers.iter().any(|name| head.headers.contains_key(name));
-    let method = head.method.as_str();
-    let plain = CallFacts::of(method, false, &plan.policy);
-    let facts = if plain.repetition.is_idempotent() {
-        plain
-    } else {
-        CallFacts::of(method, has_key(), &plan.policy)
-    };
-    match plan.hash_header.as_ref().and_then(|name| head.headers.get(name)) {
-        Some(value) => facts.with_hash(fnv1a(value.as_bytes())),
-        None => facts,
-    }
-}
-
-/// FNV-1a, 64 bits: the same on every machine, so that instances agree where a key belongs.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderName;
-use mainstay::{Plan, Service};
+use mainstay::{Fields, Plan, Service};
 use mainstay_record::Recorder;
 
 use super::Peer;
@@ -28,6 +28,7 @@ pub fn plan(peers: &[&Peer], config: &str) -> (Plan, Arc<Recorder>) {
         strip_prefix: None,
         idempotency_headers: vec![HeaderName::from_static("idempotency-key")],
         hash_header: None,
+        fields: Fields::default(),
     };
     (plan, recorder)
 }

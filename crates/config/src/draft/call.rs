@@ -4,16 +4,21 @@ use std::time::Duration;
 
 use mainstay_core::CallPolicy;
 use mainstay_core::breaks::StatusSet;
+use mainstay_core::call::{AdaptiveTimeout, HedgeSettings};
+use mainstay_core::line::Priority;
 use mainstay_core::retry::{BackoffSettings, Growth, Jitter, MaxAttempts, RetrySettings};
 use mainstay_core::upstream::ScopeId;
 
-use crate::settings::{Forwarded, HostRewrite, Route};
+use crate::settings::{CallFields, Forwarded, HostRewrite, Route};
 
 /// What is said about calls, at an upstream or at a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallDraft {
     pub(crate) total_timeout: Duration,
     pub(crate) attempt_timeout: Duration,
+    pub(crate) adaptive_timeout: Option<AdaptiveTimeout>,
+    pub(crate) hedge: Option<HedgeSettings>,
+    pub(crate) priority: Priority,
     pub(crate) retry: RetryDraft,
     pub(crate) failures: StatusSet,
     pub(crate) idempotent: bool,
@@ -24,6 +29,7 @@ pub(crate) struct CallDraft {
     pub(crate) host: String,
     pub(crate) forwarded: Forwarded,
     pub(crate) hash_header: Option<String>,
+    pub(crate) fields: CallFields,
 }
 
 /// `[retry]`
@@ -56,9 +62,21 @@ pub(crate) enum GrowthWord {
 
 impl Default for CallDraft {
     fn default() -> Self {
-        let CallPolicy { total_timeout, attempt_timeout, retry, failures, idempotent, scope: _ } =
-            CallPolicy::default();
+        let CallPolicy {
+            total_timeout,
+            attempt_timeout,
+            adaptive_timeout,
+            hedge,
+            retry,
+            failures,
+            idempotent,
+            priority,
+            scope: _,
+        } = CallPolicy::default();
         Self {
+            adaptive_timeout,
+            hedge,
+            priority,
             total_timeout,
             attempt_timeout,
             retry: RetryDraft::of(&retry),
@@ -70,6 +88,7 @@ impl Default for CallDraft {
             host: "endpoint".into(),
             forwarded: Forwarded::Nothing,
             hash_header: None,
+            fields: CallFields::default(),
         }
     }
 }
@@ -86,6 +105,9 @@ impl CallDraft {
         Self {
             total_timeout: policy.total_timeout,
             attempt_timeout: policy.attempt_timeout,
+            adaptive_timeout: policy.adaptive_timeout,
+            hedge: policy.hedge,
+            priority: policy.priority,
             retry: RetryDraft::of(&policy.retry),
             failures: policy.failures,
             idempotent: policy.idempotent,
@@ -95,6 +117,7 @@ impl CallDraft {
             host: host.to_owned(),
             forwarded: route.forwarded,
             hash_header: route.hash_header.clone(),
+            fields: route.fields.clone(),
         }
     }
 
@@ -103,6 +126,9 @@ impl CallDraft {
         CallPolicy {
             total_timeout: self.total_timeout,
             attempt_timeout: self.attempt_timeout,
+            adaptive_timeout: self.adaptive_timeout,
+            hedge: self.hedge,
+            priority: self.priority,
             retry: self.retry.settings(),
             failures: self.failures,
             idempotent: self.idempotent,

@@ -259,6 +259,7 @@ fn finished(route: ReadRoute, name: String, policy: Checked<CallPolicy>) -> Rout
         strip_prefix,
         idempotency_headers: call.idempotency_headers,
         hash_header: call.hash_header,
+        fields: call.fields,
     }
 }
 

@@ -30,6 +30,27 @@ pub struct Route {
     pub idempotency_headers: Vec<String>,
     /// The field that consistent hashing goes by, in lower case.
     pub hash_header: Option<String>,
+    /// The fields by which caller and upstream tell each other about the call.
+    pub fields: CallFields,
+}
+
+/// Header fields that say how a call is to be treated; their names in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallFields {
+    /// How much time there is left, from the caller and on to the upstream.
+    pub deadline: Option<String>,
+    /// Before whom the call goes where it has to wait for room.
+    pub priority: Option<String>,
+    /// Whose share of the rate limits it takes.
+    pub lane: Option<String>,
+    /// Whether each attempt says which it is and of how many.
+    pub attempt: bool,
+}
+
+impl Default for CallFields {
+    fn default() -> Self {
+        Self { deadline: None, priority: None, lane: None, attempt: true }
+    }
 }
 
 /// All that is given must match.

@@ -31,6 +31,12 @@ impl Attempts {
         self.made
     }
 
+    /// Attempts made so far that the policy counts: all but repeats of what was never sent.
+    #[must_use]
+    pub const fn counted(&self) -> u8 {
+        self.made - self.free
+    }
+
     /// Whether one more repeat of a request that was never sent is allowed; counts it.
     pub fn take_free(&mut self) -> bool {
         let allowed = self.free < Self::FREE_LIMIT;
@@ -46,7 +52,7 @@ impl Attempts {
     /// Whether every attempt of the policy was made. Free repeats don't count.
     #[must_use]
     pub const fn used_up(&self, settings: &RetrySettings) -> bool {
-        self.made - self.free >= settings.max_attempts.count()
+        self.counted() >= settings.max_attempts.count()
     }
 
     /// The wait before the next attempt by our own backoff, or with the base for throttling.
@@ -56,7 +62,7 @@ impl Attempts {
         throttled: bool,
         chance: &mut Chance,
     ) -> Duration {
-        let retry = (self.made - self.free).max(1);
+        let retry = self.counted().max(1);
         self.last_wait = if throttled {
             let slower = BackoffSettings {
                 base: settings.throttled_base,

@@ -21,14 +21,25 @@
 //!
 //! [`Upstream`]: crate::upstream::Upstream
 
+mod adaptive;
+mod after;
 mod attempts;
 mod deadlines;
+mod ending;
+mod hedge;
+mod layers;
 mod machine;
+mod out;
 mod policy;
+mod starting;
+pub mod time_left;
 mod tried;
 
+pub use adaptive::AdaptiveTimeout;
 pub use attempts::Attempts;
-pub use deadlines::{Deadline, DeadlineReason, Deadlines};
+pub use deadlines::{Deadline, DeadlineReason};
+pub use hedge::{HedgeAfter, HedgeRefusal, HedgeSettings};
+pub use layers::Layer;
 pub use machine::Call;
 pub use policy::{CallFacts, CallPolicy};
 pub use tried::Tried;
@@ -39,6 +50,7 @@ use core::time::Duration;
 use crate::breaks::{BreakKind, Certainty};
 use crate::chance::Chance;
 use crate::event::{AttemptId, StopReason};
+use crate::line::Entry;
 use crate::time::Timestamp;
 use crate::upstream::{EndpointId, Upstream};
 
@@ -74,6 +86,9 @@ pub enum Action {
         /// Over what.
         connection: Connection,
     },
+    /// Wait in the upstream's line for room under its limits, and tell the call when it has its turn
+    /// ([`Call::on_turn`]) or is turned away ([`Call::on_turned_away`]).
+    Line(Entry),
     /// Stop an attempt and report it as broken, with how far it got.
     Cancel {
         /// Which.

@@ -5,8 +5,11 @@ use core::time::Duration;
 use crate::breaks::StatusSet;
 use crate::breaks::safety::Repetition;
 use crate::check::{Check, Problems};
+use crate::line::Priority;
 use crate::retry::RetrySettings;
 use crate::upstream::ScopeId;
+
+use super::{AdaptiveTimeout, HedgeSettings, Layer};
 
 /// The policy for the calls of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +20,18 @@ pub struct CallPolicy {
     /// From an attempt's start to the head of its answer, or since the request's body last moved. 1 ms to
     /// `total_timeout`, default 10 s. Too low: work is thrown away and done again; too high: a hang costs that long.
     pub attempt_timeout: Duration,
+    /// How an attempt's timeout follows what its endpoint usually takes, up to `attempt_timeout`. Default: not at all.
+    pub adaptive_timeout: Option<AdaptiveTimeout>,
+    /// When a second attempt is made beside the first. Default: never.
+    pub hedge: Option<HedgeSettings>,
     /// When and how often it is tried again.
     pub retry: RetrySettings,
     /// Statuses that count as failures of the endpoint. Default: 408 and most 5xx.
     pub failures: StatusSet,
     /// Whether the route's requests may be done twice whatever their method. Default false.
     pub idempotent: bool,
+    /// Before whom its calls go where they have to wait for room. Default: normal.
+    pub priority: Priority,
     /// Whose breaker judges. Default: the endpoint's own.
     pub scope: ScopeId,
 }
@@ -32,9 +41,12 @@ impl Default for CallPolicy {
         Self {
             total_timeout: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(10),
+            adaptive_timeout: None,
+            hedge: None,
             retry: RetrySettings::default(),
             failures: StatusSet::DEFAULT,
             idempotent: false,
+            priority: Priority::NORMAL,
             scope: ScopeId::default(),
         }
     }
@@ -56,6 +68,18 @@ impl Check for CallPolicy {
             self.attempt_timeout,
             "1ms to total_timeout",
         );
+        if let Some(adaptive) = &self.adaptive_timeout {
+            problems.within("adaptive_timeout", adaptive);
+            problems.require(
+                adaptive.floor <= self.attempt_timeout,
+                "adaptive_timeout.floor",
+                adaptive.floor,
+                "1ms to attempt_timeout",
+            );
+        }
+        if let Some(hedge) = &self.hedge {
+            problems.within("hedge", hedge);
+        }
         problems.within("retry", &self.retry);
     }
 }
@@ -67,6 +91,16 @@ pub struct CallFacts {
     pub repetition: Repetition,
     /// What consistent hashing goes by.
     pub hash: Option<u64>,
+    /// Whether it has a body, which may still be on its way.
+    pub has_body: bool,
+    /// How much time its caller gives it, if it says so; the policy's `total_timeout` is its cap.
+    pub time_left: Option<Duration>,
+    /// Before whom it goes, where it says so itself; else the policy's.
+    pub priority: Option<Priority>,
+    /// Whose share of the rate limits it takes, where they are kept by key.
+    pub lane: Option<u64>,
+    /// What a layer of retries above says of it.
+    pub layer: Option<Layer>,
 }
 
 impl CallFacts {
@@ -76,6 +110,11 @@ impl CallFacts {
         Self {
             repetition: Repetition::of(method, has_idempotency_key, policy.idempotent),
             hash: None,
+            has_body: false,
+            time_left: None,
+            priority: None,
+            lane: None,
+            layer: None,
         }
     }
 

@@ -86,16 +86,17 @@ pub struct Entered {
 pub struct PushedOut {
     /// Whose place it was.
     pub ticket: Ticket,
-    /// [`Refused::CannotMakeIt`] when it was too late for it anyway; [`Refused::Full`] when a higher priority took its place.
+    /// [`Refused::CannotMakeIt`] when it was too late for it anyway; [`Refused::PushedOut`] when a higher priority took its place.
     pub reason: Refused,
 }
 
 /// Why somebody doesn't wait, or not any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Refused {
     /// The line is full, of calls that aren't less important.
     Full,
+    /// It waited, and a higher priority took its place.
+    PushedOut,
     /// An attempt takes longer than there is time left.
     CannotMakeIt,
 }
@@ -236,7 +237,7 @@ impl Line {
         let lower = &self.classes[..priority.index()];
         let ticket = lower.iter().find_map(last).ok_or(Refused::Full)?;
         self.leave(ticket, now);
-        Ok(PushedOut { ticket, reason: Refused::Full })
+        Ok(PushedOut { ticket, reason: Refused::PushedOut })
     }
 }
 
@@ -254,6 +255,12 @@ impl Ticket {
         self.priority
     }
 
+    /// The last moment at which it helps to be let in.
+    #[must_use]
+    pub const fn start_by(self) -> Timestamp {
+        self.start_by
+    }
+
     /// How long it has waited until `now`.
     #[must_use]
     pub const fn waited(self, now: Timestamp) -> Duration {
@@ -265,6 +272,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Full => "the waiting line is full",
+            Self::PushedOut => "a call of higher priority needed the place",
             Self::CannotMakeIt => "an attempt takes longer than there is time left",
         })
     }
@@ -388,7 +396,7 @@ mod tests {
             enter(&mut line, patient(Priority::NORMAL), 2);
             (line, low)
         };
-        let pushed_out = |ticket| Some(PushedOut { ticket, reason: Refused::Full });
+        let pushed_out = |ticket| Some(PushedOut { ticket, reason: Refused::PushedOut });
 
         let (mut line, low) = full();
         assert_eq!(line.enter(patient(Priority::LOWEST), at(3)), Err(Refused::Full));

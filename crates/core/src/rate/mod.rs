@@ -96,7 +96,9 @@ impl Check for RateSettings {
 /// let slot = rate.take_by(now, Timestamp::from_millis(6_000)).unwrap();
 /// assert_eq!(slot.at(), Timestamp::from_millis(5_100));
 /// ```
-#[derive(Debug)]
+///
+/// A clone is the same limit.
+#[derive(Clone, Debug)]
 pub struct Rate {
     pace: Pace,
     full_at: Arc<Line>,

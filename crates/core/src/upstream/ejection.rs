@@ -86,7 +86,7 @@ impl Upstream {
             self.slots().map(|(endpoint, slot)| slot.state.tally.take(endpoint)).collect();
         let outliers = outliers(&records, settings);
         self.forgive(&outliers, now);
-        let mut room = self.room(settings, now);
+        let mut room = self.ejection_room(settings, now);
         for (endpoint, cause) in outliers {
             let Some(slot) = self.slot(endpoint) else { continue };
             if room == 0 {
@@ -111,7 +111,7 @@ impl Upstream {
     }
 
     /// How many more may be ejected.
-    fn room(&self, settings: &EjectionSettings, now: Timestamp) -> u64 {
+    fn ejection_room(&self, settings: &EjectionSettings, now: Timestamp) -> u64 {
         let all = self.slots().count() as u64;
         let out = self
             .slots()

@@ -11,8 +11,11 @@ use super::ejection::Tally;
 use super::health::{LastOutcome, Streak};
 use super::latency::PeakEwma;
 use super::moment::Moment;
+use super::round_trip::RoundTrip;
 use super::slow_start::Warming;
+use super::spread::Spread;
 use crate::breaker::Breaker;
+use crate::limit::Limit;
 use crate::time::Timestamp;
 
 /// What is known about an endpoint.
@@ -33,6 +36,8 @@ pub(super) struct Endpoint {
     pub(super) last_check: LastOutcome,
     /// By how much the next ejection is longer than the first.
     pub(super) times_ejected: AtomicU32,
+    pub(super) round_trip: RoundTrip,
+    pub(super) spread: Spread,
 }
 
 /// An endpoint in one generation.
@@ -43,6 +48,8 @@ pub(super) struct Slot {
     pub(super) routes: Box<[Arc<Breaker>]>,
     /// What one attempt in flight costs here, in 1/256: the tier's mean weight / this one's.
     pub(super) load_cost: u32,
+    /// How many attempts may be under way here; none where there is no limit.
+    pub(super) limit: Option<Arc<Limit>>,
 }
 
 impl Endpoint {
@@ -61,6 +68,8 @@ impl Endpoint {
             next_check: Moment::at(first_check),
             last_check: LastOutcome::default(),
             times_ejected: AtomicU32::new(0),
+            round_trip: RoundTrip::default(),
+            spread: Spread::new(),
         }
     }
 
@@ -73,11 +82,37 @@ impl Endpoint {
     /// It is back: it starts slowly from `from` on, and what its latency was before says nothing now.
     pub(super) fn come_back(&self, from: Timestamp) {
         self.latency.forget();
+        self.spread.forget();
         self.warming.begin(from);
     }
 }
 
 impl Slot {
+    pub(super) fn new(
+        state: Arc<Endpoint>,
+        routes: Box<[Arc<Breaker>]>,
+        limit: Option<Arc<Limit>>,
+    ) -> Self {
+        Self { state, routes, load_cost: 0, limit }
+    }
+
+    /// How many more attempts may be under way here.
+    pub(super) fn free(&self) -> u32 {
+        match &self.limit {
+            None => u32::MAX,
+            Some(limit) => limit.current().saturating_sub(self.state.in_flight.load(Relaxed)),
+        }
+    }
+
+    /// Whether one more attempt may be under way here. Of two that ask at once both may be told so.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        match &self.limit {
+            None => true,
+            Some(limit) => self.state.in_flight.load(Relaxed) < limit.current(),
+        }
+    }
+
     /// Whose breaker judges. A scope that this generation doesn't know has none of its own.
     #[inline]
     pub(super) fn breaker(&self, scope: ScopeId) -> &Breaker {

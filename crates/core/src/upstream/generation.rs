@@ -7,12 +7,13 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::balance::{Member, Table};
 use super::endpoint::{Endpoint, Slot};
 use super::health::first_check;
 use super::latency::Decay;
+use super::load::{Gate, renewed_limit};
 use super::moment::Moment;
 use super::settings::{EndpointSettings, UpstreamSettings};
 use super::tier::{Tier, Tiers};
@@ -21,6 +22,7 @@ use crate::breaker::Breaker;
 use crate::budget::Budget;
 use crate::chance::Chance;
 use crate::check::Checked;
+use crate::limit::Limit;
 use crate::time::Timestamp;
 
 impl Upstream {
@@ -33,7 +35,8 @@ impl Upstream {
     ) -> Arc<Self> {
         let slots = slots(&settings, now, chance, |_, _| None);
         let budget = Budget::new(settings.budget.clone());
-        Self::assemble(settings, budget, slots, None, now, chance)
+        let gate = Gate::new(&settings.load);
+        Self::assemble(settings, (budget, gate), slots, None, now, chance)
     }
 
     /// The next generation, by new settings: endpoints that are still there by name keep their state.
@@ -52,7 +55,7 @@ impl Upstream {
                 None => {
                     let state = Endpoint::new(first_check);
                     state.warming.begin(now);
-                    Slot { state: Arc::new(state), routes: new_routes(&settings), load_cost: 0 }
+                    Slot::new(Arc::new(state), new_routes(&settings), new_limit(&settings))
                 }
             })
         });
@@ -62,12 +65,13 @@ impl Upstream {
             self.budget.renewed(settings.budget.clone())
         };
         let judge_at = self.judge_at.get();
-        Self::assemble(settings, budget, slots, judge_at, now, chance)
+        let gate = self.gate.renewed(&self.settings.load, &settings.load);
+        Self::assemble(settings, (budget, gate), slots, judge_at, now, chance)
     }
 
     fn assemble(
         settings: Checked<UpstreamSettings>,
-        budget: Arc<Budget>,
+        (budget, gate): (Arc<Budget>, Gate),
         mut slots: Vec<Slot>,
         judge_at: Option<Timestamp>,
         now: Timestamp,
@@ -79,7 +83,17 @@ impl Upstream {
             Moment::at(judge_at.map_or(next, |planned| planned.min(next)))
         });
         let decay = Decay::over(settings.ewma_decay);
-        let upstream = Self { settings, budget, slots: slots.into(), tiers, decay, judge_at };
+        let upstream = Self {
+            settings,
+            budget,
+            slots: slots.into(),
+            tiers,
+            gate,
+            decay,
+            judge_at,
+            refresh_at: Moment::at(now),
+            fastest: AtomicU64::new(0),
+        };
         upstream.count_shares(now);
         Arc::new(upstream)
     }
@@ -98,7 +112,8 @@ impl Upstream {
             slot.routes.get(before).map(Arc::clone)
         };
         let routes = settings.scopes.iter().map(|name| route(name).unwrap_or_default()).collect();
-        Slot { state, routes, load_cost: 0 }
+        let limit = renewed_limit(slot.limit.as_ref(), settings.load.endpoint_limit.as_ref());
+        Slot::new(state, routes, limit)
     }
 }
 
@@ -113,13 +128,16 @@ fn slots(
     endpoints
         .map(|(place, endpoint)| {
             let first_check = first_check(place, now, chance);
-            known(endpoint, first_check).unwrap_or_else(|| Slot {
-                state: Arc::new(Endpoint::new(first_check)),
-                routes: new_routes(settings),
-                load_cost: 0,
+            known(endpoint, first_check).unwrap_or_else(|| {
+                let state = Arc::new(Endpoint::new(first_check));
+                Slot::new(state, new_routes(settings), new_limit(settings))
             })
         })
         .collect()
+}
+
+fn new_limit(settings: &UpstreamSettings) -> Option<Arc<Limit>> {
+    renewed_limit(None, settings.load.endpoint_limit.as_ref())
 }
 
 fn new_routes(settings: &UpstreamSettings) -> Box<[Arc<Breaker>]> {

@@ -75,6 +75,14 @@ impl PeakEwma {
         }
     }
 
+    /// Takes in that something took at least this long: it can raise the average, and says nothing else.
+    #[inline]
+    pub(super) fn at_least(&self, sample: Duration, decay: Decay, now: Timestamp) {
+        if self.units(decay, now).is_none_or(|average| units_of(sample) > average) {
+            self.observe(sample, decay, now);
+        }
+    }
+
     /// Forgets all samples: what was learned before an endpoint went down says nothing once it is back.
     pub(super) fn forget(&self) {
         self.0.store(0, Relaxed);
@@ -138,7 +146,7 @@ fn between(average: u32, sample: u32, weight: u64) -> u32 {
 const STEP_BITS: u32 = 20;
 
 /// A unit is 2^7 ns.
-const UNIT_BITS: u32 = 7;
+pub(super) const UNIT_BITS: u32 = 7;
 
 /// How much older a thread's `now` may be than the last sample's, about a minute.
 const LATE_STEPS: u32 = 1 << 16;

@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::endpoint::Slot;
 use super::pick::{Admitted, Ask};
-use super::{EndpointId, NoPick, Upstream};
+use super::{EndpointId, NoPick, Purpose, Upstream};
 use crate::breaks::BreakKind;
 use crate::time::Timestamp;
 
@@ -17,6 +17,8 @@ enum Standing {
     /// Usable, but this call was there already.
     Tried,
     Throttled(Timestamp),
+    /// It has as many attempts under way as it may.
+    Full,
     /// Unhealthy, or ejected until then.
     Out(Option<Timestamp>),
 }
@@ -25,6 +27,7 @@ enum Standing {
 #[derive(Default)]
 struct Leftover {
     tried: bool,
+    full: bool,
     out: bool,
     /// When the first of those that are out comes back by itself.
     back_at: Option<Timestamp>,
@@ -51,12 +54,16 @@ impl Upstream {
                     Err(refusal) => earliest(&mut left.refused_until, refusal.until),
                 },
                 Standing::Tried => left.tried = true,
+                Standing::Full => left.full = true,
                 Standing::Throttled(until) => self.note_throttled(slot, until, ask, &mut left),
                 Standing::Out(until) => {
                     left.out = true;
                     until.into_iter().for_each(|until| earliest(&mut left.back_at, until));
                 }
             }
+        }
+        if ask.want.purpose == Purpose::Hedge {
+            return Err(left.into_no_pick(self.settings.fail_open));
         }
         if left.tried
             && let Some(admitted) = self.first_that(tier, start, ask, &mut left, Standing::is_tried)
@@ -65,6 +72,7 @@ impl Upstream {
         }
         // A throttled endpoint is well and says when it can be asked: better to wait for it than to ask a broken one.
         if left.throttled_until.is_none()
+            && !left.full
             && left.out
             && self.settings.fail_open
             && let Some(admitted) = self.first_that(tier, start, ask, &mut left, Standing::is_out)
@@ -123,16 +131,18 @@ impl Upstream {
         if let Some(until) = state.throttled_until.ahead_of(ask.now) {
             return Standing::Throttled(until);
         }
+        if !slot.has_room() {
+            return Standing::Full;
+        }
         if ask.want.tried.contains(&EndpointId(id)) { Standing::Tried } else { Standing::Usable }
     }
 
     fn note_throttled(&self, slot: &Slot, until: Timestamp, ask: &Ask<'_>, left: &mut Leftover) {
         let breaker = slot.breaker(ask.want.scope);
         let settings = &self.settings.breaker;
-        let answer = if ask.want.extra {
-            breaker.would_admit(settings, ask.now)
-        } else {
-            breaker.would_admit_first(settings, ask.now)
+        let answer = match ask.want.purpose {
+            Purpose::First => breaker.would_admit_first(settings, ask.now),
+            Purpose::Again | Purpose::Hedge => breaker.would_admit(settings, ask.now),
         };
         match answer {
             Ok(()) => earliest(&mut left.throttled_until, until),
@@ -153,7 +163,11 @@ impl Standing {
 
 impl Leftover {
     fn into_no_pick(self, failed_open: bool) -> NoPick {
-        let Self { out, back_at, throttled_until, refused_until, .. } = self;
+        let Self { full, out, back_at, throttled_until, refused_until, .. } = self;
+        // Room comes sooner than anything else that is waited for.
+        if full {
+            return NoPick { kind: BreakKind::LimitReached, until: None };
+        }
         let times = [throttled_until, refused_until, back_at];
         let until = times.into_iter().flatten().min().filter(|&until| until < Timestamp::MAX);
         let only_breakers_refused =

@@ -27,12 +27,15 @@ mod endpoint;
 mod generation;
 mod health;
 mod latency;
+mod load;
 mod look;
 mod moment;
 mod permit;
 mod pick;
+mod round_trip;
 mod settings;
 mod slow_start;
+mod spread;
 mod tier;
 mod view;
 
@@ -40,15 +43,20 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 
 pub use health::LastCheck;
+pub(crate) use load::{Booking, Pass};
+pub use load::{LoadSettings, LoadView, Seat};
 pub use permit::Permit;
 pub use settings::{Balance, EjectionSettings, EndpointSettings, HealthSettings, UpstreamSettings};
+pub use spread::Percentile;
 pub use view::EndpointView;
 
 use self::endpoint::Slot;
 use self::latency::Decay;
+use self::load::Gate;
 use self::moment::Moment;
 use self::pick::Ask;
 use self::tier::Tiers;
@@ -58,7 +66,7 @@ use crate::budget::Budget;
 use crate::chance::Chance;
 use crate::check::Checked;
 use crate::event::Event;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, nanos};
 
 /// A service and its endpoints, as one generation of settings describes them.
 ///
@@ -70,9 +78,14 @@ pub struct Upstream {
     /// In the order of the settings.
     slots: Box<[Slot]>,
     tiers: Tiers,
+    gate: Gate,
     decay: Decay,
     /// When the statistics are looked at next; none without ejection.
     judge_at: Moment,
+    /// When the percentiles are counted anew.
+    refresh_at: Moment,
+    /// What the fastest of the endpoints needs for one answer in twenty, in nanoseconds; zero while that isn't known.
+    fastest: AtomicU64,
 }
 
 /// Which endpoint of an upstream: its place in this generation's list.
@@ -91,10 +104,21 @@ pub struct Want<'a> {
     pub tried: &'a [EndpointId],
     /// Whose breaker judges.
     pub scope: ScopeId,
-    /// Whether this is an extra attempt (what a breaker in mode stop-retries stops).
-    pub extra: bool,
+    /// What the attempt is for.
+    pub purpose: Purpose,
     /// The hash for consistent hashing; without one, chance decides.
     pub hash: Option<u64>,
+}
+
+/// What an attempt is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// The call's first attempt, or a repeat of what was never sent.
+    First,
+    /// An extra attempt (what a breaker in mode stop-retries stops).
+    Again,
+    /// An extra attempt beside one that is out: only at an endpoint that wasn't tried and whose breaker is closed.
+    Hedge,
 }
 
 /// A chosen endpoint.
@@ -111,7 +135,7 @@ pub struct Pick {
 /// Nothing can be picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoPick {
-    /// [`BreakKind::BreakerOpen`] or [`BreakKind::NoEndpoint`].
+    /// [`BreakKind::BreakerOpen`], [`BreakKind::LimitReached`] or [`BreakKind::NoEndpoint`].
     pub kind: BreakKind,
     /// When it is worth asking again, if that is known.
     pub until: Option<Timestamp>,
@@ -124,8 +148,19 @@ pub enum Report {
     Answered(Duration),
     /// It broke, by the endpoint's fault.
     Broke,
+    /// It broke by taking longer than it was given, this long.
+    TimedOut(Duration),
+    /// Another attempt was faster; this one took at least so long.
+    Outrun(Duration),
     /// The endpoint asked to be left alone, for so long if it said.
     Throttled(Option<Duration>),
+    /// The upstream asked the caller to be slower, and to stay away for so long if it said: us, or whoever has this key.
+    RateLimited {
+        /// How long.
+        hint: Option<Duration>,
+        /// Whose calls, where limits are kept by key.
+        lane: Option<u64>,
+    },
     /// It ended for reasons of our own or the application's: says nothing about the endpoint.
     NoNews,
 }
@@ -191,8 +226,73 @@ impl Upstream {
         scope: ScopeId,
         now: Timestamp,
     ) -> Result<Pick, NoPick> {
-        let want = Want { tried: &[], scope, extra: false, hash: None };
+        let want = Want { tried: &[], scope, purpose: Purpose::First, hash: None };
         self.admit_to(endpoint, &Ask { want, now })
+    }
+
+    /// Whether a call may be made at all, by the throttle.
+    #[inline]
+    pub(crate) fn admits(&self, now: Timestamp, chance: &mut Chance) -> bool {
+        self.gate.admits(now, chance)
+    }
+
+    /// Whether an attempt may start, by pauses and rate limits; it is of use until `latest`.
+    #[inline]
+    pub(crate) fn pass(
+        &self,
+        lane: Option<u64>,
+        now: Timestamp,
+        latest: Timestamp,
+        chance: &mut Chance,
+    ) -> Pass {
+        self.gate.pass(lane, now, latest, chance)
+    }
+
+    /// A place under the upstream's concurrency limit, if there is one and nobody waits in line for it.
+    #[inline]
+    pub(crate) fn seat(&self) -> Option<Seat> {
+        self.gate.seat()
+    }
+
+    /// A place under the upstream's concurrency limit for whoever is first in line; `None` while there is none. To be asked
+    /// by whoever keeps the line when an attempt has ended, as often as there is [`Upstream::room`].
+    #[must_use]
+    pub fn seat_for_line(&self) -> Option<Seat> {
+        self.gate.seat_for_line()
+    }
+
+    /// For how many more attempts the endpoints' limits have room, at those that a pick can choose.
+    #[must_use]
+    pub fn room(&self, now: Timestamp) -> u32 {
+        let open = |slot: &&Slot| {
+            slot.state.is_in(now)
+                && slot.state.throttled_until.ahead_of(now).is_none()
+                && slot.state.breaker.is_closed()
+        };
+        let free = |sum: u32, slot: &Slot| sum.saturating_add(slot.free());
+        match self.slots.iter().any(|slot| open(&slot)) {
+            true => self.slots.iter().filter(open).fold(0, free),
+            // Whether any of these is asked is the pick's to say.
+            false => self.slots.iter().fold(0, free),
+        }
+    }
+
+    /// How many calls wait in line, to be told by whoever keeps it: while there are some, new ones stand behind them.
+    pub fn set_lined(&self, lined: u32) {
+        self.gate.set_lined(lined);
+    }
+
+    /// How many calls wait in line, as it was told.
+    #[must_use]
+    #[inline]
+    pub fn lined(&self) -> u32 {
+        self.gate.lined()
+    }
+
+    /// What is let through, to be shown.
+    #[must_use]
+    pub fn load(&self, now: Timestamp) -> LoadView {
+        self.gate.view(now)
     }
 
     /// Looks at the statistics when their time has come, ends ejections, refreshes the tiers' shares. Call it at
@@ -206,6 +306,9 @@ impl Upstream {
             slot.state.warming.tidy(self.settings.slow_start, now);
         }
         self.count_shares(now);
+        if self.refresh_at.claim(now, || now + REFRESH_EACH) {
+            self.refresh_spreads(now);
+        }
         events
     }
 
@@ -216,6 +319,47 @@ impl Upstream {
         let checks = checks.filter(|_| self.settings.health.is_some());
         let returns = self.slots.iter().filter_map(|slot| slot.state.ejected_until.get());
         checks.chain(returns).chain(self.judge_at.get()).min().unwrap_or(Timestamp::MAX)
+    }
+
+    /// How long answers of an endpoint take, of the last half minute and as counted at the last [`Upstream::on_time`];
+    /// `None` while too few have come to say.
+    #[must_use]
+    #[inline]
+    pub fn percentile(&self, endpoint: EndpointId, percentile: Percentile) -> Option<Duration> {
+        self.slot(endpoint)?.state.spread.at(percentile)
+    }
+
+    /// What an answer takes at least, by what was observed: the fastest endpoint's 5th percentile. Zero while nothing is
+    /// known.
+    #[must_use]
+    #[inline]
+    pub fn least_needed(&self) -> Duration {
+        Duration::from_nanos(self.fastest.load(Relaxed))
+    }
+
+    /// Takes in one round trip of the network to an endpoint, such as a TCP connect.
+    pub fn note_round_trip(&self, endpoint: EndpointId, took: Duration) {
+        if let Some(slot) = self.slot(endpoint) {
+            slot.state.round_trip.observe(took);
+        }
+    }
+
+    /// The learned round trip to an endpoint; zero while nothing is known.
+    #[must_use]
+    pub fn round_trip(&self, endpoint: EndpointId) -> Duration {
+        self.slot(endpoint).map_or(Duration::ZERO, |slot| slot.state.round_trip.get())
+    }
+
+    #[cold]
+    fn refresh_spreads(&self, now: Timestamp) {
+        let mut fastest: Option<Duration> = None;
+        for slot in &self.slots {
+            slot.state.spread.refresh(now);
+            // One endpoint that isn't known may be faster than all that are.
+            let needed = slot.state.spread.at(Percentile::P5).unwrap_or(Duration::ZERO);
+            fastest = Some(fastest.map_or(needed, |fastest| fastest.min(needed)));
+        }
+        self.fastest.store(nanos(fastest.unwrap_or(Duration::ZERO)), Relaxed);
     }
 
     /// An operator's order for every breaker of an endpoint.
@@ -300,3 +444,6 @@ impl fmt::Debug for Upstream {
         f.debug_list().entries(names).finish()
     }
 }
+
+/// How often the percentiles are counted anew.
+const REFRESH_EACH: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
 use super::endpoint::{Endpoint, Slot};
-use super::{EndpointId, Report, ScopeId, Upstream};
+use super::{EndpointId, Report, ScopeId, Seat, Upstream};
 use crate::breaker::{Admission, Outcome};
 use crate::chance::Chance;
 use crate::event::Event;
@@ -21,6 +21,8 @@ pub struct Permit {
     endpoint: EndpointId,
     scope: ScopeId,
     is_probe: bool,
+    /// Its place under the upstream's concurrency limit.
+    seat: Option<Seat>,
 }
 
 impl Permit {
@@ -32,11 +34,22 @@ impl Permit {
         admission: Admission,
     ) -> Self {
         let is_probe = admission.is_probe();
-        let permit = Self { upstream, admission: Some(admission), endpoint, scope, is_probe };
+        let permit =
+            Self { upstream, admission: Some(admission), endpoint, scope, is_probe, seat: None };
         if let Some(slot) = permit.slot() {
             slot.state.in_flight.fetch_add(1, Relaxed);
         }
         permit
+    }
+
+    /// Keeps a seat for as long as the attempt is in flight.
+    pub(crate) fn keep(&mut self, seat: Seat) {
+        self.seat = Some(seat);
+    }
+
+    /// Gives the seat up, to whoever goes on in its place.
+    pub(crate) fn leave_seat(&mut self) -> Option<Seat> {
+        self.seat.take()
     }
 
     /// Where it leads.
@@ -63,15 +76,20 @@ impl Permit {
         let admission = self.admission.take()?;
         let slot = self.slot()?;
         let settings = &self.upstream.settings;
+        self.upstream.note_load(slot, report, now);
         match report {
             Report::Answered(took) => {
                 slot.state.latency.observe(took, self.upstream.decay, now);
+                slot.state.spread.observe(took, now);
                 if settings.ejection.is_some() {
                     slot.state.tally.success();
                 }
                 self.settle(slot, admission, Outcome::Success(took), now, chance)
             }
-            Report::Broke => {
+            Report::Broke | Report::TimedOut(_) => {
+                if let Report::TimedOut(took) = report {
+                    slot.state.spread.observe(took, now);
+                }
                 slot.state.latency.observe(settings.failure_penalty, self.upstream.decay, now);
                 if settings.ejection.is_some() {
                     slot.state.tally.failure();
@@ -80,9 +98,24 @@ impl Permit {
                 self.upstream.check_soon(slot, now);
                 self.settle(slot, admission, Outcome::Failure, now, chance)
             }
+            Report::RateLimited { hint, lane } => {
+                if let Some(hint) = hint {
+                    self.upstream.gate.pause(lane, hint, now);
+                }
+                slot.breaker(self.scope).release(admission);
+                // Where limits are kept by key, the endpoint is well for all the others.
+                if lane.is_some() { None } else { self.throttle(&slot.state, hint, now) }
+            }
             Report::Throttled(hint) => {
                 slot.breaker(self.scope).release(admission);
                 self.throttle(&slot.state, hint, now)
+            }
+            Report::Outrun(took) => {
+                // Left out, the slow answers would be missing from the percentile that makes hedges, and it would fall and fall.
+                slot.state.spread.observe(took, now);
+                slot.state.latency.at_least(took, self.upstream.decay, now);
+                slot.breaker(self.scope).release(admission);
+                None
             }
             Report::NoNews => {
                 slot.breaker(self.scope).release(admission);
@@ -122,6 +155,30 @@ impl Permit {
     #[inline]
     fn slot(&self) -> Option<&Slot> {
         self.upstream.slot(self.endpoint)
+    }
+}
+
+impl Upstream {
+    /// What an attempt's end teaches the limits.
+    #[inline]
+    fn note_load(&self, slot: &Slot, report: Report, now: Timestamp) {
+        let in_flight = || slot.state.in_flight.load(Relaxed);
+        match report {
+            Report::Answered(took) => {
+                self.gate.on_answer(took, now);
+                if let Some(limit) = &slot.limit {
+                    let _ = limit.on_answer(took, in_flight(), now);
+                }
+            }
+            Report::TimedOut(_) | Report::Throttled(_) | Report::RateLimited { .. } => {
+                self.gate.on_drop(now);
+                if let Some(limit) = &slot.limit {
+                    let _ = limit.on_drop(in_flight(), now);
+                }
+            }
+            // It broke for other reasons than want of room, or there is no telling.
+            Report::Broke | Report::Outrun(_) | Report::NoNews => {}
+        }
     }
 }
 

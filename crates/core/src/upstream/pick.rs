@@ -19,7 +19,7 @@ use super::balance::{Alias, Drawn, Order, Ring, Table, mixed};
 use super::endpoint::Slot;
 use super::permit::Permit;
 use super::settings::Balance;
-use super::{EndpointId, NoPick, Pick, Upstream, Want};
+use super::{EndpointId, NoPick, Pick, Purpose, Upstream, Want};
 use crate::breaker::{Admission, Breaker, BreakerMode, BreakerState, Forced, Refusal, Transition};
 use crate::breaks::BreakKind;
 use crate::chance::Chance;
@@ -199,6 +199,7 @@ impl Upstream {
     fn fits(&self, id: u16, slot: &Slot, ask: &Ask<'_>, dice: impl FnOnce() -> u64) -> bool {
         let state = &slot.state;
         state.is_in(ask.now)
+            && slot.has_room()
             && state.throttled_until.ahead_of(ask.now).is_none()
             && !ask.want.tried.contains(&EndpointId(id))
             && state.warming.passes(self.settings.slow_start, ask.now, dice)
@@ -243,10 +244,11 @@ impl Upstream {
         ask: &Ask<'_>,
     ) -> Result<Admitted, Refusal> {
         let settings = &self.settings.breaker;
-        let (admission, transition) = if ask.want.extra {
-            breaker.admit(settings, ask.now)?
-        } else {
-            breaker.admit_first(settings, ask.now)?
+        let (admission, transition) = match ask.want.purpose {
+            Purpose::First => breaker.admit_first(settings, ask.now)?,
+            Purpose::Again => breaker.admit(settings, ask.now)?,
+            // A call that has an attempt out already is no probe, and leaves the few places of one to others.
+            Purpose::Hedge => return Err(Refusal { until: Timestamp::MAX }),
         };
         Ok(Admitted::new(id, admission, transition.is_some()))
     }

@@ -11,6 +11,8 @@ use crate::budget::BudgetSettings;
 use crate::check::{Check, Problems};
 use crate::ratio::Ratio;
 
+use super::LoadSettings;
+
 /// One address of an upstream, as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSettings {
@@ -182,6 +184,8 @@ pub struct UpstreamSettings {
     pub health: Option<HealthSettings>,
     /// The account for extra attempts.
     pub budget: BudgetSettings,
+    /// How much of it may be under way at once, and how fast it may go. Default: no limits.
+    pub load: LoadSettings,
 }
 
 impl Default for UpstreamSettings {
@@ -199,6 +203,7 @@ impl Default for UpstreamSettings {
             ejection: Some(EjectionSettings::default()),
             health: Some(HealthSettings::default()),
             budget: BudgetSettings::default(),
+            load: LoadSettings::default(),
         }
     }
 }
@@ -224,6 +229,7 @@ impl Check for UpstreamSettings {
             problems.within("health", health);
         }
         problems.within("budget", &self.budget);
+        problems.within("load", &self.load);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mainstay_core::breaker::{BreakerMode, BreakerSettings, BreakerState, Forced};
-use mainstay_core::upstream::{NoPick, Report, ScopeId, UpstreamSettings, Want};
+use mainstay_core::upstream::{NoPick, Purpose, Report, ScopeId, UpstreamSettings, Want};
 use mainstay_core::{BreakKind, EndpointId, Event, Timestamp};
 
 use super::world::{World, answered, assert_shares, endpoints, even, ms, want};
@@ -105,7 +105,8 @@ fn an_open_breaker_in_mode_stop_retries_stops_extra_attempts_only() {
     let mut world = World::new(UpstreamSettings { breaker, ..even(1) });
     (0..5).for_each(|_| world.attempt_at(0, Report::Broke));
     assert!(world.try_pick(want()).is_ok());
-    let refused = world.try_pick(Want { extra: true, ..want() }).expect_err("it is extra");
+    let refused =
+        world.try_pick(Want { purpose: Purpose::Again, ..want() }).expect_err("it is extra");
     assert_eq!(refused.kind, BreakKind::BreakerOpen);
 }
 
@@ -114,7 +115,7 @@ fn a_breaker_in_mode_off_never_refuses() {
     let breaker = BreakerSettings { mode: BreakerMode::Off, ..Default::default() };
     let mut world = World::new(UpstreamSettings { breaker, ..even(1) });
     (0..50).for_each(|_| world.attempt_at(0, Report::Broke));
-    assert!(world.try_pick(Want { extra: true, ..want() }).is_ok());
+    assert!(world.try_pick(Want { purpose: Purpose::Again, ..want() }).is_ok());
 }
 
 #[test]

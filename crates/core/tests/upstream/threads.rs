@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use mainstay_core::upstream::{EjectionSettings, Report, ScopeId, UpstreamSettings, Want};
+use mainstay_core::upstream::{EjectionSettings, Purpose, Report, ScopeId, UpstreamSettings, Want};
 use mainstay_core::{Chance, Checked, EndpointId, Timestamp, Upstream};
 
 use super::world::{answered, even, ms};
@@ -17,7 +17,7 @@ fn attempts(upstream: &Arc<Upstream>, seed: u64) -> u64 {
     let mut picked = 0;
     for n in 0..ATTEMPTS {
         let now = Timestamp::from_millis(1000) + ms(n);
-        let want = Want { tried: &[], scope: ScopeId(0), extra: false, hash: None };
+        let want = Want { tried: &[], scope: ScopeId(0), purpose: Purpose::First, hash: None };
         let Ok(mut pick) = upstream.pick(want, now, &mut chance) else { continue };
         picked += 1;
         let report = match chance.below(10) {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_core::upstream::{
-    Balance, EndpointSettings, EndpointView, NoPick, Pick, Report, ScopeId, UpstreamSettings, Want,
+    Balance, EndpointSettings, EndpointView, NoPick, Pick, Purpose, Report, ScopeId,
+    UpstreamSettings, Want,
 };
 use mainstay_core::{Chance, Checked, EndpointId, Event, Timestamp, Upstream};
 
@@ -85,7 +86,7 @@ impl World {
 
     pub(crate) fn pick_after(&mut self, tried: &[u16]) -> u16 {
         let tried: Vec<_> = tried.iter().map(|&id| EndpointId(id)).collect();
-        let pick = self.try_pick(Want { tried: &tried, extra: true, ..want() });
+        let pick = self.try_pick(Want { tried: &tried, purpose: Purpose::Again, ..want() });
         pick.expect("an endpoint can be picked").permit.endpoint().0
     }
 
@@ -134,7 +135,7 @@ impl World {
 }
 
 pub(crate) fn want() -> Want<'static> {
-    Want { tried: &[], scope: ScopeId(0), extra: false, hash: None }
+    Want { tried: &[], scope: ScopeId(0), purpose: Purpose::First, hash: None }
 }
 
 pub(crate) fn answered(millis: u64) -> Report {

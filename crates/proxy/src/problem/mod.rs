@@ -319,12 +319,18 @@ fn pushback(gave_up: &GaveUp) -> Option<i64> {
         | StopReason::AttemptsUsed
         | StopReason::BudgetEmpty
         | StopReason::ReplyStarted
-        | StopReason::PushedBack => Some(-1),
+        | StopReason::PushedBack
+        | StopReason::LeftToCaller => Some(-1),
         StopReason::Unrepeatable
         | StopReason::DeadlineTooClose
         | StopReason::DeadlinePassed
         | StopReason::NoEndpoint
-        | StopReason::BreakerOpen => {
+        | StopReason::BreakerOpen
+        | StopReason::LineFull
+        | StopReason::PushedOut
+        | StopReason::RateExceeded
+        | StopReason::Paused
+        | StopReason::SelfThrottled => {
             let millis = gave_up.retry_after?.as_millis();
             Some(i64::try_from(millis).unwrap_or(i64::MAX))
         }

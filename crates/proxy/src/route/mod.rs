@@ -8,7 +8,7 @@ mod matcher;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, Uri, request::Parts};
-use mainstay::{Plan, Service};
+use mainstay::{Fields, Plan, Service};
 use mainstay_config::settings::{Forwarded, Route as RouteSettings, Settings};
 use mainstay_core::EndpointId;
 
@@ -131,6 +131,12 @@ impl Route {
                 .filter_map(|name| field(name))
                 .collect(),
             hash_header: settings.hash_header.as_deref().and_then(field),
+            fields: Fields {
+                deadline: settings.fields.deadline.as_deref().and_then(field),
+                priority: settings.fields.priority.as_deref().and_then(field),
+                lane: settings.fields.lane.as_deref().and_then(field),
+                attempt: settings.fields.attempt,
+            },
         };
         let next_hops =
             service.settings().endpoints.iter().map(|endpoint| next_hop(&endpoint.name)).collect();

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use mainstay_config::Settings;
 use mainstay_config::settings::{
-    ConnectSettings, Endpoint, Forwarded, HostRewrite, Limits, Listener, Matcher, Records, Route,
-    Scheme, Upstream,
+    CallFields, ConnectSettings, Endpoint, Forwarded, HostRewrite, Limits, Listener, Matcher,
+    Records, Route, Scheme, Upstream,
 };
 use mainstay_core::upstream::EndpointSettings;
 use mainstay_core::{CallPolicy, Checked, UpstreamSettings};
@@ -154,6 +154,7 @@ pub(crate) fn route(name: &str, matcher: Matcher) -> Route {
         strip_prefix: None,
         idempotency_headers: vec!["idempotency-key".into()],
         hash_header: None,
+        fields: CallFields::default(),
     }
 }
 

@@ -220,6 +220,8 @@ mod tests {
             body_unrepeatable: false,
             attempts: vec![attempt],
             notes: Vec::new(),
+            holds: Vec::new(),
+            hedge_refused: None,
             events_dropped: 0,
         }
     }

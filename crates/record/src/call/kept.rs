@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use mainstay_core::event::{AttemptId, Saved};
+use mainstay_core::event::{AttemptId, AttemptReason, Saved};
 use mainstay_core::{BreakKind, Event, Timestamp};
 
 use super::facts::{AttemptFacts, Circumstances, ConnectionFacts};
-use super::record::{AttemptRecord, CallRecord, NoteRecord};
+use super::record::{AttemptRecord, CallRecord, HoldRecord, NoteRecord};
 use crate::feed::millis;
 use crate::label::{Delay, Label, Outcome};
 use crate::names::Names;
@@ -87,6 +87,8 @@ impl KeptCall {
             body_unrepeatable: false,
             attempts: Vec::new(),
             notes: Vec::new(),
+            holds: Vec::new(),
+            hedge_refused: None,
             events_dropped: self.trace.dropped(),
         };
         let mut story = Story { names: &self.names, began, record };
@@ -115,7 +117,10 @@ impl Story<'_> {
         match *event {
             Event::CallStarted => {}
             Event::AttemptStarted { attempt, endpoint, reason } => {
-                if let Some(last) = record.attempts.last_mut() {
+                // A hedge follows from no break.
+                if reason != AttemptReason::Hedge
+                    && let Some(last) = record.attempts.last_mut()
+                {
                     last.decision = Some(reason.code().into());
                 }
                 record.attempts.push(AttemptRecord {
@@ -146,6 +151,19 @@ impl Story<'_> {
                     broke.retry_after_ms = what.retry_after.map(millis);
                 }
             }
+            Event::AttemptOutrun { attempt, took, .. } => {
+                if let Some(outrun) = record.attempts.iter_mut().find(|a| a.attempt == attempt.0) {
+                    outrun.result = "outrun".into();
+                    outrun.took_ms = Some(millis(took));
+                }
+            }
+            Event::HedgeRefused { reason } => {
+                record.hedge_refused = Some(reason.code().into());
+            }
+            Event::AttemptHeld { by } => record
+                .holds
+                .push(HoldRecord { by: by.code().into(), at_ms: millis(at.since(self.began)) }),
+            Event::CallShed { reason } => record.stopped = Some(reason.code().into()),
             Event::RetryScheduled { delay, hinted } => {
                 if let Some(last) = record.attempts.last_mut() {
                     last.delay_ms = Some(millis(delay));

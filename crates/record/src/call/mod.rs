@@ -12,5 +12,6 @@ mod record;
 pub use facts::{AttemptFacts, Circumstances, ConnectionFacts, Step, StepName, StepOutcome};
 pub use filter::{CallFilter, CallOutcome, WrongFilter};
 pub use record::{
-    AttemptRecord, CallRecord, CircumstancesRecord, ConnectionRecord, NoteRecord, StepRecord,
+    AttemptRecord, CallRecord, CircumstancesRecord, ConnectionRecord, HoldRecord, NoteRecord,
+    StepRecord,
 };

@@ -31,7 +31,7 @@ pub struct CallRecord {
     pub outcome: Cow<'static, str>,
     /// The status of the answer that was delivered.
     pub status: Option<u16>,
-    /// What saved it: `retry` or `failover`; `None` when nothing had to or nothing did.
+    /// What saved it: `retry`, `failover` or `hedge`; `None` when nothing had to or nothing did.
     pub saved: Option<Cow<'static, str>>,
     /// What broke last, if it failed.
     pub code: Option<Cow<'static, str>>,
@@ -47,8 +47,23 @@ pub struct CallRecord {
     pub attempts: Vec<AttemptRecord>,
     /// What else happened on its way, at endpoints: breakers that it opened or closed, failing open.
     pub notes: Vec<NoteRecord>,
+    /// What its attempts had to wait for before they started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<HoldRecord>,
+    /// Why a second attempt that was due beside the first wasn't made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedge_refused: Option<Cow<'static, str>>,
     /// Events for which there was no room.
     pub events_dropped: u32,
+}
+
+/// A wait before an attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HoldRecord {
+    /// What it waited for: `limit`, `rate`, `pause`.
+    pub by: Cow<'static, str>,
+    /// When it began to, after the call's start.
+    pub at_ms: f64,
 }
 
 /// One attempt of a call.
@@ -58,13 +73,13 @@ pub struct AttemptRecord {
     pub attempt: u8,
     /// The name of the endpoint.
     pub endpoint: Arc<str>,
-    /// Why it was made: `first`, `retry`, `failover`.
+    /// Why it was made: `first`, `retry`, `failover`, `hedge`.
     pub reason: Cow<'static, str>,
     /// When it began, after the call's start.
     pub started_ms: f64,
     /// From its start to the head of the answer, or to the break.
     pub took_ms: Option<f64>,
-    /// What became of it: `answered`, `broke`, or `unfinished`.
+    /// What became of it: `answered`, `broke`, `outrun` (the other one was faster), or `unfinished`.
     pub result: Cow<'static, str>,
     /// The status of its answer.
     pub status: Option<u16>,

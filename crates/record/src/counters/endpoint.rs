@@ -33,6 +33,7 @@ pub(crate) struct EndpointCounters {
     checks_passed: AtomicU64,
     checks_failed: Tally<BreakKind, KINDS>,
     changes: Tally<Change, CHANGES>,
+    outrun: AtomicU64,
 }
 
 /// What each attempt counts.
@@ -49,6 +50,8 @@ pub(crate) struct EndpointSums {
     pub(crate) started: Sums<AttemptReason, REASONS>,
     /// Attempts with an answer worth delivering, by their time to the head.
     pub(crate) answered: HistogramSums,
+    /// Attempts that were stopped, since the other one was faster.
+    pub(crate) outrun: u64,
     /// Attempts that broke.
     pub(crate) breaks: Sums<BreakKind, KINDS>,
     /// Bodies of delivered answers that broke.
@@ -77,6 +80,7 @@ impl EndpointCounters {
             checks_passed: AtomicU64::new(0),
             checks_failed: Tally::default(),
             changes: Tally::default(),
+            outrun: AtomicU64::new(0),
         })
     }
 
@@ -90,6 +94,10 @@ impl EndpointCounters {
 
     pub(crate) fn on_answered(&self, took: Duration) {
         self.hot.mine().answered.observe(took);
+    }
+
+    pub(crate) fn on_outrun(&self) {
+        self.outrun.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn on_broke(&self, kind: BreakKind) {
@@ -131,6 +139,7 @@ impl EndpointCounters {
             checks_passed: self.checks_passed.load(Ordering::Relaxed),
             checks_failed: self.checks_failed.sums(),
             changes: self.changes.sums(),
+            outrun: self.outrun.load(Ordering::Relaxed),
             ..EndpointSums::default()
         };
         for shard in self.hot.iter() {
@@ -155,6 +164,7 @@ impl EndpointCounters {
         self.checks_passed.fetch_add(gone.checks_passed, Ordering::Relaxed);
         self.checks_failed.absorb(&gone.checks_failed);
         self.changes.absorb(&gone.changes);
+        self.outrun.fetch_add(gone.outrun, Ordering::Relaxed);
     }
 }
 
@@ -171,6 +181,7 @@ impl EndpointSums {
             self.checks_passed,
             self.checks_failed.total(),
             self.changes.total(),
+            self.outrun,
         ];
         counted.iter().all(|count| *count == 0)
     }

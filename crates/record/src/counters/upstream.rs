@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mainstay_core::breaks::BreakKind;
-use mainstay_core::event::{Saved, StopReason};
+use mainstay_core::call::HedgeRefusal;
+use mainstay_core::event::{AttemptReason, Held, Saved, StopReason};
 use mainstay_core::{Certainty, Timestamp};
 use parking_lot::Mutex;
 
@@ -20,6 +21,8 @@ const KINDS: usize = BreakKind::ALL.len();
 const CERTAINTIES: usize = <Certainty as Label>::ALL.len();
 const STOPS: usize = <StopReason as Label>::ALL.len();
 const SAVES: usize = <Saved as Label>::ALL.len();
+const HEDGES: usize = <HedgeRefusal as Label>::ALL.len();
+const HELDS: usize = <Held as Label>::ALL.len();
 const DELAYS: usize = <Delay as Label>::ALL.len();
 
 /// Endpoints that are remembered: twice as many as an upstream may have, so that a reload may replace them all.
@@ -39,6 +42,9 @@ pub(crate) struct UpstreamCounters {
     failures: [Tally<BreakKind, KINDS>; CERTAINTIES],
     stops: Tally<StopReason, STOPS>,
     delays: Tally<Delay, DELAYS>,
+    hedges_refused: Tally<HedgeRefusal, HEDGES>,
+    held: Tally<Held, HELDS>,
+    shed: Tally<StopReason, STOPS>,
     rare: Rare,
     amplification: Amplification,
     endpoints: Mutex<Vec<Arc<EndpointCounters>>>,
@@ -57,6 +63,8 @@ struct Calls {
 #[derive(Debug, Default)]
 struct Rare {
     unrepeatable: AtomicU64,
+    hedges: AtomicU64,
+    outrun: AtomicU64,
     broken: AtomicU64,
     trace_dropped: AtomicU64,
 }
@@ -86,6 +94,16 @@ pub(crate) struct UpstreamSums {
     pub(crate) stops: Sums<StopReason, STOPS>,
     /// What retries waited for.
     pub(crate) delays: Sums<Delay, DELAYS>,
+    /// Hedges that were made.
+    pub(crate) hedges: u64,
+    /// Attempts that were stopped since the other one was faster.
+    pub(crate) outrun: u64,
+    /// Hedges that were due and not made.
+    pub(crate) hedges_refused: Sums<HedgeRefusal, HEDGES>,
+    /// Attempts that had to wait before they started.
+    pub(crate) held: Sums<Held, HELDS>,
+    /// Calls that were refused before their first attempt.
+    pub(crate) shed: Sums<StopReason, STOPS>,
     /// Bodies of requests that couldn't be sent again.
     pub(crate) unrepeatable: u64,
     /// Calls with a record, since something broke.
@@ -107,6 +125,9 @@ impl UpstreamCounters {
             failures: std::array::from_fn(|_| Tally::default()),
             stops: Tally::default(),
             delays: Tally::default(),
+            hedges_refused: Tally::default(),
+            held: Tally::default(),
+            shed: Tally::default(),
             rare: Rare::default(),
             amplification: Amplification::default(),
             endpoints: Mutex::default(),
@@ -160,8 +181,27 @@ impl UpstreamCounters {
         self.hot.mine().started.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn on_attempt(&self) {
+    pub(crate) fn on_attempt(&self, reason: AttemptReason) {
         self.hot.mine().attempts.fetch_add(1, Ordering::Relaxed);
+        if reason == AttemptReason::Hedge {
+            self.rare.hedges.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn on_outrun(&self) {
+        self.rare.outrun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn on_hedge_refused(&self, reason: HedgeRefusal) {
+        self.hedges_refused.count(reason);
+    }
+
+    pub(crate) fn on_held(&self, by: Held) {
+        self.held.count(by);
+    }
+
+    pub(crate) fn on_shed(&self, reason: StopReason) {
+        self.shed.count(reason);
     }
 
     pub(crate) fn on_delivered(&self, saved: Saved, as_is: bool, took: Duration) {
@@ -228,6 +268,11 @@ impl UpstreamCounters {
             failures: std::array::from_fn(|place| self.failures[place].sums()),
             stops: self.stops.sums(),
             delays: self.delays.sums(),
+            hedges: self.rare.hedges.load(Ordering::Relaxed),
+            outrun: self.rare.outrun.load(Ordering::Relaxed),
+            hedges_refused: self.hedges_refused.sums(),
+            held: self.held.sums(),
+            shed: self.shed.sums(),
             unrepeatable: self.rare.unrepeatable.load(Ordering::Relaxed),
             broken: self.rare.broken.load(Ordering::Relaxed),
             trace_dropped: self.rare.trace_dropped.load(Ordering::Relaxed),
@@ -257,6 +302,11 @@ impl UpstreamCounters {
 }
 
 impl UpstreamSums {
+    /// Hedges that brought nothing. One that is still out may count as such until its call ends.
+    pub(crate) fn hedges_wasted(&self) -> u64 {
+        self.hedges.saturating_sub(self.saved.of(Saved::ByHedge))
+    }
+
     /// Calls that began and haven't got their answer yet.
     pub(crate) fn in_progress(&self) -> u64 {
         let ended = self.delivered.count() + self.as_is.count() + self.failed.count();

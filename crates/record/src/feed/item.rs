@@ -80,6 +80,10 @@ pub(crate) const fn is_news(event: &Event) -> bool {
         Event::AttemptStarted { reason, .. } => !matches!(reason, AttemptReason::First),
         Event::CallDelivered { saved, as_is, .. } => *as_is || !matches!(saved, Saved::NotNeeded),
         Event::AttemptFailed { .. }
+        | Event::AttemptOutrun { .. }
+        | Event::HedgeRefused { .. }
+        | Event::AttemptHeld { .. }
+        | Event::CallShed { .. }
         | Event::RetryScheduled { .. }
         | Event::RetryRefused { .. }
         | Event::BodyUnrepeatable
@@ -154,6 +158,19 @@ impl Source<'_> {
                 took_ms: Some(millis(took)),
                 ..item
             },
+            Event::AttemptOutrun { attempt, endpoint, took } => FeedItem {
+                attempt: Some(attempt.0),
+                endpoint: on(endpoint),
+                took_ms: Some(millis(took)),
+                ..item
+            },
+            Event::HedgeRefused { reason } => FeedItem { why: code(reason), ..item },
+            Event::AttemptHeld { by } => {
+                FeedItem { decision: Some("wait".into()), why: code(by), ..item }
+            }
+            Event::CallShed { reason } => {
+                FeedItem { decision: Some("stop".into()), why: code(reason), ..item }
+            }
             Event::RetryScheduled { delay, hinted } => FeedItem {
                 decision: Some("wait".into()),
                 why: code(Delay::new(hinted)),

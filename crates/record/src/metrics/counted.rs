@@ -39,6 +39,22 @@ pub(super) fn write_calls(page: &mut Page, all: &[Counted]) {
     per_upstream(page, &table::BROKEN_CALLS, all, |sums| sums.broken);
     per_upstream(page, &table::TRACE_DROPPED, all, |sums| sums.trace_dropped);
     per_upstream(page, &table::BODIES_UNREPEATABLE, all, |sums| sums.unrepeatable);
+    let mut family = page.family(&table::HEDGES);
+    for Counted { sums, .. } in all {
+        let won = sums.saved.of(Saved::ByHedge);
+        for (outcome, count) in
+            [("launched", sums.hedges), ("won", won), ("wasted", sums.hedges_wasted())]
+        {
+            family.count(&[("upstream", &sums.name), ("outcome", outcome)], count);
+        }
+    }
+    by_label(page, &table::HEDGES_REFUSED, "reason", all, |sums| {
+        sums.hedges_refused.iter().collect()
+    });
+    by_label(page, &table::ATTEMPTS_HELD, "by", all, |sums| sums.held.iter().collect());
+    by_label(page, &table::CALLS_SHED, "reason", all, |sums| {
+        sums.shed.iter().filter(|(reason, _)| reason.is_shed()).collect()
+    });
     by_label(page, &table::RETRIES_SCHEDULED, "delay", all, |sums| sums.delays.iter().collect());
     by_label(page, &table::RETRIES_REFUSED, "reason", all, |sums| sums.stops.iter().collect());
     write_amplification(page, all);
@@ -52,8 +68,11 @@ pub(super) fn write_endpoints(page: &mut Page, all: &[Counted]) {
         }
     });
     each(page, &table::ATTEMPT_RESULTS, all, |family, upstream, endpoint, sums| {
-        for (result, count) in [("answered", sums.answered.count()), ("broke", sums.breaks.total())]
-        {
+        for (result, count) in [
+            ("answered", sums.answered.count()),
+            ("broke", sums.breaks.total()),
+            ("outrun", sums.outrun),
+        ] {
             family.count(&labels3(upstream, endpoint, ("result", result)), count);
         }
     });

@@ -87,7 +87,7 @@ pub(crate) static ATTEMPTS: Metric = counter(
 pub(crate) static ATTEMPT_RESULTS: Metric = counter(
     "mainstay_attempt_results",
     &["upstream", "endpoint", "result"],
-    "Attempts that ended: with an answer worth delivering, or broken",
+    "Attempts that ended: with an answer worth delivering, broken, or outrun by another one",
 );
 pub(crate) static ATTEMPT_DURATION: Metric = histogram(
     "mainstay_attempt_duration_seconds",
@@ -108,6 +108,26 @@ pub(crate) static BODIES_UNREPEATABLE: Metric = counter(
     "mainstay_request_bodies_unrepeatable",
     UPSTREAM,
     "Calls whose request body couldn't be sent again",
+);
+pub(crate) static HEDGES: Metric = counter(
+    "mainstay_hedges",
+    &["upstream", "outcome"],
+    "Second attempts beside the first: launched, and of those won (it brought the answer) or wasted",
+);
+pub(crate) static HEDGES_REFUSED: Metric = counter(
+    "mainstay_hedges_refused",
+    &["upstream", "reason"],
+    "Second attempts that were due and not made, by why",
+);
+pub(crate) static ATTEMPTS_HELD: Metric = counter(
+    "mainstay_attempts_held",
+    &["upstream", "by"],
+    "Attempts that had to wait before they started, by what for",
+);
+pub(crate) static CALLS_SHED: Metric = counter(
+    "mainstay_calls_shed",
+    &["upstream", "reason"],
+    "Calls that were refused before their first attempt, by why",
 );
 pub(crate) static RETRIES_SCHEDULED: Metric = counter(
     "mainstay_retries_scheduled",
@@ -269,7 +289,7 @@ pub(crate) static BUDGET_EXTRA: Metric = gauge(
 );
 
 /// Every metric, in the order of the exposition and the manual.
-pub(crate) static ALL: [&Metric; 49] = [
+pub(crate) static ALL: [&Metric; 53] = [
     &CALLS_STARTED,
     &CALLS,
     &CALLS_IN_PROGRESS,
@@ -280,6 +300,10 @@ pub(crate) static ALL: [&Metric; 49] = [
     &BROKEN_CALLS,
     &TRACE_DROPPED,
     &BODIES_UNREPEATABLE,
+    &HEDGES,
+    &HEDGES_REFUSED,
+    &ATTEMPTS_HELD,
+    &CALLS_SHED,
     &RETRIES_SCHEDULED,
     &RETRIES_REFUSED,
     &AMPLIFICATION,

@@ -6,7 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_core::event::{AttemptId, AttemptReason, EjectCause, OpenCause, Saved, StopReason};
+use mainstay_core::call::HedgeRefusal;
+use mainstay_core::event::{
+    AttemptId, AttemptReason, EjectCause, Held, OpenCause, Saved, StopReason,
+};
 use mainstay_core::{Break, BreakKind, Certainty, EndpointId, Event, Timestamp};
 use mainstay_record::{
     AttemptFacts, CallId, CallTag, CallTrace, ConnectionFacts, LogCalls, LogFormat, LogOptions,
@@ -178,6 +181,10 @@ pub(crate) fn everything() -> Vec<(u64, Event)> {
     all.extend(given_up());
     all.extend(
         [
+            Event::AttemptOutrun { attempt: AttemptId(1), endpoint: A, took: ms(5) },
+            Event::HedgeRefused { reason: HedgeRefusal::BudgetEmpty },
+            Event::AttemptHeld { by: Held::Rate },
+            Event::CallShed { reason: StopReason::LineFull },
             Event::BodyFailed { endpoint: B, kind: BreakKind::BodyReset },
             Event::BreakerHalfOpened { endpoint: A },
             Event::BreakerClosed { endpoint: A },

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_core::event::{AttemptId, Event};
+use mainstay_core::line::{Refused, Ticket};
+use mainstay_core::upstream::Seat;
 use mainstay_core::{Action, Break, BreakKind, Call, CallFacts, Ctx, EndpointId, Timestamp};
 
 use super::flights::{Head, Purpose};
@@ -40,6 +42,8 @@ pub(super) struct Running {
     pub(super) delivering: Option<Head>,
     /// Its requests that are on their way to a server, or in one.
     pub(super) at_servers: u32,
+    /// Its place in line, if it waits for room.
+    pub(super) ticket: Option<Ticket>,
     /// How often servers executed it.
     pub(super) executed: u32,
     /// How often it ended: once, in the end.
@@ -51,7 +55,7 @@ pub(super) struct Running {
 }
 
 /// What a machine is told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) enum News {
     Started,
     Broke(AttemptId, Break),
@@ -59,6 +63,9 @@ pub(super) enum News {
     BodyEnded(Option<BreakKind>),
     Time,
     Gone,
+    /// It waited in line, and it is its turn.
+    Seated(Seat),
+    TurnedAway(Refused),
 }
 
 impl Simulation {
@@ -91,6 +98,7 @@ impl Simulation {
             heads: Vec::new(),
             delivering: None,
             at_servers: 0,
+            ticket: None,
             executed: 0,
             ends: 0,
             took: None,
@@ -140,6 +148,14 @@ impl Simulation {
                 call.on_body_end(broke, &mut ctx);
             }
             News::Time => call.on_time(&mut ctx),
+            News::Seated(seat) => {
+                running.ticket = None;
+                call.on_turn(seat, &mut ctx);
+            }
+            News::TurnedAway(why) => {
+                running.ticket = None;
+                call.on_turned_away(why, &mut ctx);
+            }
             News::Gone => {
                 running.delivering = None;
                 running.took = None;
@@ -164,6 +180,7 @@ impl Simulation {
         }
         self.check_call(key);
         self.settle(key);
+        self.hand_over(number);
     }
 
     fn act(&mut self, key: Key, action: Action) {
@@ -171,6 +188,7 @@ impl Simulation {
             Action::Attempt { attempt, endpoint, connection } => {
                 self.take_off(Purpose::Attempt(key, attempt), endpoint, connection);
             }
+            Action::Line(entry) => self.line_up(key, entry),
             Action::Cancel { attempt } => {
                 let Some(running) = self.calls.get_mut(key) else { return };
                 let Some(place) = running.live.iter().position(|(live, _)| *live == attempt) else {
@@ -279,10 +297,14 @@ impl Simulation {
         }
         if !running.is_counted {
             running.is_counted = true;
+            let ticket = running.ticket;
             running.heads.clear();
             self.outcome.call_ended(running.took, self.now);
             let live = std::mem::take(&mut running.live);
             let client = running.client;
+            if let Some(ticket) = ticket {
+                self.leave_line(key, ticket);
+            }
             for (_, flight) in live {
                 self.drop_flight(flight);
             }

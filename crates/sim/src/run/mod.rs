@@ -14,6 +14,7 @@ mod calls;
 mod checks;
 mod faults;
 mod flights;
+mod line;
 mod pool;
 mod watch;
 
@@ -21,6 +22,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mainstay_core::line::Ticket;
 use mainstay_core::{Break, Chance, Timestamp, Upstream};
 use mainstay_lab::{FNV_OFFSET, fnv1a};
 
@@ -34,6 +36,7 @@ use crate::slab::{Key, Slab};
 use crate::world::{Arrivals, World, Zone};
 use calls::{News, Running};
 use flights::Flight;
+use line::Lineup;
 use pool::Pool;
 
 pub use checks::Checks;
@@ -74,6 +77,7 @@ struct Proxy {
     pools: Vec<Pool>,
     /// The last look at the upstream that was planned; earlier plans are stale.
     watch: u32,
+    lineup: Lineup,
 }
 
 /// What can happen.
@@ -87,6 +91,11 @@ enum Happening {
     Deadline {
         call: Key,
         number: u32,
+    },
+    /// It is too late for a call that waits in line, if it still does.
+    TooLate {
+        call: Key,
+        ticket: Ticket,
     },
     /// An application loses its patience.
     Impatience(Key),
@@ -133,6 +142,7 @@ impl Simulation {
                 zone: world.load.zones.get(zone).copied().unwrap_or_default(),
                 pools: world.endpoints.iter().map(|_| Pool::default()).collect(),
                 watch: 0,
+                lineup: Lineup::new(policy.upstream.load.line.clone()),
             }
         });
         let servers = world.endpoints.iter().map(|endpoint| {
@@ -224,6 +234,7 @@ impl Simulation {
             Happening::Arrival(group) => self.arrive(group),
             Happening::Client(client) => self.begin_call(None, Some(client)),
             Happening::Deadline { call, number } => self.on_deadline(call, number),
+            Happening::TooLate { call, ticket } => self.on_too_late(call, ticket),
             Happening::Impatience(call) => self.tell(call, News::Gone),
             Happening::Connected(flight) => self.on_connected(flight),
             Happening::NotConnected(flight, what) => self.on_not_connected(flight, what),

@@ -91,8 +91,15 @@ fn the_seed_that_was_asked_for() {
 const WORLDS: u64 = 120;
 
 /// What a simulated world has no cause for: it has no names, no certificates with a date, and no request bodies.
-const EVENTS_ELSEWHERE: &[&str] =
-    &["body-unrepeatable", "addresses-changed", "addresses-kept", "certificate-expiring"];
+const EVENTS_ELSEWHERE: &[&str] = &[
+    "attempt-outrun",
+    "hedge-refused",
+    "call-shed",
+    "body-unrepeatable",
+    "addresses-changed",
+    "addresses-kept",
+    "certificate-expiring",
+];
 
 /// The same of breaks: names, routes, bytes, and the limits of a real pool. `budget-empty` is a reason to stop, and the
 /// call's own break is told instead.

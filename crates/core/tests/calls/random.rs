@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_core::breaks::safety::{Repetition, Situation, situation};
-use mainstay_core::call::Attempts;
+use mainstay_core::call::{Attempts, HedgeAfter, HedgeSettings};
 use mainstay_core::event::AttemptId;
 use mainstay_core::retry::{MaxAttempts, RetrySettings};
 use mainstay_core::upstream::EndpointSettings;
@@ -63,18 +63,27 @@ proptest! {
         endpoints in 1_u16..6,
         max_attempts in 1_u8..=10,
         repetition in repetition(),
+        hedge_after in prop::option::of(1_u64..5_000),
         calls in prop::collection::vec(prop::collection::vec((fate(), 0_u64..12_000), 40), 1..6),
     ) {
         let mut chance = Chance::from_seed(seed);
         let mut now = Timestamp::from_millis(1);
         let upstream = upstream(endpoints, now, &mut chance);
         let retry = RetrySettings { max_attempts: MaxAttempts::new(max_attempts).unwrap(), ..RetrySettings::default() };
-        let policy = Arc::new(Checked::new(CallPolicy { retry, ..CallPolicy::default() }).unwrap());
+        let hedge = hedge_after.map(|millis| HedgeSettings {
+            after: HedgeAfter::Fixed(Duration::from_millis(millis)),
+            ..HedgeSettings::default()
+        });
+        let policy = CallPolicy { retry, hedge, ..CallPolicy::default() };
+        let facts = CallFacts { repetition, ..CallFacts::of("GET", false, &policy) };
+        let policy = Arc::new(Checked::new(policy).unwrap());
         for fates in calls {
-            let mut call = Call::new(Arc::clone(&policy), CallFacts { repetition, hash: None }, now);
+            let mut call = Call::new(Arc::clone(&policy), facts, now);
             let ends_by = call.deadline_at() + Duration::from_millis(1);
             let mut fates = fates.into_iter();
             let (mut news, mut may_repeat) = (News::Start, true);
+            // What the attempts that are out will come to, and when.
+            let mut out: Vec<(Timestamp, AttemptId, News)> = Vec::new();
             let mut ended = 0;
             loop {
                 let mut ctx = Ctx { now, chance: &mut chance, upstream: &upstream };
@@ -92,34 +101,47 @@ proptest! {
                 while let Some(event) = call.next_event() {
                     ended += u32::from(matches!(event, Event::CallDelivered { .. } | Event::CallFailed { .. }));
                 }
-                let mut next = None;
                 while let Some(action) = call.next_action() {
                     match action {
                         Action::Attempt { attempt, .. } => {
                             prop_assert!(may_repeat, "a write that may have been done was sent again");
+                            prop_assert!(out.is_empty() || hedge.is_some() && repetition != Repetition::Unsafe);
                             let (fate, after) = fates.next().expect("no call makes forty attempts");
                             let at = now + Duration::from_millis(after);
-                            let deadline = call.next_deadline().expect("an attempt has a deadline").at;
-                            next = Some(match fate {
-                                _ if at >= deadline => (deadline, News::Time),
-                                Fate::Answers(status, hint) => (at, News::Head(attempt, status, hint)),
-                                Fate::Breaks(kind, certainty) => (at, News::Break(attempt, Break::new(kind, certainty))),
-                                Fate::Hangs => (deadline, News::Time),
-                            });
+                            match fate {
+                                Fate::Answers(status, hint) => out.push((at, attempt, News::Head(attempt, status, hint))),
+                                Fate::Breaks(kind, certainty) => {
+                                    out.push((at, attempt, News::Break(attempt, Break::new(kind, certainty))));
+                                }
+                                Fate::Hangs => out.push((Timestamp::MAX, attempt, News::Time)),
+                            }
                         }
                         Action::Cancel { attempt } => {
                             let what = Break::new(BreakKind::ResponseTimeout, Certainty::MaybeProcessed);
-                            next = Some((now, News::Break(attempt, what)));
+                            let place = out.iter().position(|(_, id, _)| *id == attempt);
+                            let place = place.expect("only what is out is cancelled");
+                            out[place] = (now, attempt, News::Break(attempt, what));
                         }
                         Action::Keep { .. } => {}
+                        Action::Line(_) => prop_assert!(false, "nothing is limited here"),
                         Action::Deliver { .. } | Action::Fail(_) => prop_assert_eq!(ended, 1),
                     }
                 }
                 if ended > 0 {
                     break;
                 }
-                let waits = call.next_deadline().map(|deadline| (deadline.at, News::Time));
-                (now, news) = next.or(waits).expect("a call that hasn't ended waits for something");
+                prop_assert!(out.len() <= 2, "an attempt and a hedge");
+                let in_flight = upstream.view(now).iter().map(|endpoint| endpoint.in_flight).sum::<u32>();
+                prop_assert_eq!(in_flight as usize, out.len(), "a permit for each attempt");
+                let first = (0..out.len()).min_by_key(|place| out[*place].0);
+                let waits = call.next_deadline().map_or(Timestamp::MAX, |deadline| deadline.at);
+                (now, news) = match first.filter(|place| out[*place].0 <= waits) {
+                    Some(place) => {
+                        let (at, _, news) = out.remove(place);
+                        (at, news)
+                    }
+                    None => (waits, News::Time),
+                };
                 prop_assert!(now <= ends_by, "later than its deadline: {now:?}");
             }
             prop_assert!(call.attempts() <= max_attempts + Attempts::FREE_LIMIT);

@@ -1,0 +1,100 @@
+//! What a request says about itself, and what each attempt says to the upstream.
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use mainstay_core::call::{Layer, time_left};
+use mainstay_core::line::Priority;
+use mainstay_core::{CallFacts, EndpointId};
+
+use super::running::Running;
+use crate::service::Plan;
+use crate::{Clock, is_grpc};
+
+/// What the request says about itself.
+pub(super) fn facts(plan: &Plan, head: &Parts, has_body: bool) -> CallFacts {
+    let fields = &head.headers;
+    let has_key = || plan.idempotency_headers.iter().any(|name| fields.contains_key(name));
+    let method = head.method.as_str();
+    let plain = CallFacts::of(method, false, &plan.policy);
+    let facts = if plain.repetition.is_idempotent() {
+        plain
+    } else {
+        CallFacts::of(method, has_key(), &plan.policy)
+    };
+    let value = |name: &Option<HeaderName>| name.as_ref().and_then(|name| fields.get(name));
+    CallFacts {
+        hash: value(&plan.hash_header).map(|value| fnv1a(value.as_bytes())),
+        has_body,
+        time_left: time_left_of(plan, fields),
+        priority: value(&plan.fields.priority).and_then(priority),
+        lane: value(&plan.fields.lane).map(|value| mixed(fnv1a(value.as_bytes()))),
+        layer: layer_of(plan, fields),
+        ..facts
+    }
+}
+
+/// The shorter of what the caller says in either way.
+fn time_left_of(plan: &Plan, fields: &HeaderMap) -> Option<std::time::Duration> {
+    let named = plan.fields.deadline.as_ref().and_then(|name| fields.get(name));
+    let plain = named.and_then(|value| time_left::parse_plain(value.as_bytes()));
+    let grpc = if is_grpc(fields) {
+        let value = fields.get(time_left::GRPC_TIMEOUT);
+        value.and_then(|value| time_left::parse_grpc(value.as_bytes()))
+    } else {
+        None
+    };
+    plain.into_iter().chain(grpc).min()
+}
+
+fn layer_of(plan: &Plan, fields: &HeaderMap) -> Option<Layer> {
+    let value = if plan.fields.attempt { fields.get(Layer::FIELD) } else { None };
+    value.and_then(|value| Layer::parse(value.as_bytes()))
+}
+
+fn priority(value: &HeaderValue) -> Option<Priority> {
+    let number = value.to_str().ok()?.trim().parse().ok()?;
+    (number <= Priority::HIGHEST.number()).then(|| Priority::new(number))
+}
+
+impl Running {
+    /// Says in an attempt's request how much time there is for it, and which attempt it is.
+    pub(super) fn say(&self, plan: &Plan, endpoint: EndpointId, fields: &mut HeaderMap) {
+        if plan.fields.attempt {
+            let layer = value_of(&self.call.layer());
+            fields.insert(HeaderName::from_static(Layer::FIELD), layer);
+        }
+        let deadline = &plan.fields.deadline;
+        if deadline.is_none() && !self.is_grpc {
+            return;
+        }
+        let upstream = plan.service.upstream();
+        let left = self.call.time_left(endpoint, upstream, Clock::now());
+        if let Some(name) = deadline {
+            fields.insert(name.clone(), HeaderValue::from(left.as_millis() as u64));
+        }
+        // A stream that was given no time has none: the attempt's timeout ends with the head of its answer.
+        if self.is_grpc && fields.contains_key(time_left::GRPC_TIMEOUT) {
+            let value = value_of(&time_left::GrpcTimeout(left));
+            fields.insert(HeaderName::from_static(time_left::GRPC_TIMEOUT), value);
+        }
+    }
+}
+
+/// What core writes is digits, letters and signs that any field may have.
+fn value_of(text: &impl ToString) -> HeaderValue {
+    HeaderValue::try_from(text.to_string()).unwrap_or_else(|_| HeaderValue::from_static("1"))
+}
+
+/// FNV-1a, 64 bits: the same on every machine, so that instances agree where a key belongs.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Makes every bit depend on all of them (the finalizer of SplitMix64), as tables of keys need it.
+const fn mixed(hash: u64) -> u64 {
+    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}

@@ -1,0 +1,139 @@
+//! The attempts that are out: one, and at times a hedge beside it.
+
+use core::time::Duration;
+
+use crate::breaks::{Break, BreakKind, Certainty};
+use crate::budget::Charge;
+use crate::event::{AttemptId, AttemptReason};
+use crate::time::Timestamp;
+use crate::upstream::{EndpointId, Permit};
+
+use super::{Connection, Deadline, DeadlineReason};
+
+/// An attempt that is out.
+#[derive(Debug)]
+pub(super) struct Trying {
+    pub(super) attempt: AttemptId,
+    pub(super) reason: AttemptReason,
+    pub(super) permit: Permit,
+    pub(super) charge: Option<Charge>,
+    pub(super) connection: Connection,
+    pub(super) started_at: Timestamp,
+    /// When it has had its time.
+    pub(super) ends_at: Timestamp,
+    pub(super) cancelled: Option<DeadlineReason>,
+}
+
+impl Trying {
+    /// The endpoint, if the break is that of a kept connection that had come to its end: the peer had closed it before it got the
+    /// request, or was closing it and says so. On a fresh connection the same would be the endpoint's doing.
+    pub(super) fn dead_connection(&self, what: &Break) -> Option<EndpointId> {
+        let ended = matches!(
+            (what.kind, what.certainty),
+            (BreakKind::ClosedWhileIdle, Certainty::NotSent)
+                | (BreakKind::GoAway, Certainty::NotSent | Certainty::Refused)
+        );
+        (ended && self.connection == Connection::Any).then(|| self.permit.endpoint())
+    }
+
+    /// What ends it first, its own time or the call's.
+    fn end(&self, call_at: Timestamp) -> Deadline {
+        if call_at <= self.ends_at {
+            Deadline { at: call_at, why: DeadlineReason::Call }
+        } else {
+            Deadline { at: self.ends_at, why: DeadlineReason::Attempt }
+        }
+    }
+
+    /// What is next for it; none once it was cancelled, since it is on its way out.
+    fn next(&self, call_at: Timestamp) -> Option<Deadline> {
+        self.cancelled.is_none().then(|| self.end(call_at))
+    }
+
+    /// Whether its time is over, told once.
+    fn is_due(&mut self, call_at: Timestamp, now: Timestamp) -> bool {
+        let due = self.next(call_at).filter(|deadline| now >= deadline.at);
+        self.cancelled = self.cancelled.or(due.map(|deadline| deadline.why));
+        due.is_some()
+    }
+}
+
+/// The second attempt beside the first.
+#[derive(Debug)]
+pub(super) enum Hedge {
+    /// None, and there will be none.
+    None,
+    /// Due then.
+    At(Timestamp),
+    /// Out.
+    Out(Trying),
+}
+
+/// What is out.
+#[derive(Debug)]
+pub(super) struct Out {
+    pub(super) main: Trying,
+    pub(super) hedge: Hedge,
+}
+
+impl Out {
+    pub(super) fn next_deadline(&self, call_at: Timestamp) -> Option<Deadline> {
+        let hedge = match &self.hedge {
+            Hedge::None => None,
+            Hedge::At(at) if self.main.cancelled.is_none() => {
+                Some(Deadline { at: *at, why: DeadlineReason::Hedge })
+            }
+            Hedge::At(_) => None,
+            Hedge::Out(hedge) => hedge.next(call_at),
+        };
+        let main = self.main.next(call_at);
+        main.into_iter().chain(hedge).min_by_key(|deadline| deadline.at)
+    }
+
+    /// The attempts whose time is over at `now`, each told once.
+    pub(super) fn cancel_due(
+        &mut self,
+        call_at: Timestamp,
+        now: Timestamp,
+    ) -> impl Iterator<Item = AttemptId> {
+        let hedge = match &mut self.hedge {
+            Hedge::Out(hedge) => Some(hedge),
+            Hedge::None | Hedge::At(_) => None,
+        };
+        core::iter::once(&mut self.main)
+            .chain(hedge)
+            .filter_map(move |trying| trying.is_due(call_at, now).then_some(trying.attempt))
+    }
+
+    /// Takes this attempt out of the race, with what is left of it. It is one of the two.
+    pub(super) fn split(self, attempt: AttemptId) -> (Trying, Option<Trying>) {
+        match self.hedge {
+            Hedge::Out(hedge) if hedge.attempt == attempt => (hedge, Some(self.main)),
+            Hedge::Out(hedge) => (self.main, Some(hedge)),
+            Hedge::None | Hedge::At(_) => (self.main, None),
+        }
+    }
+
+    pub(super) fn has(&self, attempt: AttemptId) -> bool {
+        self.main.attempt == attempt
+            || matches!(&self.hedge, Hedge::Out(hedge) if hedge.attempt == attempt)
+    }
+
+    /// When the attempt at `endpoint` has had its time.
+    pub(super) fn ends_at(&self, endpoint: EndpointId) -> Timestamp {
+        match &self.hedge {
+            Hedge::Out(hedge) if hedge.permit.endpoint() == endpoint => hedge.ends_at,
+            Hedge::Out(_) | Hedge::None | Hedge::At(_) => self.main.ends_at,
+        }
+    }
+
+    pub(super) fn alone(main: Trying) -> Self {
+        Self { main, hedge: Hedge::None }
+    }
+
+    /// The body of the request moved at `moved_at`: what sends it is alive.
+    pub(super) fn moved(&mut self, moved_at: Timestamp, timeout: Duration) -> Timestamp {
+        self.main.ends_at = self.main.ends_at.max(moved_at + timeout);
+        self.main.ends_at
+    }
+}

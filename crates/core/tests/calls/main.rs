@@ -1,0 +1,8 @@
+//! Calls in virtual time: as dialogues whose every step is known, and under random news.
+
+mod deadlines;
+mod hedges;
+mod load;
+mod random;
+mod retries;
+mod story;
