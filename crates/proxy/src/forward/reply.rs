@@ -19,6 +19,10 @@ pub(crate) struct Reply {
 
 /// Where it comes from.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are delivered ones, and a box would cost each of them an allocation"
+)]
 pub(super) enum Inner {
     Empty,
     Whole(Bytes),
