@@ -46,7 +46,7 @@ pub struct Call {
     pub(super) lined_up: u8,
     /// What the attempt that has just ended leaves to one that goes on in its place.
     pub(super) seat: Option<Seat>,
-    pub(super) actions: Queue<Action, 3>,
+    pub(super) actions: Queue<Action, 2>,
     pub(super) events: Queue<Event, 8>,
 }
 
@@ -289,7 +289,7 @@ impl Call {
                 for attempt in out.cancel_due(self.ends_at, ctx.now) {
                     self.actions.push(Action::Cancel { attempt });
                 }
-                if matches!(out.hedge, Hedge::At(at) if ctx.now >= at) {
+                if out.is_hedge_due(ctx.now) {
                     self.hedge(ctx);
                 }
             }

@@ -1,5 +1,6 @@
 //! The attempts that are out: one, and at times a hedge beside it.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::breaks::{Break, BreakKind, Certainty};
@@ -65,8 +66,8 @@ pub(super) enum Hedge {
     None,
     /// Due then.
     At(Timestamp),
-    /// Out.
-    Out(Trying),
+    /// Out. In a box: it is rare, and would make every call large.
+    Out(Box<Trying>),
 }
 
 /// What is out.
@@ -77,6 +78,11 @@ pub(super) struct Out {
 }
 
 impl Out {
+    /// Whether it is time for the hedge; not for an attempt that is on its way out.
+    pub(super) fn is_hedge_due(&self, now: Timestamp) -> bool {
+        matches!(self.hedge, Hedge::At(at) if now >= at && self.main.cancelled.is_none())
+    }
+
     pub(super) fn next_deadline(&self, call_at: Timestamp) -> Option<Deadline> {
         let hedge = match &self.hedge {
             Hedge::None => None,
@@ -97,7 +103,7 @@ impl Out {
         now: Timestamp,
     ) -> impl Iterator<Item = AttemptId> {
         let hedge = match &mut self.hedge {
-            Hedge::Out(hedge) => Some(hedge),
+            Hedge::Out(hedge) => Some(&mut **hedge),
             Hedge::None | Hedge::At(_) => None,
         };
         core::iter::once(&mut self.main)
@@ -108,8 +114,8 @@ impl Out {
     /// Takes this attempt out of the race, with what is left of it. It is one of the two.
     pub(super) fn split(self, attempt: AttemptId) -> (Trying, Option<Trying>) {
         match self.hedge {
-            Hedge::Out(hedge) if hedge.attempt == attempt => (hedge, Some(self.main)),
-            Hedge::Out(hedge) => (self.main, Some(hedge)),
+            Hedge::Out(hedge) if hedge.attempt == attempt => (*hedge, Some(self.main)),
+            Hedge::Out(hedge) => (self.main, Some(*hedge)),
             Hedge::None | Hedge::At(_) => (self.main, None),
         }
     }

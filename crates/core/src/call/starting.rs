@@ -1,5 +1,6 @@
 //! Starting an attempt: the first, the next, a hedge beside one that is out; or waiting for its time.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::breaks::BreakKind;
@@ -175,7 +176,7 @@ impl Call {
     /// Makes the hedge that is due, or says why not. Either way the first attempt goes on.
     pub(super) fn hedge(&mut self, ctx: &mut Ctx<'_>) {
         let hedge = match self.try_hedge(ctx) {
-            Ok(trying) => Hedge::Out(trying),
+            Ok(trying) => Hedge::Out(Box::new(trying)),
             Err(reason) => {
                 self.events.push(Event::HedgeRefused { reason });
                 Hedge::None
