@@ -38,7 +38,7 @@
 //! - `run`: the events, in the order of [`agenda`]; it drives the machines as the real driver does
 //! - `arrivals`, `roads`, `server` (with the faults of `trouble`): what the world consists of
 //! - `run::checks`: rules that must hold after each step, whatever happens
-//! - [`outcome`]: what is counted, and what it means
+//! - [`outcome`]: what is counted, and what it means; [`tune`]: which numbers would serve better
 //!
 //! One seed decides everything. All arithmetic is whole numbers, or of the kind that IEEE 754 fixes (`exact`), and
 //! nothing depends on the order of a hash: the same world gives the same bytes on every machine.
@@ -58,6 +58,7 @@ mod server;
 mod slab;
 pub mod spread;
 mod trouble;
+pub mod tune;
 pub mod world;
 
 pub use agenda::Agenda;

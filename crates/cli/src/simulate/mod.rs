@@ -3,6 +3,7 @@
 mod chart;
 mod html;
 mod table;
+mod tune;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -35,6 +36,12 @@ pub(crate) fn run(args: &Simulate) -> Result<ExitCode, Failure> {
         Some(file) => policy(file, args.upstream.as_deref(), &world)?,
         None => Policy::defaults(&world).map_err(refused)?,
     }];
+    if args.tune {
+        return match policies.first() {
+            Some(policy) => tune::run(&world, policy),
+            None => Ok(ExitCode::SUCCESS),
+        };
+    }
     if let Some(file) = &args.compare {
         policies.push(policy(file, args.upstream.as_deref(), &world)?);
     }

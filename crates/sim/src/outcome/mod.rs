@@ -25,6 +25,8 @@ pub(crate) struct Outcome {
     pub(crate) good: u64,
     pub(crate) bad: u64,
     pub(crate) attempts: u64,
+    /// Attempts that weren't the first.
+    pub(crate) extra: u64,
     pub(crate) executed: u64,
     /// Writes that a server executed once more.
     pub(crate) duplicates: u64,
@@ -43,6 +45,7 @@ impl Outcome {
             good: 0,
             bad: 0,
             attempts: 0,
+            extra: 0,
             executed: 0,
             duplicates: 0,
             saved_by_retry: 0,
@@ -96,8 +99,9 @@ impl Outcome {
     pub(crate) fn event(&mut self, event: &Event, now: Timestamp) {
         self.census.event(event);
         match event {
-            Event::AttemptStarted { .. } => {
+            Event::AttemptStarted { attempt, .. } => {
                 self.attempts += 1;
+                self.extra += u64::from(attempt.0 > 1);
                 if let Some(bucket) = self.series.at(now) {
                     bucket.attempts += 1;
                 }

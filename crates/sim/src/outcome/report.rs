@@ -26,6 +26,8 @@ pub struct Report {
     pub good: u64,
     /// Attempts, the first ones included.
     pub attempts: u64,
+    /// Attempts that weren't a call's first.
+    pub extra_attempts: u64,
     /// Requests that servers executed.
     pub executed: u64,
     /// Writes that were executed once more.
@@ -88,6 +90,7 @@ impl Report {
             calls: outcome.started,
             good: outcome.good,
             attempts: outcome.attempts,
+            extra_attempts: outcome.extra,
             executed: outcome.executed,
             duplicates: outcome.duplicates,
             saved_by_retry: outcome.saved_by_retry,
@@ -172,6 +175,7 @@ struct Written<'a> {
     good: u64,
     success_percent: f64,
     attempts: u64,
+    extra_attempts: u64,
     amplification: f64,
     executed: u64,
     duplicates: u64,
@@ -239,6 +243,7 @@ impl Serialize for Report {
             good: self.good,
             success_percent: self.success_percent(),
             attempts: self.attempts,
+            extra_attempts: self.extra_attempts,
             amplification: self.amplification(),
             executed: self.executed,
             duplicates: self.duplicates,
