@@ -53,7 +53,7 @@ fn rows<T>(out: &mut String, keys: &[Key<T>], section: &str, draft: &mut T) {
         let cells = [
             &format!("`{}`", key.name()),
             &key.allowed(),
-            &default(key, draft),
+            &default(keys, key, draft),
             key.text,
             key.low,
             key.high,
@@ -64,14 +64,23 @@ fn rows<T>(out: &mut String, keys: &[Key<T>], section: &str, draft: &mut T) {
 }
 
 /// The default: as described, else as the code has it.
-fn default<T>(key: &Key<T>, draft: &mut T) -> String {
+fn default<T>(keys: &[Key<T>], key: &Key<T>, draft: &mut T) -> String {
     if let Some(text) = key.default {
         return text.to_owned();
     }
+    switch_on(keys, key.section(), draft);
     match key.field.as_ref().map(|field| field.get(draft)) {
         Some(Value::Off) if key.off => "`false`".into(),
         Some(value) => key.kind.show(&value).map(|shown| format!("`{shown}`")).unwrap_or_default(),
         None => String::new(),
+    }
+}
+
+/// The defaults of a section are those that it has once it is on.
+fn switch_on<T>(keys: &[Key<T>], section: &str, draft: &mut T) {
+    let head = keys::find(keys, section).filter(|head| head.off);
+    if let Some(field) = head.and_then(|head| head.field.as_ref()) {
+        field.set(draft, Value::Flag(true));
     }
 }
 
@@ -124,7 +133,7 @@ can't be.";
 const ROUTE: &str = "\
 The first route whose conditions all hold is used; one that no request can reach is an error. Without any, everything
 goes to the only upstream. All keys that concern calls may stand here too: those of `[upstream.NAME]` from `total_timeout` to
-`hash_header`, and `retry`, written as `[route.retry]` or `retry.max_attempts`.";
+`attempt_header`, and `retry`, `hedge` and `adaptive_timeout`, written as `[route.retry]` or `retry.max_attempts`.";
 
 const PROFILES: &str = "\
 A profile is a piece of `[upstream.NAME]`, named by `profile = \"NAME\"`. What is written beside it goes on top.";

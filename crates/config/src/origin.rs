@@ -100,6 +100,7 @@ impl Layers<'_> {
         let calls = keys::call();
         let keys = keys::route();
         let mut draft = RouteDraft::of(route);
+        switch_on(&keys, base, &mut draft);
         let wanted = |key: &&Key<RouteDraft>| {
             keys::find(&calls, &key.path).is_some() || OF_ROUTES.contains(&key.path.as_str())
         };
@@ -114,15 +115,7 @@ impl Layers<'_> {
     fn of_upstream(&self, base: &mut UpstreamDraft, draft: &mut UpstreamDraft) -> Vec<Effective> {
         let calls: Vec<Key<CallDraft>> = keys::call();
         let keys = keys::upstream();
-        // Where a part is off by default or profile and is written, it begins with what is built in.
-        for key in keys.iter().filter(|key| key.off) {
-            if let (Kind::Section, Some(field)) = (&key.kind, &key.field)
-                && field.get(draft) != Value::Off
-                && field.get(base) == Value::Off
-            {
-                field.set(base, Value::Flag(true));
-            }
-        }
+        switch_on(&keys, base, draft);
         let own = keys.iter().filter(|key| keys::find(&calls, &key.path).is_none());
         own.filter_map(|key| self.value(&keys, key, base, draft, true, None)).collect()
     }
@@ -169,6 +162,18 @@ impl Layers<'_> {
         let place = span.map(|span| self.source.place(span));
         let origin = if gave_way { Origin::GaveWay } else { origin };
         Some(Effective { key: key.path.clone(), value: shown, origin, place })
+    }
+}
+
+/// Where a part is off by default or profile and is written, it begins with what is built in.
+fn switch_on<T>(keys: &[Key<T>], base: &mut T, draft: &mut T) {
+    for key in keys.iter().filter(|key| key.off) {
+        if let (Kind::Section, Some(field)) = (&key.kind, &key.field)
+            && field.get(draft) != Value::Off
+            && field.get(base) == Value::Off
+        {
+            field.set(base, Value::Flag(true));
+        }
     }
 }
 

@@ -63,7 +63,11 @@ const MISTAKES: [MistakeKind; 10] = [
     MistakeKind::Contradiction,
 ];
 
-const LINTS: [LintCode; 19] = [
+const LINTS: [LintCode; 23] = [
+    LintCode::HedgeUnused,
+    LintCode::AdaptiveUnused,
+    LintCode::LineUnused,
+    LintCode::RateKeyUnused,
     LintCode::NoFailover,
     LintCode::NoMonitoring,
     LintCode::NoDetection,

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use mainstay_config::parse;
+use mainstay_core::call::{HedgeAfter, HedgeSettings};
+use mainstay_core::limit::LimitSettings;
 
 /// Attempts, attempt timeout in seconds, and body idle timeout in seconds of the first route.
 fn check(upstream: &str, route: &str, expected: (u8, u64, u64)) {
@@ -79,4 +81,70 @@ fn the_example_is_enough_and_has_nothing_to_warn_of() {
     assert_eq!(loaded.lint(), []);
     assert_eq!(loaded.settings.routes.len(), 1);
     assert_eq!(loaded.settings.listeners[0].address.to_string(), "127.0.0.1:8080");
+}
+
+/// What `value` says of the first route, where `upstream` and `route` are written.
+fn check_load<T: std::fmt::Debug + PartialEq>(
+    upstream: &str,
+    route: &str,
+    value: impl Fn(&mainstay_config::Settings) -> T,
+    expected: T,
+) {
+    let text = format!(
+        "[upstream.a]\nendpoints = \"https://a.example\"\n{upstream}\n[[route]]\n{route}\n"
+    );
+    let loaded = parse(&text, "f").unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(value(&loaded.settings), expected, "{upstream} {route}");
+    let printed = mainstay_config::print(&loaded.settings);
+    let again = parse(&printed, "printed").unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
+    assert_eq!(again.settings, loaded.settings, "{printed}");
+}
+
+#[test]
+fn a_hedge_is_off_until_it_is_written_and_a_route_may_switch_it_off_again() {
+    let hedge = |settings: &mainstay_config::Settings| settings.routes[0].policy.hedge;
+    let usual = HedgeSettings::default();
+    let fixed = HedgeSettings { after: HedgeAfter::Fixed(Duration::from_millis(30)), ..usual };
+    check_load("", "", hedge, None);
+    check_load("hedge = true", "", hedge, Some(usual));
+    check_load("hedge.after = \"30ms\"", "", hedge, Some(fixed));
+    check_load("hedge = true", "hedge.after = \"30ms\"", hedge, Some(fixed));
+    check_load("hedge.after = \"p99\"", "hedge = false", hedge, None);
+}
+
+#[test]
+fn the_floor_of_a_timeout_that_adapts_gives_way_to_a_short_attempt() {
+    let floor = |settings: &mainstay_config::Settings| {
+        settings.routes[0].policy.adaptive_timeout.map(|adaptive| adaptive.floor.as_millis())
+    };
+    check_load("adaptive_timeout = true", "", floor, Some(50));
+    check_load("adaptive_timeout = true", "attempt_timeout = \"20ms\"", floor, Some(20));
+}
+
+#[test]
+fn bounds_of_a_limit_that_nobody_wrote_give_way_to_those_that_somebody_did() {
+    let bounds =
+        |settings: &mainstay_config::Settings| match &settings.upstreams[0].policy.load.limit {
+            Some(LimitSettings::Adaptive(limit)) => Some((limit.min, limit.initial, limit.max)),
+            Some(LimitSettings::Fixed(limit)) => Some((*limit, *limit, *limit)),
+            None => None,
+        };
+    check_load("", "", bounds, None);
+    check_load("limit = true", "", bounds, Some((4, 20, 200)));
+    check_load("limit.max = 10", "", bounds, Some((4, 10, 10)));
+    check_load("limit.max = 2", "", bounds, Some((2, 2, 2)));
+    check_load("limit.min = 300", "", bounds, Some((300, 300, 300)));
+    check_load("limit.initial = 2", "", bounds, Some((2, 2, 200)));
+    check_load("limit = { kind = \"fixed\", max = 7 }", "", bounds, Some((7, 7, 7)));
+    check_load("limit = { kind = \"gradient\", queue = 9 }", "", bounds, Some((4, 20, 200)));
+}
+
+#[test]
+fn a_burst_is_a_tenth_of_the_rate_unless_something_is_said() {
+    let burst = |settings: &mainstay_config::Settings| {
+        settings.upstreams[0].policy.load.rate.as_ref().map(|rate| rate.burst)
+    };
+    check_load("rate.calls = 5", "", burst, Some(1));
+    check_load("rate.calls = 50", "", burst, Some(5));
+    check_load("rate = { calls = 50, burst = 50 }", "", burst, Some(50));
 }

@@ -5,6 +5,7 @@
 
 mod call;
 mod health;
+mod load;
 mod upstream;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub(crate) use call::{BackoffDraft, CallDraft, GrowthWord, RetryDraft};
 pub(crate) use health::{HealthDraft, ProbeWord};
+pub(crate) use load::{KeyRateDraft, LimitDraft, LimitWord, RateDraft};
 pub(crate) use upstream::{EndpointDraft, TlsDraft, UpstreamDraft};
 
 use crate::settings::{Limits, Records, Route};

@@ -6,20 +6,24 @@ use std::time::Duration;
 use mainstay_core::UpstreamSettings;
 use mainstay_core::upstream::EndpointSettings;
 
-use super::{CallDraft, HealthDraft};
+use super::{CallDraft, HealthDraft, KeyRateDraft, LimitDraft, RateDraft, load};
 use crate::settings::{CertificateFiles, ConnectSettings, Endpoint, TlsSettings, Upstream};
 use crate::text::Url;
 
 /// `[upstream.NAME]`
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UpstreamDraft {
-    /// Endpoints, scopes and health are filled in when it becomes settings.
+    /// Endpoints, scopes, health, and limits and rates of the load are filled in when it becomes settings.
     pub(crate) policy: UpstreamSettings,
     pub(crate) endpoints: Vec<EndpointDraft>,
     /// Its TLS part is [`UpstreamDraft::tls`].
     pub(crate) connect: ConnectSettings,
     pub(crate) tls: TlsDraft,
     pub(crate) health: Option<HealthDraft>,
+    pub(crate) limit: Option<LimitDraft>,
+    pub(crate) endpoint_limit: Option<LimitDraft>,
+    pub(crate) rate: Option<RateDraft>,
+    pub(crate) key_rate: Option<KeyRateDraft>,
     pub(crate) call: CallDraft,
 }
 
@@ -64,6 +68,7 @@ impl UpstreamDraft {
     /// The draft that `upstream` could have been made from.
     pub(crate) fn of(upstream: &Upstream) -> Self {
         let policy = upstream.policy.clone().into_inner();
+        let (limit, endpoint_limit, rate, key_rate) = load::parts(&policy.load);
         let pairs = policy.endpoints.iter().zip(&upstream.endpoints);
         Self {
             endpoints: pairs
@@ -75,6 +80,10 @@ impl UpstreamDraft {
                 .map(|rhythm| HealthDraft::of(upstream.probe.as_ref(), rhythm)),
             tls: TlsDraft::of(&upstream.connect.tls),
             connect: upstream.connect.clone(),
+            limit,
+            endpoint_limit,
+            rate,
+            key_rate,
             call: CallDraft::default(),
             policy,
         }

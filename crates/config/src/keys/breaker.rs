@@ -12,12 +12,12 @@ pub(super) fn keys() -> Vec<Key<BreakerSettings>> {
             .says("Failures in a row that open it; 0 switches this trigger off.")
             .low("Single hiccups open it.")
             .high("A dead endpoint gets that many calls first."),
-        key("failure_ratio", Kind::Share { above_zero: true }, |b: &mut BreakerSettings| &mut b.failure_ratio)
+        key("failure_ratio", Kind::Share { above_zero: true, below_one: false }, |b: &mut BreakerSettings| &mut b.failure_ratio)
             .or_off()
             .says("Share of failures in the window that opens it.")
             .low("An endpoint that still serves most calls is lost.")
             .high("Calls go on breaking."),
-        key("slow_ratio", Kind::Share { above_zero: true }, |b: &mut BreakerSettings| &mut b.slow_ratio)
+        key("slow_ratio", Kind::Share { above_zero: true, below_one: false }, |b: &mut BreakerSettings| &mut b.slow_ratio)
             .or_off()
             .says("Share of slow calls in the window that opens it.")
             .low("A few slow answers open it.")

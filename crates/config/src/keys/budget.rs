@@ -22,7 +22,7 @@ pub(super) fn keys() -> Vec<Key<BudgetSettings>> {
             .says("Tokens for an extra attempt after throttling. At most `capacity`.")
             .low("Throttled calls come back too often.")
             .high("They give up although waiting would do."),
-        key("ceiling", Kind::Share { above_zero: false }, |b: &mut BudgetSettings| &mut b.ceiling)
+        key("ceiling", Kind::Share { above_zero: false, below_one: false }, |b: &mut BudgetSettings| &mut b.ceiling)
             .says("Hard ceiling: extra attempts as a share of the calls in the window.")
             .low("Breaks of several endpoints at once show through.")
             .high("An overloaded upstream gets that much more load, and stays down."),

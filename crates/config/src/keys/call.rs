@@ -1,9 +1,14 @@
 //! What is said about calls: at an upstream for all of its routes, or at a route.
 
+use mainstay_core::call::{AdaptiveTimeout, HedgeSettings};
+use mainstay_core::line::Priority;
 use mainstay_core::retry::Jitter;
+use mainstay_core::upstream::Percentile;
 
+use super::kind::percentiles;
 use super::{
     GIB, Key, Kind, MIB, Rule, hours, key, length, millis, minutes, number, secs, section, size,
+    switched_section,
 };
 use crate::draft::{BackoffDraft, CallDraft, GrowthWord, RetryDraft};
 use crate::settings::Forwarded;
@@ -40,13 +45,76 @@ pub(crate) fn call() -> Vec<Key<CallDraft>> {
             .or_off()
             .says("Header field by which `consistent-hash` chooses the endpoint."),
     ];
+    let own = own.into_iter().chain(about_calls());
+    let hedge = switched_section(
+        "hedge",
+        "A second attempt at another endpoint while the first is still out, for requests that may be done twice; the slower one is stopped. Paid for by the budget. Off unless it is written.",
+        hedge(),
+        |c: &mut CallDraft| &mut c.hedge,
+    );
+    let adaptive = switched_section(
+        "adaptive_timeout",
+        "An attempt's timeout follows what its endpoint usually takes; `attempt_timeout` is its cap. Off unless it is written.",
+        adaptive_timeout(),
+        |c: &mut CallDraft| &mut c.adaptive_timeout,
+    );
     let retry = section(
         "retry",
         "When and how often a call is tried again.",
         retry(),
         |c: &mut CallDraft| &mut c.retry,
     );
-    own.into_iter().chain(retry).collect()
+    own.chain(retry).chain(hedge).chain(adaptive).collect()
+}
+
+/// What a call says of itself, and what its attempts say to the upstream.
+fn about_calls() -> Vec<Key<CallDraft>> {
+    vec![
+        key("priority", Kind::choice::<Priority>(), |c: &mut CallDraft| &mut c.priority)
+            .says("Before whom its calls go where they have to wait for room."),
+        key("priority_header", Kind::Text(Rule::FieldName), |c: &mut CallDraft| &mut c.fields.priority)
+            .or_off()
+            .says("Header field in which a request says its own priority: 0 (lowest) to 3 (highest). Anything else is ignored."),
+        key("deadline_header", Kind::Text(Rule::FieldName), |c: &mut CallDraft| &mut c.fields.deadline)
+            .or_off()
+            .says("Header field with the time that is left: a request's is kept to (`total_timeout` is its cap), and each attempt says what is left of it, less the way to the endpoint. Milliseconds, or with a unit: `1500`, `1500ms`, `2s`. gRPC calls have `grpc-timeout` for it in any case."),
+        key("rate_key_header", Kind::Text(Rule::FieldName), |c: &mut CallDraft| &mut c.fields.lane)
+            .or_off()
+            .says("Header field, such as a token, by whose value the upstream keeps its rate limits: `key_rate` counts by it, and a 429 pauses only calls with the same value. The value itself isn't kept."),
+        key("attempt_header", Kind::Flag, |c: &mut CallDraft| &mut c.fields.attempt)
+            .says("Whether each attempt says in `Mainstay-Attempt` which it is and of how many, and a request's own is heeded: a layer below one that will try again leaves the trying to it, so that layers of retries don't multiply."),
+    ]
+}
+
+fn hedge() -> Vec<Key<HedgeSettings>> {
+    let after = Kind::Percentile { least: Percentile::P75, min: millis(1), max: minutes(1) };
+    vec![
+        key("after", after, |h: &mut HedgeSettings| &mut h.after)
+            .says("How long an attempt has to be out: a fixed time, or as long as all but this share of the endpoint's answers of the last half minute took. \"p95\" makes about one call in twenty twice.")
+            .low("Many calls are made twice.")
+            .high("Slow calls stay slow."),
+        key("floor", length(millis(1), minutes(1)), |h: &mut HedgeSettings| &mut h.floor)
+            .says("The least time, whatever the percentile says.")
+            .low("Where all answers are fast, small delays are hedged.")
+            .high("The percentile means nothing."),
+    ]
+}
+
+fn adaptive_timeout() -> Vec<Key<AdaptiveTimeout>> {
+    vec![
+        key("percentile", percentiles(Percentile::P90), |a: &mut AdaptiveTimeout| &mut a.percentile)
+            .says("Which percentile of the endpoint's answers of the last half minute is followed.")
+            .low("Answers that would have come are cut off and asked for again.")
+            .high("More answers have to be known before it says anything."),
+        key("times", Kind::Factor { min: 100, max: 1000 }, |a: &mut AdaptiveTimeout| &mut a.times_percent)
+            .says("What it is multiplied by.")
+            .low("A small change for the slower is a wave of timeouts.")
+            .high("A hang costs that long."),
+        key("floor", length(millis(1), hours(24)), |a: &mut AdaptiveTimeout| &mut a.floor)
+            .says("The least timeout. At most `attempt_timeout`; the default gives way to a shorter one.")
+            .low("A pause of the network is a wave of timeouts.")
+            .high("It doesn't follow."),
+    ]
 }
 
 fn retry() -> Vec<Key<RetryDraft>> {

@@ -18,7 +18,7 @@ pub(super) fn keys() -> Vec<Key<EjectionSettings>> {
             .says("Longest ejection. At least `eject_for`.")
             .low("A lasting defect is met often.")
             .high("A repaired endpoint is missed for long."),
-        key("max_ejected", Kind::Share { above_zero: false }, |e: &mut EjectionSettings| &mut e.max_ejected)
+        key("max_ejected", Kind::Share { above_zero: false, below_one: false }, |e: &mut EjectionSettings| &mut e.max_ejected)
             .says("Most endpoints ejected at a time, but always at least one.")
             .low("Several bad endpoints stay in use.")
             .high("The rest is overloaded by what the ejected ones carried."),
@@ -26,7 +26,7 @@ pub(super) fn keys() -> Vec<Key<EjectionSettings>> {
             .says("Ejected when its success rate is below the mean by this many standard deviations; 0 switches the rule off.")
             .low("Normal spread ejects.")
             .high("Only the worst are found."),
-        key("failure_share", Kind::Share { above_zero: true }, |e: &mut EjectionSettings| &mut e.failure_share)
+        key("failure_share", Kind::Share { above_zero: true, below_one: false }, |e: &mut EjectionSettings| &mut e.failure_share)
             .or_off()
             .says("Ejected at this share of failures.")
             .low("An endpoint that serves most of its calls is lost.")

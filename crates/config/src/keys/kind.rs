@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mainstay_core::Ratio;
+use mainstay_core::upstream::Percentile;
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
@@ -26,14 +27,21 @@ pub(crate) enum Kind {
         min: u64,
         max: u64,
     },
-    /// From 0 to 1, or above 0.
+    /// From 0 to 1, or above 0, or below 1.
     Share {
         above_zero: bool,
+        below_one: bool,
     },
     /// A factor, bounds in hundredths.
     Factor {
         min: u64,
         max: u64,
+    },
+    /// A percentile of latency, this one or higher, or a length of time.
+    Percentile {
+        least: Percentile,
+        min: Duration,
+        max: Duration,
     },
     Flag,
     Choice(Vec<&'static str>),
@@ -84,6 +92,7 @@ impl Kind {
             Self::Number { .. } => "a whole number",
             Self::Share { .. } => "a share",
             Self::Factor { .. } => "a factor",
+            Self::Percentile { .. } => "a percentile or a length of time",
             Self::Flag => "true or false",
             Self::Choice(_) => "one of a few words",
             Self::Text(_) => "a text",
@@ -116,9 +125,16 @@ impl Kind {
                 max => format!("{} to {}", text::show_size(*min), text::show_size(max)),
             },
             Self::Number { min, max } => format!("{min} to {max}"),
-            Self::Share { above_zero: true } => "above 0% to 100%".into(),
-            Self::Share { above_zero: false } => "0% to 100%".into(),
+            Self::Share { above_zero, below_one } => {
+                let least = if *above_zero { "above 0%" } else { "0%" };
+                let most = if *below_one { "below 100%" } else { "100%" };
+                format!("{least} to {most}")
+            }
             Self::Factor { min, max } => format!("{} to {}", factor(*min), factor(*max)),
+            Self::Percentile { least, min, max } => {
+                let length = Self::Length { min: *min, max: *max }.allowed();
+                format!("{}, or {length}", percentiles(*least).allowed())
+            }
             Self::Flag => "true or false".into(),
             Self::Choice(words) => {
                 let words: Vec<String> = words.iter().map(|word| text::quoted(word)).collect();
@@ -163,8 +179,12 @@ impl Kind {
                 let holds = number.is_some_and(|number| (*min..=*max).contains(&number));
                 self.within(holds, Value::Number(number.unwrap_or_default()))
             }
-            Self::Share { above_zero } => self.read_share(value, *above_zero),
+            Self::Share { .. } => self.read_share(value),
             Self::Factor { min, max } => self.read_factor(value, *min..=*max),
+            Self::Percentile { least, min, max } => match value {
+                DeValue::String(text) if text.starts_with('p') => percentiles(*least).read(value),
+                _ => self.read_length(value, *min..=*max),
+            },
             Self::Flag => match value {
                 DeValue::Boolean(flag) => Ok(Value::Flag(*flag)),
                 _ => Err(Wrong::type_of(self)),
@@ -219,7 +239,7 @@ impl Kind {
         self.within(range.contains(&length), Value::Length(length))
     }
 
-    fn read_share(&self, value: &DeValue<'_>, above_zero: bool) -> Result<Value, Wrong> {
+    fn read_share(&self, value: &DeValue<'_>) -> Result<Value, Wrong> {
         let share = match value {
             DeValue::String(text) => text::share(text).map_err(Wrong::form)?,
             DeValue::Float(number) => {
@@ -234,7 +254,9 @@ impl Kind {
             }
             _ => return Err(Wrong::type_of(self)),
         };
-        self.within(!above_zero || share > Ratio::ZERO, Value::Share(share))
+        let Self::Share { above_zero, below_one } = self else { return Err(Wrong::type_of(self)) };
+        let holds = (!above_zero || share > Ratio::ZERO) && (!below_one || share < Ratio::ONE);
+        self.within(holds, Value::Share(share))
     }
 
     fn read_factor(
@@ -355,6 +377,10 @@ impl Kind {
             Self::Factor { min, max } => {
                 json!({ "type": "number", "minimum": *min as f64 / 100.0, "maximum": *max as f64 / 100.0 })
             }
+            Self::Percentile { least, min, max } => {
+                let length = Self::Length { min: *min, max: *max };
+                json!({ "anyOf": [percentiles(*least).schema(), length.schema()] })
+            }
             Self::Flag => json!({ "type": "boolean" }),
             Self::Choice(words) => json!({ "enum": words }),
             Self::Text(_) | Self::File => json!({ "type": "string", "minLength": 1 }),
@@ -386,7 +412,10 @@ impl Wrong {
             | Kind::Size { .. }
             | Kind::Number { .. }
             | Kind::Share { .. }
-            | Kind::Factor { .. } => format!("{} belongs here: {}", kind.noun(), kind.allowed()),
+            | Kind::Factor { .. }
+            | Kind::Percentile { .. } => {
+                format!("{} belongs here: {}", kind.noun(), kind.allowed())
+            }
             kind => format!("allowed: {}", kind.allowed()),
         };
         Self::new(MistakeKind::WrongType, advice)
@@ -395,6 +424,12 @@ impl Wrong {
     fn at(self, item: usize) -> Self {
         Self { item: Some(item), ..self }
     }
+}
+
+/// A choice among the percentiles from `least` on.
+pub(super) fn percentiles(least: Percentile) -> Kind {
+    let all = Percentile::ALL.into_iter().filter(|percentile| *percentile >= least);
+    Kind::Choice(all.map(Percentile::code).collect())
 }
 
 /// A whole number that isn't negative and fits.

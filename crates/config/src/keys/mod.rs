@@ -15,6 +15,7 @@ mod endpoint;
 mod health;
 mod kind;
 mod limits;
+mod load;
 mod records;
 mod route;
 mod rule;

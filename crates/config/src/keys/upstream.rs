@@ -7,7 +7,7 @@ use super::{
     Key, Kind, Rule, call, hours, key, length, millis, minutes, own, section, switched_section,
     within,
 };
-use super::{breaker, budget, connect, ejection, health};
+use super::{breaker, budget, connect, ejection, health, load};
 use crate::draft::UpstreamDraft;
 
 pub(crate) fn upstream() -> Vec<Key<UpstreamDraft>> {
@@ -32,6 +32,7 @@ pub(crate) fn upstream() -> Vec<Key<UpstreamDraft>> {
         &mut u.policy.ejection
     }));
     keys.extend(switched_section("health", text[3], health::keys(), |u: &mut Draft| &mut u.health));
+    keys.extend(load::keys());
     keys.extend(section("connect", text[4], connect::connect(), |u: &mut Draft| &mut u.connect));
     keys.extend(section("tls", text[5], connect::tls(), |u: &mut Draft| &mut u.tls));
     keys.extend(section("pool", text[6], connect::pool(), |u: &mut Draft| &mut u.connect.pool));

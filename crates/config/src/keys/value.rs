@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use mainstay_core::Ratio;
 use mainstay_core::breaks::StatusSet;
+use mainstay_core::call::HedgeAfter;
 use mainstay_core::retry::MaxAttempts;
+use mainstay_core::upstream::Percentile;
 
 /// What a key was read as, or is to be written as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,6 +170,22 @@ impl Plain for MaxAttempts {
 
     fn from_value(value: Value) -> Option<Self> {
         u8::from_value(value).and_then(Self::new)
+    }
+}
+
+impl Plain for HedgeAfter {
+    fn to_value(&self) -> Value {
+        match self {
+            Self::Fixed(length) => length.to_value(),
+            Self::Percentile(percentile) => percentile.to_value(),
+        }
+    }
+
+    fn from_value(value: Value) -> Option<Self> {
+        match value {
+            Value::Length(length) => Some(Self::Fixed(length)),
+            value => Percentile::from_value(value).map(Self::Percentile),
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! The words of each choice.
 
 use mainstay_core::breaker::BreakerMode;
+use mainstay_core::line::Priority;
 use mainstay_core::retry::Jitter;
-use mainstay_core::upstream::Balance;
+use mainstay_core::upstream::{Balance, Percentile};
 
 use super::Word;
-use crate::draft::{GrowthWord, ProbeWord, ScopeWord};
+use crate::draft::{GrowthWord, LimitWord, ProbeWord, ScopeWord};
 use crate::settings::{Forwarded, Http2, RecordedCalls};
 
 impl Word for Balance {
@@ -56,6 +57,34 @@ impl Word for Forwarded {
 impl Word for ProbeWord {
     const WORDS: &'static [(&'static str, Self)] =
         &[("tcp", Self::Tcp), ("tls", Self::Tls), ("http", Self::Http), ("grpc", Self::Grpc)];
+}
+
+impl Word for LimitWord {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("fixed", Self::Fixed), ("aimd", Self::Aimd), ("gradient", Self::Gradient)];
+}
+
+impl Word for Priority {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("lowest", Self::LOWEST),
+        ("normal", Self::NORMAL),
+        ("high", Self::HIGH),
+        ("highest", Self::HIGHEST),
+    ];
+}
+
+impl Word for Percentile {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        (Self::P5.code(), Self::P5),
+        (Self::P50.code(), Self::P50),
+        (Self::P75.code(), Self::P75),
+        (Self::P90.code(), Self::P90),
+        (Self::P95.code(), Self::P95),
+        (Self::P98.code(), Self::P98),
+        (Self::P99.code(), Self::P99),
+        (Self::P995.code(), Self::P995),
+        (Self::P999.code(), Self::P999),
+    ];
 }
 
 impl Word for ScopeWord {

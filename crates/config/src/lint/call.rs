@@ -17,6 +17,9 @@ impl Linter<'_> {
         self.times(&route.policy, &subject);
         self.against_upstream(&route.policy, upstream, &subject);
         self.writes(route, &subject);
+        self.hedging(route, upstream, &subject);
+        self.adaptive_timeout(route, &subject);
+        self.rate_key(route, upstream, &subject);
         if route.policy.failures == StatusSet::NONE {
             let message = "no status counts as a failure: an endpoint that answers 503 to everything looks healthy";
             self.add(

@@ -5,6 +5,7 @@
 //! doors that stand open.
 
 mod call;
+mod load;
 mod upstream;
 
 use std::fmt;
@@ -61,6 +62,14 @@ pub enum LintCode {
     BudgetTooLarge,
     /// A check is made before the last one is over.
     CheckOverlaps,
+    /// A hedge that is never made.
+    HedgeUnused,
+    /// A timeout that doesn't adapt.
+    AdaptiveUnused,
+    /// A waiting line without a limit.
+    LineUnused,
+    /// A rate by key without keys, or keys without a rate by key.
+    RateKeyUnused,
     /// Consistent hashing has nothing to go by, or a hash has no use.
     HashUnused,
     /// Idle connections are kept for longer than most servers do.
@@ -92,6 +101,10 @@ impl LintCode {
             Self::HalfOpenTooShort => "half-open-too-short",
             Self::BudgetTooLarge => "budget-too-large",
             Self::CheckOverlaps => "check-overlaps",
+            Self::HedgeUnused => "hedge-unused",
+            Self::AdaptiveUnused => "adaptive-unused",
+            Self::LineUnused => "line-unused",
+            Self::RateKeyUnused => "rate-key-unused",
             Self::HashUnused => "hash-unused",
             Self::PoolIdleTooLong => "pool-idle-too-long",
             Self::Danger => "danger",

@@ -31,6 +31,7 @@ impl Linter<'_> {
         self.detection(upstream, &subject);
         self.budget(upstream, &subject);
         self.hashing(upstream, routes, &subject);
+        self.limits(upstream, routes, &subject);
         self.connections(upstream, &subject);
     }
 

@@ -1,5 +1,6 @@
 //! Drafts to settings: values that nobody wrote give way, names are given, and the engine's rules are asked.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use super::cover::Reach;
 use super::places::join;
 use super::route::ReadRoute;
 use super::upstream::ReadUpstream;
-use crate::draft::{CallDraft, RouteDraft, ScopeWord};
-use crate::keys::{self, Key, find};
+use crate::draft::{CallDraft, KeyRateDraft, LimitDraft, RateDraft, RouteDraft, ScopeWord};
+use crate::keys::{self, Key, Kind, find};
 use crate::mistake::MistakeKind;
 use crate::settings::{ConnectSettings, PathMatch, Route, Upstream};
 use crate::text::{quoted, show_length};
@@ -141,6 +142,12 @@ impl Reader<'_> {
                 weight: draft.weight,
             })
             .collect();
+        let load = &mut policy.load;
+        load.limit = all.limit.as_ref().map(LimitDraft::settings);
+        load.endpoint_limit = all.endpoint_limit.as_ref().map(LimitDraft::settings);
+        // One without a number was told as such, and there are no settings then.
+        load.rate = all.rate.as_ref().and_then(RateDraft::settings);
+        load.keyed_rate = all.key_rate.as_ref().and_then(KeyRateDraft::settings);
         policy.health = all.health.as_ref().map(|health| health.rhythm.clone());
         let probe = all.health.as_ref().map(|health| health.probe());
         let connect = ConnectSettings { tls: all.tls.settings(), ..all.connect.clone() };
@@ -169,13 +176,14 @@ impl Reader<'_> {
     }
 
     fn problem<T>(&mut self, problem: &Problem, keys: &[Key<T>], draft: &mut T, prefixes: &[&str]) {
-        let path = problem.place.strip_suffix("_percent").unwrap_or(&problem.place);
+        let path = &*key_path(&problem.place);
         let section = path.rsplit_once('.').map_or("", |(section, _)| section);
         // A rule may name keys beside its own: `1ms to total_timeout`.
+        let is_value =
+            |path: &String| find(keys, path).is_some_and(|key| key.kind != Kind::Section);
         let words = problem.allowed.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let beside: Vec<String> = words
-            .map(|word| join(section, word))
-            .filter(|path| find(keys, path).is_some())
+            .filter_map(|word| [join(section, word), word.to_owned()].into_iter().find(is_value))
             .collect();
         let misread =
             |path: &str| prefixes.iter().any(|prefix| self.faulty.contains(&join(prefix, path)));
@@ -260,6 +268,20 @@ fn finished(route: ReadRoute, name: String, policy: Checked<CallPolicy>) -> Rout
         idempotency_headers: call.idempotency_headers,
         hash_header: call.hash_header,
         fields: call.fields,
+    }
+}
+
+/// The key by which a place in the engine's settings is filled.
+fn key_path(place: &str) -> Cow<'_, str> {
+    let path = place.strip_suffix("_percent").unwrap_or(place);
+    let path = path.strip_prefix("load.").unwrap_or(path);
+    match path {
+        "rate.rate" => "rate.calls".into(),
+        "keyed_rate.each.rate" => "key_rate.calls".into(),
+        path => match path.strip_prefix("keyed_rate.") {
+            Some(path) => format!("key_rate.{}", path.strip_prefix("each.").unwrap_or(path)).into(),
+            None => path.into(),
+        },
     }
 }
 

@@ -15,6 +15,11 @@ impl Reader<'_> {
         if !written("attempt_timeout") {
             call.attempt_timeout = call.attempt_timeout.min(call.total_timeout);
         }
+        if let Some(adaptive) = &mut call.adaptive_timeout
+            && !written("adaptive_timeout.floor")
+        {
+            adaptive.floor = adaptive.floor.min(call.attempt_timeout);
+        }
         let backoff = &mut call.retry.backoff;
         if !written("retry.backoff.base") {
             backoff.base = backoff.base.min(backoff.cap);

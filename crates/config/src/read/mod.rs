@@ -15,6 +15,7 @@ mod cover;
 mod endpoints;
 mod give_way;
 mod listen;
+mod load;
 mod matches;
 mod places;
 mod route;

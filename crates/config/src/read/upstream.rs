@@ -80,6 +80,7 @@ impl Reader<'_> {
         let endpoints = self.endpoints(table, &span, &mut draft, &prefix);
         self.check_tls(table);
         self.check_health(&draft, &endpoints, &prefix);
+        self.check_load(&draft, &prefix);
         let name = name.get_ref().to_string();
         Some(ReadUpstream {
             name,

@@ -146,7 +146,9 @@ impl Check for AdaptiveSettings {
         problems.require(within(*min, 1, *max), "min", min, alloc::format!("1 to max, {max}"));
         problems.require(within(*max, 1, LIMIT_MAX), "max", max, "min to 100000");
         let allowed = alloc::format!("{min} to {max}");
-        problems.require(within(*initial, *min, *max), "initial", initial, allowed);
+        // Where the bounds are wrong, nothing is between them.
+        let holds = min > max || within(*initial, *min, *max);
+        problems.require(holds, "initial", initial, allowed);
         problems.require(within(*window, WINDOW_MIN, MINUTE), "window", window, "100ms to 1m");
         let holds = within(*minimum_samples, 1, SAMPLES_MAX);
         problems.require(holds, "minimum_samples", minimum_samples, "1 to 1000");
@@ -234,7 +236,7 @@ mod tests {
         assert_eq!(adaptive(|s| s.initial = 3), ["initial"]);
         assert_eq!(adaptive(|s| s.initial = 201), ["initial"]);
         assert_eq!(adaptive(|s| (s.min, s.max, s.initial) = (9, 9, 9)), [""; 0]);
-        assert_eq!(adaptive(|s| (s.min, s.max, s.initial) = (9, 8, 8)), ["min", "initial"]);
+        assert_eq!(adaptive(|s| (s.min, s.max, s.initial) = (9, 8, 8)), ["min"]);
         assert_eq!(adaptive(|s| s.max = 100_001), ["max"]);
     }
 

@@ -45,6 +45,9 @@ impl Priority {
     /// What nobody has said anything about.
     pub const NORMAL: Self = Self(1);
 
+    /// What somebody waits for.
+    pub const HIGH: Self = Self(2);
+
     /// What goes before all others.
     pub const HIGHEST: Self = Self(CLASSES as u8 - 1);
 
