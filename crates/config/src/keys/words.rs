@@ -75,7 +75,6 @@ impl Word for Priority {
 
 impl Word for Percentile {
     const WORDS: &'static [(&'static str, Self)] = &[
-        (Self::P5.code(), Self::P5),
         (Self::P50.code(), Self::P50),
         (Self::P75.code(), Self::P75),
         (Self::P90.code(), Self::P90),

@@ -84,7 +84,7 @@ pub struct Upstream {
     judge_at: Moment,
     /// When the percentiles are counted anew.
     refresh_at: Moment,
-    /// What the fastest of the endpoints needs for one answer in twenty, in nanoseconds; zero while that isn't known.
+    /// What the fastest answer took, in nanoseconds; zero while that isn't known.
     fastest: AtomicU64,
 }
 
@@ -329,8 +329,9 @@ impl Upstream {
         self.slot(endpoint)?.state.spread.at(percentile)
     }
 
-    /// What an answer takes at least, by what was observed: the fastest endpoint's 5th percentile. Zero while nothing is
-    /// known.
+    /// What an answer takes at least, by what was observed: as long as the fastest of the last half minute, at whichever
+    /// endpoint. Zero while nothing is known. It is learned from answers alone: calls that are refused by it teach
+    /// nothing, and so it is forgotten before it can refuse for long.
     #[must_use]
     #[inline]
     pub fn least_needed(&self) -> Duration {
@@ -356,7 +357,7 @@ impl Upstream {
         for slot in &self.slots {
             slot.state.spread.refresh(now);
             // One endpoint that isn't known may be faster than all that are.
-            let needed = slot.state.spread.at(Percentile::P5).unwrap_or(Duration::ZERO);
+            let needed = slot.state.spread.fastest().unwrap_or(Duration::ZERO);
             fastest = Some(fastest.map_or(needed, |fastest| fastest.min(needed)));
         }
         self.fastest.store(nanos(fastest.unwrap_or(Duration::ZERO)), Relaxed);

@@ -88,7 +88,7 @@ impl Permit {
             }
             Report::Broke | Report::TimedOut(_) => {
                 if let Report::TimedOut(took) = report {
-                    slot.state.spread.observe(took, now);
+                    slot.state.spread.at_least(took, now);
                 }
                 slot.state.latency.observe(settings.failure_penalty, self.upstream.decay, now);
                 if settings.ejection.is_some() {
@@ -111,8 +111,7 @@ impl Permit {
                 self.throttle(&slot.state, hint, now)
             }
             Report::Outrun(took) => {
-                // Left out, the slow answers would be missing from the percentile that makes hedges, and it would fall and fall.
-                slot.state.spread.observe(took, now);
+                slot.state.spread.at_least(took, now);
                 slot.state.latency.at_least(took, self.upstream.decay, now);
                 slot.breaker(self.scope).release(admission);
                 None

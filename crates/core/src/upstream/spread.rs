@@ -23,8 +23,6 @@ use crate::time::Timestamp;
 /// One of the percentiles that are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Percentile {
-    /// One answer in twenty is faster.
-    P5,
     /// The median.
     P50,
     /// One answer in four is slower.
@@ -45,23 +43,13 @@ pub enum Percentile {
 
 impl Percentile {
     /// Every percentile, in their order.
-    pub const ALL: [Self; 9] = [
-        Self::P5,
-        Self::P50,
-        Self::P75,
-        Self::P90,
-        Self::P95,
-        Self::P98,
-        Self::P99,
-        Self::P995,
-        Self::P999,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::P50, Self::P75, Self::P90, Self::P95, Self::P98, Self::P99, Self::P995, Self::P999];
 
     /// What it is written as: `p95`, `p99.9`.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
-            Self::P5 => "p5",
             Self::P50 => "p50",
             Self::P75 => "p75",
             Self::P90 => "p90",
@@ -83,7 +71,6 @@ impl Percentile {
     #[must_use]
     pub const fn per_mille(self) -> u16 {
         match self {
-            Self::P5 => 50,
             Self::P50 => 500,
             Self::P75 => 750,
             Self::P90 => 900,
@@ -108,12 +95,16 @@ pub(super) struct Spread {
     histograms: [Histogram; HISTOGRAMS],
     /// The percentiles as they were counted last, in units of latency; zero where there were too few answers.
     counted: [AtomicU32; Percentile::ALL.len()],
+    /// What the fastest answer took, of those that are remembered; zero while none is.
+    fastest: AtomicU32,
 }
 
 #[derive(Debug)]
 struct Histogram {
     /// The step that it counts, + 1; zero when it was never used.
     step: AtomicU32,
+    /// The fastest answer in it.
+    fastest: AtomicU32,
     buckets: [AtomicU32; BUCKETS],
 }
 
@@ -122,18 +113,46 @@ impl Spread {
         Self {
             histograms: [const { Histogram::new() }; HISTOGRAMS],
             counted: [const { AtomicU32::new(0) }; Percentile::ALL.len()],
+            fastest: AtomicU32::new(0),
         }
     }
 
     /// Takes in how long an answer took.
     #[inline]
     pub(super) fn observe(&self, took: Duration, now: Timestamp) {
+        let units = units_of(took);
+        let histogram = self.histogram(now);
+        histogram.buckets[bucket(units)].fetch_add(1, Relaxed);
+        // Nearly no answer is the fastest, so nearly none writes.
+        if units < histogram.fastest.load(Relaxed) {
+            histogram.fastest.fetch_min(units, Relaxed);
+        }
+    }
+
+    /// Takes in that an answer took at least so long: it was cut off. Left out, the slow ones would be missing from the
+    /// percentiles, and whatever cuts them off by a percentile would cut ever more. How fast an answer can be it doesn't say.
+    #[inline]
+    pub(super) fn at_least(&self, took: Duration, now: Timestamp) {
+        self.histogram(now).buckets[bucket(units_of(took))].fetch_add(1, Relaxed);
+    }
+
+    #[inline]
+    fn histogram(&self, now: Timestamp) -> &Histogram {
         let step = step(now);
         let histogram = &self.histograms[step as usize % HISTOGRAMS];
         if histogram.step.load(Relaxed) != step {
             histogram.begin(step);
         }
-        histogram.buckets[bucket(units_of(took))].fetch_add(1, Relaxed);
+        histogram
+    }
+
+    /// What the fastest answer of the last half minute took, as it was counted last; `None` while none is known.
+    #[inline]
+    pub(super) fn fastest(&self) -> Option<Duration> {
+        match self.fastest.load(Relaxed) {
+            0 => None,
+            units => Some(Duration::from_nanos(u64::from(units) << UNIT_BITS)),
+        }
     }
 
     /// The percentile as it was counted last; `None` while there are too few answers.
@@ -158,6 +177,9 @@ impl Spread {
             recent().map(|it| u64::from(it.buckets[bucket].load(Relaxed))).sum()
         };
         let total: u64 = (0..BUCKETS).map(count).sum();
+        let fastest = recent().map(|it| it.fastest.load(Relaxed)).min();
+        let known = fastest.filter(|units| *units < u32::MAX && total >= LEAST_ANSWERS);
+        self.fastest.store(known.unwrap_or(0), Relaxed);
         let (mut below, mut next) = (0, 0);
         for percentile in Percentile::ALL {
             let wanted = (total * u64::from(percentile.per_mille())).div_ceil(1000);
@@ -175,12 +197,17 @@ impl Spread {
     pub(super) fn forget(&self) {
         self.histograms.iter().for_each(|histogram| histogram.step.store(0, Relaxed));
         self.counted.iter().for_each(|counted| counted.store(0, Relaxed));
+        self.fastest.store(0, Relaxed);
     }
 }
 
 impl Histogram {
     const fn new() -> Self {
-        Self { step: AtomicU32::new(0), buckets: [const { AtomicU32::new(0) }; BUCKETS] }
+        Self {
+            step: AtomicU32::new(0),
+            fastest: AtomicU32::new(u32::MAX),
+            buckets: [const { AtomicU32::new(0) }; BUCKETS],
+        }
     }
 
     /// Empties it for another step, by the one thread that comes first.
@@ -192,6 +219,7 @@ impl Histogram {
         if is_late || self.step.compare_exchange(before, step, Relaxed, Relaxed).is_err() {
             return;
         }
+        self.fastest.store(u32::MAX, Relaxed);
         self.buckets.iter().for_each(|bucket| bucket.store(0, Relaxed));
     }
 }
@@ -297,7 +325,22 @@ mod tests {
         // Three steps later the same histogram is used again.
         (0..100).for_each(|_| spread.observe(ms(5), at(27)));
         spread.refresh(at(27));
-        assert_about(&spread, Percentile::P999.min(Percentile::P95), ms(5));
+        assert_about(&spread, Percentile::P95, ms(5));
+    }
+
+    #[test]
+    fn what_was_cut_off_counts_for_the_percentiles_and_not_for_the_fastest() {
+        let spread = Spread::new();
+        (0..100).for_each(|_| spread.at_least(ms(500), at(1)));
+        spread.refresh(at(1));
+        assert_about(&spread, Percentile::P50, ms(500));
+        assert_eq!(spread.fastest(), None);
+        spread.observe(ms(70), at(2));
+        spread.observe(ms(40), at(2));
+        spread.refresh(at(2));
+        assert_eq!(spread.fastest(), Some(ms(40)));
+        spread.refresh(at(40));
+        assert_eq!(spread.fastest(), None, "half a minute later");
     }
 
     #[test]

@@ -81,6 +81,29 @@ fn an_attempt_that_cannot_finish_is_not_begun() {
 }
 
 #[test]
+fn an_endpoint_that_let_everything_time_out_is_asked_again_all_the_same() {
+    let policy = CallPolicy {
+        total_timeout: Duration::from_secs(1),
+        attempt_timeout: Duration::from_secs(1),
+        ..policy()
+    };
+    let mut story = story_of(facts(Repetition::Idempotent), policy);
+    let mut chance = Chance::from_seed(3);
+    for _ in 0..200 {
+        let want = Want { tried: &[], scope: ScopeId(0), purpose: Purpose::First, hash: None };
+        if let Ok(mut pick) = story.upstream.pick(want, story.now, &mut chance) {
+            let report = Report::TimedOut(Duration::from_secs(1));
+            let _ = pick.permit.report(report, story.now, &mut chance);
+        }
+    }
+    story.now = story.now + Duration::from_secs(10);
+    let _ = story.upstream.on_time(story.now, &mut chance);
+    assert_eq!(story.upstream.least_needed(), Duration::ZERO);
+    let mut story = Story { call: story.again(), events: Vec::new(), ..story };
+    assert!(story.start().starts_with("attempt 1"));
+}
+
+#[test]
 fn a_retry_that_cannot_finish_is_not_waited_for() {
     let time_left = Some(Duration::from_millis(500));
     let facts = CallFacts { time_left, ..facts(Repetition::Idempotent) };
