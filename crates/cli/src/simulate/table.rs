@@ -25,6 +25,7 @@ pub(super) fn rows(report: &Report) -> Vec<(&'static str, String)> {
         ("writes done twice", report.duplicates.to_string()),
         ("saved by a retry", report.saved_by_retry.to_string()),
         ("saved by failover", report.saved_by_failover.to_string()),
+        ("saved by a hedge", report.saved_by_hedge.to_string()),
         ("time to mask", mask(report.time_to_mask())),
         ("time to recover", recovery(report.verdict.recovery)),
         ("metastable", if report.verdict.is_metastable { "YES" } else { "no" }.to_owned()),

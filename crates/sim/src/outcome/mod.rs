@@ -32,6 +32,7 @@ pub(crate) struct Outcome {
     pub(crate) duplicates: u64,
     pub(crate) saved_by_retry: u64,
     pub(crate) saved_by_failover: u64,
+    pub(crate) saved_by_hedge: u64,
     pub(crate) latency: Histogram,
     pub(crate) series: Series,
     pub(crate) census: Census,
@@ -50,6 +51,7 @@ impl Outcome {
             duplicates: 0,
             saved_by_retry: 0,
             saved_by_failover: 0,
+            saved_by_hedge: 0,
             latency: Histogram::new(LATENCY_BITS),
             series: Series::over(length),
             census: Census::default(),
@@ -111,6 +113,9 @@ impl Outcome {
             }
             Event::CallDelivered { saved: Saved::ByFailover, as_is: false, .. } => {
                 self.saved_by_failover += 1;
+            }
+            Event::CallDelivered { saved: Saved::ByHedge, as_is: false, .. } => {
+                self.saved_by_hedge += 1;
             }
             _ => {}
         }

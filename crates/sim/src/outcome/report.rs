@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::judge::{self, Masking, Recovery, Verdict};
-use super::{Bucket, Census, Outcome, Violation};
+use super::{Bucket, Census, Histogram, Outcome, Violation};
 use crate::world::World;
 
 /// A run, told. It serialises to the same bytes for the same world, policy and seed.
@@ -36,8 +36,12 @@ pub struct Report {
     pub saved_by_retry: u64,
     /// Calls that another endpoint saved.
     pub saved_by_failover: u64,
+    /// Calls for which a hedge was faster.
+    pub saved_by_hedge: u64,
     /// Of the calls that got a good answer, to its head.
     pub latency: Latency,
+    /// All of these times, for other percentiles.
+    pub times: Histogram,
     /// What it means.
     pub verdict: Verdict,
     /// The time that a point stands for.
@@ -95,7 +99,9 @@ impl Report {
             duplicates: outcome.duplicates,
             saved_by_retry: outcome.saved_by_retry,
             saved_by_failover: outcome.saved_by_failover,
+            saved_by_hedge: outcome.saved_by_hedge,
             latency: Latency::of(&outcome.latency),
+            times: outcome.latency.clone(),
             verdict: judge::judge(world, &outcome.series),
             width: outcome.series.width(),
             points: outcome.series.buckets().iter().map(Point::of).collect(),
@@ -138,7 +144,7 @@ impl Report {
 }
 
 impl Latency {
-    fn of(histogram: &super::Histogram) -> Self {
+    fn of(histogram: &Histogram) -> Self {
         let at = |millionths| histogram.percentile(millionths).unwrap_or_default();
         Self { p50: at(500_000), p99: at(990_000), p999: at(999_000) }
     }
@@ -181,6 +187,7 @@ struct Written<'a> {
     duplicates: u64,
     saved_by_retry: u64,
     saved_by_failover: u64,
+    saved_by_hedge: u64,
     p50_ms: f64,
     p99_ms: f64,
     p999_ms: f64,
@@ -249,6 +256,7 @@ impl Serialize for Report {
             duplicates: self.duplicates,
             saved_by_retry: self.saved_by_retry,
             saved_by_failover: self.saved_by_failover,
+            saved_by_hedge: self.saved_by_hedge,
             p50_ms: millis(self.latency.p50),
             p99_ms: millis(self.latency.p99),
             p999_ms: millis(self.latency.p999),

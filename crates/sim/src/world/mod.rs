@@ -54,7 +54,7 @@ pub struct World {
     pub duration: Duration,
     /// Who calls.
     pub load: Load,
-    /// Who answers. 1 to 64.
+    /// Who answers. 1 to 256.
     pub endpoints: Vec<Endpoint>,
     /// What lies between.
     pub network: Network,

@@ -6,6 +6,7 @@
 
 mod backoff;
 mod budget;
+mod hedging;
 mod manual;
 mod metastable;
 mod plot;

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use mainstay_core::call::HedgeAfter;
+use mainstay_core::upstream::Percentile;
 use mainstay_sim::outcome::Recovery;
 use mainstay_sim::{Checks, Policy, Report, Simulation, World, ready};
 
 use crate::plot::Plot;
-use crate::{backoff, budget, metastable};
+use crate::{backoff, budget, hedging, metastable};
 
 const PEERS: [(&str, &str); 2] = [
     ("Envoy", include_str!("../../peers/envoy.toml")),
@@ -81,6 +83,7 @@ fn the_page_of_what_was_found_is_up_to_date() {
         ("backoff", backoff_table()),
         ("budget", budget_table()),
         ("storm", storm_table(&storm)),
+        ("hedging", hedging_table()),
     ];
     let made = parts.iter().fold(kept, |page, (name, part)| {
         let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
@@ -171,6 +174,32 @@ fn budget_table() -> String {
             format!("{:.2} / {:.2}", report.amplification(), report.success_percent())
         });
         writeln!(table, "| {failing} % | {} |", cells.join(" | ")).unwrap();
+    }
+    table
+}
+
+fn hedging_table() -> String {
+    let mut table =
+        "| hedged | half | 99 % | 99.9 % | 99.99 % | more requests |\n|---|---|---|---|---|---|\n"
+            .to_owned();
+    let ways = [
+        ("never", None),
+        ("after 10 ms", Some(HedgeAfter::Fixed(Duration::from_millis(10)))),
+        ("after p95", Some(HedgeAfter::Percentile(Percentile::P95))),
+    ];
+    for (name, after) in ways {
+        let report = hedging::reads(after, hedging::BIGTABLE, 150);
+        let millis = |length: Duration| length.as_secs_f64() * 1e3;
+        writeln!(
+            table,
+            "| {name} | {:.2} ms | {:.1} ms | {:.1} ms | {:.0} ms | {:.1} % |",
+            millis(report.latency.p50),
+            millis(report.latency.p99),
+            millis(report.latency.p999),
+            hedging::tail_millis(&report, 100),
+            hedging::extra_percent(&report)
+        )
+        .unwrap();
     }
     table
 }

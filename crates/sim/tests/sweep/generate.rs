@@ -1,8 +1,16 @@
 //! A world and a policy from a number.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
 
-use mainstay_core::Chance;
+use mainstay_core::call::{AdaptiveTimeout, HedgeAfter, HedgeSettings};
+use mainstay_core::limit::{AdaptiveSettings, LimitSettings};
+use mainstay_core::rate::RateSettings;
+use mainstay_core::throttle::ThrottleSettings;
+use mainstay_core::upstream::Percentile;
+use mainstay_core::{CallPolicy, Chance, Checked};
+use mainstay_sim::Policy;
 
 /// What a number stands for, as text.
 pub(crate) struct Generated {
@@ -172,6 +180,44 @@ fn policy(dice: &mut Dice) -> String {
         dice,
     );
     policy
+}
+
+/// Puts hedges and limits into a policy, by the same number. They go into the settings themselves: what they can be is more
+/// than a file says in a line.
+pub(crate) fn load_control(seed: u64, policy: &mut Policy) {
+    let mut dice = Dice(Chance::from_seed(!seed));
+    let hedge = dice.sometimes(3).then(|| HedgeSettings {
+        after: dice.one(&[
+            HedgeAfter::Percentile(Percentile::P95),
+            HedgeAfter::Percentile(Percentile::P90),
+            HedgeAfter::Fixed(Duration::from_millis(30)),
+        ]),
+        ..HedgeSettings::default()
+    });
+    let adaptive_timeout = dice.sometimes(4).then(AdaptiveTimeout::default);
+    for call in [&mut policy.reads, &mut policy.writes] {
+        let changed = CallPolicy { hedge, adaptive_timeout, ..(***call).clone() };
+        *call = Arc::new(Checked::new(changed).unwrap());
+    }
+    let mut upstream = policy.upstream.clone().into_inner();
+    if dice.sometimes(4) {
+        let limit = dice.one(&[
+            LimitSettings::Fixed(4),
+            LimitSettings::Fixed(64),
+            LimitSettings::Adaptive(AdaptiveSettings::default()),
+        ]);
+        if dice.sometimes(2) {
+            upstream.load.limit = Some(limit);
+        } else {
+            upstream.load.endpoint_limit = Some(limit);
+        }
+    }
+    upstream.load.throttle = dice.sometimes(5).then(ThrottleSettings::default);
+    // More than any of the worlds calls, surges aside.
+    let period = Duration::from_secs(1);
+    upstream.load.rate =
+        dice.sometimes(6).then_some(RateSettings { rate: 100, period, burst: 100 });
+    policy.upstream = Checked::new(upstream).unwrap();
 }
 
 struct Dice(Chance);

@@ -21,7 +21,7 @@ pub(super) fn endpoints(
     }
     if !(1..=MOST_ENDPOINTS).contains(&endpoints.len()) {
         let count = endpoints.len().to_string();
-        reader.wrong(0, "endpoint", count, "1 to 64 [[endpoint]] tables, each with a name");
+        reader.wrong(0, "endpoint", count, "1 to 256 [[endpoint]] tables, each with a name");
     }
     endpoints
 }
@@ -157,7 +157,7 @@ impl Default for Network {
     }
 }
 
-/// More than a person writes down.
-const MOST_ENDPOINTS: usize = 64;
+/// More than a person writes down, and than a table of results would hold.
+const MOST_ENDPOINTS: usize = 256;
 
 const SERVICE: Duration = Duration::from_millis(10);
