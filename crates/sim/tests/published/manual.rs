@@ -233,7 +233,7 @@ fn storm_plot(reports: &[(&str, Report)]) -> String {
     Plot {
         title: "Calls that end well, a second; shaded: the trigger",
         x_unit: "seconds",
-        x: (300.0, 6),
+        x: (200.0, 4),
         y: (400.0, 4),
         shaded: Some((30.0, 70.0)),
         curves: curves.collect(),

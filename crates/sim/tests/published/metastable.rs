@@ -3,7 +3,7 @@
 //! has gone.
 //!
 //! The world is `worlds/retry-storm.toml`: 400 calls a second of capacity, 280 of load, both servers at a third of their
-//! speed for 40 s, 230 s to watch what follows.
+//! speed for 40 s, 130 s to watch what follows.
 //!
 //! Near enough: unbounded retries and three attempts without a budget stay down to the end; our defaults recover.
 
