@@ -37,16 +37,46 @@ impl Drop for Underway<'_> {
     }
 }
 
+/// What an attempt broke by whose own clock cut it off while it had no connection yet: the timeout of the step that was
+/// under way, as that step's own clock would have called it.
+pub(crate) fn timeout_of(steps: &[Step]) -> BreakKind {
+    match cut_off(steps).map(|step| step.name).next() {
+        Some(StepName::Resolve) => BreakKind::ResolverTimeout,
+        Some(StepName::Tls) => BreakKind::TlsTimeout,
+        // Between two steps it is the connect as a whole that took too long, and so it is in a queue for a connection.
+        None
+        | Some(
+            StepName::Queue
+            | StepName::Connect(_)
+            | StepName::Ping
+            | StepName::Send
+            | StepName::FirstByte
+            | StepName::Body,
+        ) => BreakKind::ConnectTimeout,
+    }
+}
+
 /// Steps that were cut off from outside, by a clock or an application that left: those that were under way when they ended
 /// broke by `kind`.
 pub(crate) fn cut(steps: &mut [Step], kind: BreakKind) {
-    let given_up = |step: &&mut Step| step.outcome == StepOutcome::GivenUp;
-    let end = |step: &Step| step.started_at + step.took;
-    // What lost a race ended earlier, with the race.
-    let Some(last) = steps.iter().map(end).max() else { return };
-    for step in steps.iter_mut().filter(given_up).filter(|step| end(step) == last) {
+    let last = last_end(steps);
+    for step in steps.iter_mut().filter(|step| is_cut_off(step, last)) {
         step.outcome = StepOutcome::Broke(kind, None);
     }
+}
+
+fn cut_off(steps: &[Step]) -> impl Iterator<Item = &Step> {
+    let last = last_end(steps);
+    steps.iter().filter(move |step| is_cut_off(step, last))
+}
+
+/// What lost a race ended earlier, with the race.
+fn is_cut_off(step: &Step, last: Option<Timestamp>) -> bool {
+    step.outcome == StepOutcome::GivenUp && Some(step.started_at + step.took) == last
+}
+
+fn last_end(steps: &[Step]) -> Option<Timestamp> {
+    steps.iter().map(|step| step.started_at + step.took).max()
 }
 
 #[cfg(test)]
@@ -91,5 +121,22 @@ mod tests {
         cut(&mut racing, BreakKind::ConnectTimeout);
         assert_eq!(racing.map(|step| step.outcome), [broke.clone(), broke]);
         cut(&mut [], BreakKind::ConnectTimeout);
+    }
+
+    #[test]
+    fn an_attempt_that_is_cut_off_breaks_by_the_timeout_of_the_step_under_way() {
+        let connect = StepName::Connect(SocketAddr::from(([10, 0, 0, 1], 80)));
+        let (done, given_up) = (StepOutcome::Done(None), StepOutcome::GivenUp);
+        let under_way = |name| vec![step(name, 100, 300, given_up.clone())];
+        let check = |steps: Vec<Step>, kind| assert_eq!(timeout_of(&steps), kind, "{steps:?}");
+        check(under_way(StepName::Resolve), BreakKind::ResolverTimeout);
+        check(under_way(connect), BreakKind::ConnectTimeout);
+        check(under_way(StepName::Tls), BreakKind::TlsTimeout);
+        check(under_way(StepName::Queue), BreakKind::ConnectTimeout);
+        // An address that lost the race isn't what the attempt was at.
+        let loser = step(connect, 0, 100, given_up.clone());
+        check([vec![loser], under_way(StepName::Tls)].concat(), BreakKind::TlsTimeout);
+        check(vec![step(StepName::Tls, 0, 300, done)], BreakKind::ConnectTimeout);
+        check(Vec::new(), BreakKind::ConnectTimeout);
     }
 }

@@ -10,15 +10,19 @@ use http::{Request, Response};
 use mainstay_core::call::Connection;
 use mainstay_core::event::AttemptId;
 use mainstay_core::{BreakKind, Certainty, EndpointId};
+use mainstay_record::Step;
+use parking_lot::Mutex;
 
 use crate::body::Outgoing;
 use crate::pool::{AnswerBody, Broken, Exchange, Target};
+use crate::underway::{self, timeout_of};
 
 /// An attempt that goes on by itself.
 pub(super) struct Beside {
     pub(super) attempt: AttemptId,
     pub(super) endpoint: EndpointId,
     sent: Arc<AtomicBool>,
+    steps: Arc<Mutex<Vec<Step>>>,
     flight: Pin<Box<dyn Future<Output = Box<Landed>> + Send>>,
 }
 
@@ -36,9 +40,10 @@ impl Beside {
         connection: Connection,
         request: Request<Outgoing>,
     ) -> Self {
-        let sent = Arc::new(AtomicBool::new(false));
-        let flight = Box::pin(fly(target, connection, request, Arc::clone(&sent)));
-        Self { attempt, endpoint, sent, flight }
+        let (sent, steps) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let told = Told { steps: Vec::new(), to: Arc::clone(&steps) };
+        let flight = Box::pin(fly(target, connection, request, Arc::clone(&sent), told));
+        Self { attempt, endpoint, sent, steps, flight }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Box<Landed>> {
@@ -46,12 +51,28 @@ impl Beside {
     }
 
     /// What it is once its time is over.
-    pub(super) fn cut(&self) -> Broken {
+    pub(super) fn cut(self) -> Broken {
         if self.sent.load(Ordering::Relaxed) {
-            Broken::new(BreakKind::ResponseTimeout, Certainty::MaybeProcessed)
-        } else {
-            Broken::new(BreakKind::ConnectTimeout, Certainty::NotSent)
+            return Broken::new(BreakKind::ResponseTimeout, Certainty::MaybeProcessed);
         }
+        // It tells its steps as it is dropped.
+        drop(self.flight);
+        let mut steps = std::mem::take(&mut *self.steps.lock());
+        let kind = timeout_of(&steps);
+        underway::cut(&mut steps, kind);
+        Broken { steps, ..Broken::new(kind, Certainty::NotSent) }
+    }
+}
+
+/// What an attempt did for a connection, told to whoever cuts it off.
+struct Told {
+    steps: Vec<Step>,
+    to: Arc<Mutex<Vec<Step>>>,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        *self.to.lock() = std::mem::take(&mut self.steps);
     }
 }
 
@@ -60,11 +81,20 @@ async fn fly(
     connection: Connection,
     request: Request<Outgoing>,
     sent: Arc<AtomicBool>,
+    mut told: Told,
 ) -> Box<Landed> {
     let ready = if connection == Connection::Any { target.lease_ready() } else { None };
     let leased = match ready {
         Some(lease) => Ok(lease),
-        None => target.lease(connection == Connection::Fresh).await,
+        None => {
+            let fresh = connection == Connection::Fresh;
+            let leased = target.lease_telling(fresh, &mut told.steps).await;
+            let steps = std::mem::take(&mut told.steps);
+            match leased {
+                Ok(lease) => Ok(lease.established_by(steps)),
+                Err(broken) => Err(Broken { steps, ..broken }),
+            }
+        }
     };
     match leased {
         Ok(mut lease) => {

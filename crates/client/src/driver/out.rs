@@ -11,6 +11,7 @@ use mainstay_record::{Step, StepName, StepOutcome};
 use super::running::{Ended, Running};
 use crate::pool::{AnswerBody, Broken, Exchange, Lease, Target};
 use crate::service::{Place, Plan};
+use crate::underway::timeout_of;
 
 /// An attempt under way. However it ends, its call's leaving among that, what it did is remembered for the record.
 #[derive(Debug)]
@@ -76,8 +77,8 @@ impl<'a> Out<'a> {
             }
             Ended::Done(Err(broken)) => Err(broken),
             Ended::Outrun => return None,
-            // The connector's own clock is shorter than an attempt's, as a rule; where it isn't, this is one.
-            Ended::Cut => Err(Broken::new(BreakKind::ConnectTimeout, Certainty::NotSent)),
+            // The steps' own clocks are shorter than an attempt's, as a rule; where they aren't, this is one.
+            Ended::Cut => Err(Broken::new(timeout_of(&self.steps), Certainty::NotSent)),
         })
     }
 

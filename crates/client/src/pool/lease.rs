@@ -137,10 +137,15 @@ impl Lease {
     /// Whether any byte of the request may have left this host.
     ///
     /// True from the moment that the request is handed to the connection's task until a proof of the contrary:
-    /// what a task has in its buffer it may still write when its exchange is cancelled.
+    /// what a task has in its buffer it may still write when its exchange is cancelled. A stream of HTTP/2 that waits for
+    /// its turn has handed over nothing.
     #[must_use]
     pub fn was_sent(&self) -> bool {
-        self.sent
+        let waits = match &self.connection {
+            Some(Connection::Stream(stream)) => stream.is_waiting(),
+            None | Some(Connection::Single(_)) => false,
+        };
+        self.sent && !waits
     }
 
     /// Whether the connection has carried a request before.

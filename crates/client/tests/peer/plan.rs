@@ -10,9 +10,15 @@ use super::Peer;
 
 /// A plan for peers, asked one after the other, with lines of config of the test's own.
 pub fn plan(peers: &[&Peer], config: &str) -> (Plan, Arc<Recorder>) {
+    let urls: Vec<String> = peers.iter().map(|peer| format!("http://{}", peer.address)).collect();
+    plan_to(&urls, config)
+}
+
+/// The same for endpoints by their URLs.
+pub fn plan_to(urls: &[String], config: &str) -> (Plan, Arc<Recorder>) {
     let endpoints: Vec<String> = (0..)
-        .zip(peers)
-        .map(|(tier, peer)| format!("{{ url = \"http://{}\", tier = {tier} }}", peer.address))
+        .zip(urls)
+        .map(|(tier, url)| format!("{{ url = \"{url}\", tier = {tier} }}"))
         .collect();
     let text = format!("[upstream.api]\nendpoints = [{}]\n{config}\n", endpoints.join(", "));
     let settings = mainstay_config::parse(&text, "test").expect("a right config").settings;

@@ -192,6 +192,11 @@ impl Stream {
         .await
     }
 
+    /// Whether its request waits for a proof of life or for the peer's leave.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.times.is_some_and(|times| times.is_waiting())
+    }
+
     /// What it did and when, if it was used.
     pub(super) fn times(&self) -> Option<StreamTimes> {
         self.times.map(|times| times.seen(&self.line))

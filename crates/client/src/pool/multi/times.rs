@@ -31,6 +31,11 @@ impl StreamTimes {
         [self.proof, self.leave]
     }
 
+    /// Whether it waits still, so that nothing of its request has been handed to the connection.
+    pub(super) const fn is_waiting(&self) -> bool {
+        matches!(self.proof, Some(None)) || matches!(self.leave, Some(None))
+    }
+
     /// When its last byte left.
     pub(in crate::pool) fn written_at(&self) -> Option<Timestamp> {
         self.handed.filter(|_| self.written).map(|(at, _)| at)
