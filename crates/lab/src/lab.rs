@@ -59,7 +59,9 @@ impl Lab {
         spec.check().map_err(StartError::Invalid)?;
         let oracle = Oracle::of(spec.servers.iter().map(|server| server.name.as_str()));
         let needs_tls = spec.servers.iter().any(|server| server.tls);
-        let tls = needs_tls.then(Tls::new).transpose().map_err(StartError::Tls)?.map(Arc::new);
+        let names = spec.dns.iter().flat_map(|dns| &dns.names).map(|name| name.name.as_str());
+        let tls =
+            needs_tls.then(|| Tls::new(names)).transpose().map_err(StartError::Tls)?.map(Arc::new);
         if let (Some(tls), Some(path)) = (&tls, &spec.ca_file) {
             std::fs::write(path, &tls.ca_pem)
                 .map_err(|source| StartError::CaFile { path: path.clone(), source })?;
