@@ -3,7 +3,10 @@
 //! The two must say the same, and the manual's page repeats it (`docs/diagnose.md`, written by this test).
 
 mod asked;
+mod certificates;
 mod diagnosis;
+mod families;
+mod holds;
 mod names;
 mod records;
 mod streams;

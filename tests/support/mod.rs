@@ -5,6 +5,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -27,13 +28,22 @@ pub(crate) struct Binary {
 impl Binary {
     /// Runs it with `config`, to which addresses of its own are added.
     pub(crate) async fn run(config: &str) -> Result<Self, String> {
+        Self::start(config, Stdio::null()).await
+    }
+
+    /// The same, with its log in this file.
+    pub(crate) async fn run_logging(config: &str, log: std::fs::File) -> Result<Self, String> {
+        Self::start(config, log.into()).await
+    }
+
+    async fn start(config: &str, stdout: Stdio) -> Result<Self, String> {
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile().map_err(text)?;
         let addresses = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n";
         file.write_all(format!("{addresses}{config}").as_bytes()).map_err(text)?;
         let mut process = Command::new(env!("CARGO_BIN_EXE_mainstay"))
             .args(["run", "--config"])
             .arg(file.path())
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -49,6 +59,55 @@ impl Binary {
     pub(crate) async fn admin(&self, path: &str) -> Result<Value, String> {
         let answer = get(self.admin, path).await?;
         serde_json::from_str(&answer).map_err(text)
+    }
+}
+
+/// What the admin address's feed has told since it was opened.
+pub(crate) struct Told {
+    items: Arc<Mutex<Vec<Value>>>,
+    reading: tokio::task::JoinHandle<()>,
+}
+
+impl Told {
+    /// Opens the feed; what happens from now on is in it.
+    pub(crate) async fn listen(admin: SocketAddr) -> Result<Self, String> {
+        let mut stream = TcpStream::connect(admin).await.map_err(text)?;
+        let request = format!("GET /events HTTP/1.1\r\nhost: {admin}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.map_err(text)?;
+        let mut lines = BufReader::new(stream).lines();
+        // The feed says at once that it is open.
+        let opened = timeout(PATIENCE, async {
+            while let Some(line) = lines.next_line().await.map_err(text)? {
+                if line.starts_with(": mainstay") {
+                    return Ok(());
+                }
+            }
+            Err("the feed ended".to_owned())
+        });
+        opened.await.map_err(text)??;
+        let items = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&items);
+        let reading = tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let item = line.strip_prefix("data: ").map(serde_json::from_str);
+                if let Some(Ok(item)) = item {
+                    told.lock().unwrap_or_else(PoisonError::into_inner).push(item);
+                }
+            }
+        });
+        Ok(Self { items, reading })
+    }
+
+    /// The events of this kind, in their order.
+    pub(crate) fn of(&self, event: &str) -> Vec<Value> {
+        let items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        items.iter().filter(|item| item["event"] == event).cloned().collect()
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.reading.abort();
     }
 }
 
