@@ -57,7 +57,7 @@ async fn tuning_prints_what_nothing_beats_with_the_lines_to_paste() -> Outcome {
     let world = "[world]\nname = \"short\"\nduration = \"20s\"\n[load]\narrivals = \"poisson\"\nrate = 20\n[[endpoint]]\nname = \"a\"\n[[endpoint]]\nname = \"b\"\n[[fault]]\nat = \"2s\"\nendpoint = \"a\"\nwhat = \"hang ratio=0.3\"\n";
     std::fs::write(folder.path().join("short.toml"), world).map_err(text)?;
     let says =
-        ["96 settings", "1. success", "attempt_timeout = \"", "budget.ceiling = ", "As it is now"];
+        ["135 settings", "1. success", "attempt_timeout = \"", "budget.ceiling = ", "As it is now"];
     let first = check(&["short.toml", "--tune"], folder.path(), 0, &says).await?;
     hold(first == check(&["short.toml", "--tune"], folder.path(), 0, &[]).await?, "it differs")
 }

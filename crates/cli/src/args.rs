@@ -158,7 +158,7 @@ pub(crate) struct Simulate {
     /// Another seed than the world's
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub(crate) seed: Option<u64>,
-    /// Search the attempt timeout, the budget and the breaker's threshold for the best the world allows
+    /// Search attempt timeout, budget, breaker threshold and hedge delay for the best the world allows
     #[arg(long, conflicts_with_all = ["compare", "html", "json", "assert", "list"])]
     pub(crate) tune: bool,
     /// Print the world's text

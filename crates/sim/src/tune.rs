@@ -1,7 +1,7 @@
 //! Searches a policy's few important numbers in a world.
 //!
-//! Three numbers matter most: how long an attempt may take, how many extra attempts there may be, and how many failures
-//! in a row open a breaker. A small grid of them is tried, each with several seeds, and what is left is the Pareto
+//! Four numbers matter most: how long an attempt may take, how many extra attempts there may be, how many failures in a
+//! row open a breaker, and when a call is hedged. A small grid of them is tried, each with several seeds, and what is left is the Pareto
 //! front: the settings that nothing beats in success, latency and extra load at once. Which of them is right is a
 //! question of taste, so it isn't answered here.
 
@@ -9,6 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mainstay_core::call::{HedgeAfter, HedgeSettings};
+use mainstay_core::upstream::Percentile;
 use mainstay_core::{CallPolicy, Checked, Ratio};
 
 use crate::{Checks, Policy, PolicyError, Report, Simulation, World};
@@ -22,6 +24,8 @@ pub struct Knobs {
     pub ceiling: Ratio,
     /// Failures in a row that open a breaker.
     pub consecutive_failures: u16,
+    /// When a second attempt is made beside the first; `None`: never.
+    pub hedge: Option<HedgeAfter>,
 }
 
 /// What some numbers come to, over all seeds.
@@ -51,6 +55,7 @@ impl Knobs {
             attempt_timeout: policy.reads.attempt_timeout,
             ceiling: policy.upstream.budget.ceiling,
             consecutive_failures: policy.upstream.breaker.consecutive_failures,
+            hedge: policy.reads.hedge.map(|hedge| hedge.after),
         }
     }
 
@@ -62,8 +67,8 @@ impl Knobs {
         let mut grid = vec![own];
         for attempt_timeout in TIMEOUTS.map(Duration::from_millis) {
             for ceiling in CEILINGS.map(Ratio::percent) {
-                for consecutive_failures in FAILURES {
-                    let knobs = Self { attempt_timeout, ceiling, consecutive_failures };
+                for (consecutive_failures, hedge) in failures_and_hedges() {
+                    let knobs = Self { attempt_timeout, ceiling, consecutive_failures, hedge };
                     if attempt_timeout <= total && knobs != own {
                         grid.push(knobs);
                     }
@@ -83,7 +88,10 @@ impl Knobs {
         upstream.budget.ceiling = self.ceiling;
         upstream.breaker.consecutive_failures = self.consecutive_failures;
         let with = |call: &Arc<Checked<CallPolicy>>| {
-            let call = CallPolicy { attempt_timeout: self.attempt_timeout, ..(***call).clone() };
+            let hedge =
+                self.hedge.map(|after| HedgeSettings { after, ..call.hedge.unwrap_or_default() });
+            let attempt_timeout = self.attempt_timeout;
+            let call = CallPolicy { attempt_timeout, hedge, ..(***call).clone() };
             Checked::new(call).map(Arc::new).map_err(PolicyError::Rules)
         };
         Ok(Policy {
@@ -185,15 +193,34 @@ impl fmt::Display for Knobs {
             if millis.is_multiple_of(1000) { (millis / 1000, "s") } else { (millis, "ms") };
         writeln!(f, "attempt_timeout = \"{length}{unit}\"")?;
         writeln!(f, "budget.ceiling = {}", f64::from(self.ceiling.parts()) / 1e4)?;
-        writeln!(f, "breaker.consecutive_failures = {}", self.consecutive_failures)
+        writeln!(f, "breaker.consecutive_failures = {}", self.consecutive_failures)?;
+        match self.hedge {
+            None => Ok(()),
+            Some(HedgeAfter::Percentile(percentile)) => {
+                writeln!(f, "hedge.after = \"{}\"", percentile.code())
+            }
+            Some(HedgeAfter::Fixed(after)) => {
+                writeln!(f, "hedge.after = \"{}ms\"", after.as_micros() as f64 / 1e3)
+            }
+        }
     }
 }
 
-const TIMEOUTS: [u64; 6] = [250, 500, 1_000, 2_000, 5_000, 10_000];
+fn failures_and_hedges() -> impl Iterator<Item = (u16, Option<HedgeAfter>)> {
+    FAILURES.into_iter().flat_map(|failures| HEDGES.map(|hedge| (failures, hedge)))
+}
 
-const CEILINGS: [u16; 4] = [5, 10, 20, 40];
+const TIMEOUTS: [u64; 5] = [250, 500, 1_000, 2_000, 10_000];
 
-const FAILURES: [u16; 4] = [3, 5, 10, 30];
+const CEILINGS: [u16; 3] = [5, 20, 40];
+
+const FAILURES: [u16; 3] = [3, 5, 30];
+
+const HEDGES: [Option<HedgeAfter>; 3] = [
+    None,
+    Some(HedgeAfter::Percentile(Percentile::P99)),
+    Some(HedgeAfter::Percentile(Percentile::P95)),
+];
 
 /// A hundredth of a per cent.
 const SUCCESS_STEPS: u64 = 10_000;
@@ -213,6 +240,7 @@ mod tests {
             attempt_timeout: Duration::from_millis(p99_millis),
             ceiling: Ratio::percent(20),
             consecutive_failures: 5,
+            hedge: None,
         };
         Trial {
             knobs,
