@@ -1,11 +1,14 @@
 //! The process itself: how it starts and fails to, how it takes new settings under load, how it ends.
 //!
 //! What becomes of calls when servers break is the matter of `tests/scenarios`; here the servers are well, and what is
-//! sent to the real binary are signals and orders. [`binary`] runs it, [`held`] is a server whose answer waits for the test.
+//! sent to the real binary are signals and orders. [`binary`] runs it, [`held`] is a server whose answer waits for the test,
+//! [`heard`] one that remembers what it was asked.
 
 mod binary;
 mod end;
+mod heard;
 mod held;
+mod load;
 mod reload;
 mod simulate;
 mod start;

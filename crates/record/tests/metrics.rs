@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::*;
 use mainstay_core::breaker::{BreakerState, Forced, WindowCounts};
 use mainstay_core::budget::BudgetLevel;
-use mainstay_core::upstream::EndpointView;
+use mainstay_core::limit::LimitView;
+use mainstay_core::upstream::{EndpointView, LoadView, Percentile};
 use mainstay_core::{BreakKind, Event, Ratio};
 use mainstay_record::{EndpointSnapshot, NamesSnapshot, StaleCloses, UpstreamSnapshot, manual};
 
@@ -75,6 +76,7 @@ fn endpoint(name: &str, breaker: BreakerState) -> EndpointSnapshot {
             age: Some(ms(1_500)),
             lookups: vec![("found", 3), ("resolver-timeout", 1)],
         }),
+        percentiles: vec![(Percentile::P50, ms(5)), (Percentile::P99, ms(80))],
         certificate_ends_at: Some(1_800_000_000),
         view,
         idle_connections: 4,
@@ -93,6 +95,20 @@ fn snapshot() -> UpstreamSnapshot {
             endpoint("b", BreakerState::Closed),
         ],
         budget: BudgetLevel { tokens: 70, capacity: 500, calls: 40, extra: 3 },
+        load: LoadView {
+            limit: Some(LimitView {
+                current: 20,
+                min: 4,
+                max: 200,
+                usual_latency: None,
+                probing: false,
+            }),
+            in_flight: 17,
+            waiting: 2,
+            paused_until: Some(at(61_000)),
+            rate_available: None,
+            throttle: None,
+        },
     }
 }
 
@@ -204,6 +220,12 @@ fn states_and_levels_are_those_of_the_snapshot() {
     check(r#"mainstay_connections{upstream="api",endpoint="b",state="idle"}"#, 4.0);
     check(r#"mainstay_budget_tokens{upstream="api"}"#, 70.0);
     check(r#"mainstay_budget_window_extra_attempts{upstream="api"}"#, 3.0);
+    let slow = r#"mainstay_endpoint_latency_percentile_seconds{upstream="api",endpoint="a",percentile="p99"}"#;
+    check(slow, 0.08);
+    check(r#"mainstay_concurrency_limit{upstream="api"}"#, 20.0);
+    check(r#"mainstay_limit_in_flight{upstream="api"}"#, 17.0);
+    check(r#"mainstay_line_length{upstream="api"}"#, 2.0);
+    check(r#"mainstay_paused{upstream="api"}"#, 1.0);
 }
 
 #[test]

@@ -11,7 +11,7 @@
 //! generations of an upstream, and lock-free.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst, fence};
 use core::time::Duration;
 
 use crate::chance::Chance;
@@ -63,6 +63,8 @@ impl Check for LoadSettings {
 /// What stands before an upstream's endpoints.
 #[derive(Debug)]
 pub(super) struct Gate {
+    /// Whether there is anything to wait for.
+    has_limits: bool,
     limit: Option<Arc<Limit>>,
     rate: Option<Rate>,
     keyed_rate: Option<KeyedRate>,
@@ -129,6 +131,7 @@ pub struct LoadView {
 impl Gate {
     pub(super) fn new(settings: &LoadSettings) -> Self {
         Self {
+            has_limits: has_limits(settings),
             limit: settings.limit.clone().map(|limit| Arc::new(Limit::new(limit))),
             rate: settings.rate.as_ref().map(Rate::new),
             keyed_rate: settings.keyed_rate.as_ref().map(KeyedRate::new),
@@ -144,6 +147,7 @@ impl Gate {
             (_, settings) => settings.as_ref().map(|it| Arc::new(Throttle::new(it))),
         };
         Self {
+            has_limits: has_limits(new),
             limit: renewed_limit(self.limit.as_ref(), new.limit.as_ref()),
             rate: new.rate.as_ref().map(|rate| match &self.rate {
                 Some(known) => known.renewed(rate),
@@ -274,9 +278,16 @@ impl Gate {
 
     pub(super) fn set_lined(&self, lined: u32) {
         self.shared.lined.store(lined, Relaxed);
+        // Whoever lines up says so, and then looks for room; whoever makes room does so, and then looks who waits. Without
+        // an order between the two, each could miss the other, and the one in line would wait beside a free seat.
+        fence(SeqCst);
     }
 
+    #[inline]
     pub(super) fn lined(&self) -> u32 {
+        if self.has_limits {
+            fence(SeqCst);
+        }
         self.shared.lined.load(Relaxed)
     }
 
@@ -318,6 +329,10 @@ impl Shared {
             lanes: [const { [const { Pause::new() }; LANES] }; 2],
         }
     }
+}
+
+fn has_limits(settings: &LoadSettings) -> bool {
+    settings.limit.is_some() || settings.endpoint_limit.is_some()
 }
 
 /// The limit by new settings, with what the old one has learned.

@@ -7,7 +7,7 @@ use mainstay::connect::Addresses;
 use mainstay::pool::Target;
 use mainstay::{Clock, Service};
 use mainstay_core::breaker::{BreakerState, Forced};
-use mainstay_core::upstream::EndpointView;
+use mainstay_core::upstream::{EndpointView, LoadView, Percentile};
 use mainstay_core::{EndpointId, Timestamp};
 use mainstay_record::{EndpointSnapshot, NamesSnapshot, StaleCloses, UpstreamSnapshot};
 use serde_json::{Value, json};
@@ -57,9 +57,12 @@ pub(super) fn snapshots(control: &Control) -> Vec<UpstreamSnapshot> {
     let snapshot = |service: &Arc<Service>| UpstreamSnapshot {
         name: service.name().to_string(),
         at,
-        endpoints: views(service, at)
-            .map(|(view, target)| (view, target, target.counts()))
-            .map(|(view, target, connections)| EndpointSnapshot {
+        load: service.upstream().load(at),
+        endpoints: (0..)
+            .zip(views(service, at))
+            .map(|(place, (view, target))| (EndpointId(place), view, target, target.counts()))
+            .map(|(place, view, target, connections)| EndpointSnapshot {
+                percentiles: percentiles(service, place).collect(),
                 names: target.addresses(at).map(|addresses| NamesSnapshot {
                     addresses: addresses.list.len(),
                     age: addresses.age,
@@ -100,6 +103,36 @@ fn views(service: &Service, now: Timestamp) -> impl Iterator<Item = (EndpointVie
     service.upstream().view(now).into_iter().zip(service.targets())
 }
 
+/// How long an endpoint's answers take: what half of them do, and what is looked at for the tail.
+fn percentiles(
+    service: &Service,
+    endpoint: EndpointId,
+) -> impl Iterator<Item = (Percentile, Duration)> {
+    let upstream = service.upstream();
+    let shown = [Percentile::P50, Percentile::P95, Percentile::P99];
+    shown.into_iter().filter_map(move |one| Some((one, upstream.percentile(endpoint, one)?)))
+}
+
+fn load(view: &LoadView, now: Timestamp) -> Value {
+    let left = view.paused_until.filter(|until| *until > now);
+    json!({
+        "limit": view.limit.map(|limit| json!({
+            "current": limit.current,
+            "min": limit.min,
+            "max": limit.max,
+            "in_flight": view.in_flight,
+        })),
+        "waiting": view.waiting,
+        "paused_for_ms": left.map(|until| millis(until.since(now))),
+        "rate_available": view.rate_available,
+        "throttle": view.throttle.map(|throttle| json!({
+            "requests": throttle.requests,
+            "accepts": throttle.accepts,
+            "refused_percent": f64::from(throttle.refused.parts()) / 100.0,
+        })),
+    })
+}
+
 fn upstream(service: &Service, now: Timestamp) -> Value {
     let budget = service.upstream().budget().level(now);
     json!({
@@ -110,8 +143,13 @@ fn upstream(service: &Service, now: Timestamp) -> Value {
             "calls": budget.calls,
             "extra": budget.extra,
         },
+        "load": load(&service.upstream().load(now), now),
         "endpoints": (0..).zip(views(service, now)).map(|(place, (view, target))| {
-            endpoint(&view, target, last_check(service, EndpointId(place), &view, now), now)
+            let place = EndpointId(place);
+            let took = percentiles(service, place)
+                .map(|(percentile, took)| (percentile.code().to_owned(), json!(millis(took))))
+                .collect();
+            endpoint(&view, target, last_check(service, place, &view, now), took, now)
         }).collect::<Vec<_>>(),
     })
 }
@@ -131,7 +169,13 @@ fn last_check(
     })
 }
 
-fn endpoint(view: &EndpointView, target: &Target, last_check: Value, now: Timestamp) -> Value {
+fn endpoint(
+    view: &EndpointView,
+    target: &Target,
+    last_check: Value,
+    percentiles: serde_json::Map<String, Value>,
+    now: Timestamp,
+) -> Value {
     let connections = target.counts();
     let left = |until: Option<Timestamp>| {
         until.filter(|until| *until > now).map(|until| millis(until.since(now)))
@@ -158,6 +202,7 @@ fn endpoint(view: &EndpointView, target: &Target, last_check: Value, now: Timest
             "slow": view.counts.slow,
         },
         "latency_ms": millis(view.latency),
+        "percentiles_ms": percentiles,
         "in_flight": view.in_flight,
         "warm_percent": f64::from(view.warm.parts()) / 100.0,
         "addresses": target.addresses(now).as_ref().map(addresses),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mainstay_core::Timestamp;
 use mainstay_core::breaker::BreakerState;
 use mainstay_core::budget::BudgetLevel;
-use mainstay_core::upstream::EndpointView;
+use mainstay_core::upstream::{EndpointView, LoadView, Percentile};
 
 use super::page::{Family, Page};
 use super::table::{self, Metric};
@@ -21,6 +21,8 @@ pub struct UpstreamSnapshot {
     pub endpoints: Vec<EndpointSnapshot>,
     /// The account for extra attempts.
     pub budget: BudgetLevel,
+    /// What is let through to it.
+    pub load: LoadView,
 }
 
 /// An endpoint at the time of a scrape.
@@ -38,6 +40,8 @@ pub struct EndpointSnapshot {
     pub idle_limit: Option<Duration>,
     /// What is known of its name's addresses; nothing where its host is an address itself.
     pub names: Option<NamesSnapshot>,
+    /// How long its answers take, as far as enough of them are known.
+    pub percentiles: Vec<(Percentile, Duration)>,
     /// When its certificate ends, in seconds since 1970.
     pub certificate_ends_at: Option<u64>,
 }
@@ -76,6 +80,7 @@ pub(super) fn write(page: &mut Page, all: &[UpstreamSnapshot]) {
         flag(endpoint.view.throttled_until.is_some_and(|until| until > at))
     });
     each(page, &table::ENDPOINT_LATENCY, all, |_, endpoint| endpoint.view.latency.as_secs_f64());
+    write_percentiles(page, all);
     each(page, &table::IN_FLIGHT, all, |_, endpoint| endpoint.view.in_flight.into());
     let mut family = page.family(&table::CONNECTIONS);
     for (upstream, endpoint) in endpoints(all) {
@@ -90,6 +95,41 @@ pub(super) fn write(page: &mut Page, all: &[UpstreamSnapshot]) {
     write_names(page, all);
     write_stale_closes(page, all);
     write_budgets(page, all);
+    write_load(page, all);
+}
+
+fn write_percentiles(page: &mut Page, all: &[UpstreamSnapshot]) {
+    let mut family = page.family(&table::ENDPOINT_PERCENTILE);
+    for (upstream, endpoint) in endpoints(all) {
+        for (percentile, took) in &endpoint.percentiles {
+            let labels = [
+                ("upstream", upstream),
+                ("endpoint", &*endpoint.view.name),
+                ("percentile", percentile.code()),
+            ];
+            family.gauge(&labels, took.as_secs_f64());
+        }
+    }
+}
+
+fn write_load(page: &mut Page, all: &[UpstreamSnapshot]) {
+    let mut gauge = |metric: &'static Metric, of: fn(&UpstreamSnapshot) -> Option<f64>| {
+        let mut family = page.family(metric);
+        for upstream in all {
+            if let Some(value) = of(upstream) {
+                family.gauge(&[("upstream", &upstream.name)], value);
+            }
+        }
+    };
+    gauge(&table::CONCURRENCY_LIMIT, |upstream| Some(upstream.load.limit?.current.into()));
+    gauge(&table::LIMIT_IN_FLIGHT, |upstream| {
+        upstream.load.limit.map(|_| upstream.load.in_flight.into())
+    });
+    gauge(&table::LINE_LENGTH, |upstream| Some(upstream.load.waiting.into()));
+    gauge(&table::PAUSED, |upstream| {
+        let is_paused = upstream.load.paused_until.is_some_and(|until| until > upstream.at);
+        Some(if is_paused { 1.0 } else { 0.0 })
+    });
 }
 
 fn write_stale_closes(page: &mut Page, all: &[UpstreamSnapshot]) {

@@ -224,6 +224,11 @@ pub(crate) static ENDPOINT_LATENCY: Metric = gauge(
     ENDPOINT,
     "The average latency that balancing goes by: peaks count at once and fade",
 );
+pub(crate) static ENDPOINT_PERCENTILE: Metric = gauge(
+    "mainstay_endpoint_latency_percentile_seconds",
+    &["upstream", "endpoint", "percentile"],
+    "How long the endpoint's answers of the last half minute took. Absent while too few are known",
+);
 pub(crate) static IN_FLIGHT: Metric = gauge(
     "mainstay_attempts_in_flight",
     ENDPOINT,
@@ -288,8 +293,23 @@ pub(crate) static BUDGET_EXTRA: Metric = gauge(
     "Extra attempts in the budget's window, waiting ones included",
 );
 
+pub(crate) static CONCURRENCY_LIMIT: Metric = gauge(
+    "mainstay_concurrency_limit",
+    UPSTREAM,
+    "Attempts that may be under way at the upstream. Absent where there is no limit",
+);
+pub(crate) static LIMIT_IN_FLIGHT: Metric = gauge(
+    "mainstay_limit_in_flight",
+    UPSTREAM,
+    "Attempts that are under way within that limit. Absent where there is none",
+);
+pub(crate) static LINE_LENGTH: Metric =
+    gauge("mainstay_line_length", UPSTREAM, "Calls that wait for room under a limit");
+pub(crate) static PAUSED: Metric =
+    gauge("mainstay_paused", UPSTREAM, "Whether the upstream asked all of us to stay away now");
+
 /// Every metric, in the order of the exposition and the manual.
-pub(crate) static ALL: [&Metric; 53] = [
+pub(crate) static ALL: [&Metric; 58] = [
     &CALLS_STARTED,
     &CALLS,
     &CALLS_IN_PROGRESS,
@@ -326,6 +346,7 @@ pub(crate) static ALL: [&Metric; 53] = [
     &ENDPOINT_EJECTED,
     &ENDPOINT_THROTTLED,
     &ENDPOINT_LATENCY,
+    &ENDPOINT_PERCENTILE,
     &IN_FLIGHT,
     &CONNECTIONS,
     &ADDRESSES_CHANGED,
@@ -341,6 +362,10 @@ pub(crate) static ALL: [&Metric; 53] = [
     &BUDGET_CAPACITY,
     &BUDGET_CALLS,
     &BUDGET_EXTRA,
+    &CONCURRENCY_LIMIT,
+    &LIMIT_IN_FLIGHT,
+    &LINE_LENGTH,
+    &PAUSED,
     &LOG_DROPPED,
     &FEED_LOST,
 ];
