@@ -15,6 +15,8 @@ pub(crate) struct Group {
     pub(crate) size: u32,
     /// What they are; `None`: by the load's share of writes.
     pub(crate) is_write: Option<bool>,
+    /// Whether they carry a key, if they are writes; `None`: by the load's share of keyed ones.
+    pub(crate) has_key: Option<bool>,
 }
 
 /// Draws one group after the other. Clients that wait for their answers are not seen to here, see [`think_time`].
@@ -37,22 +39,24 @@ impl Stream {
         let group = match &self.load.arrivals {
             Arrivals::Constant { rate_milli } => {
                 let at = after(&self.load.surges, *rate_milli, self.now, 1.0)?;
-                Group { at, size: 1, is_write: None }
+                Group { at, size: 1, is_write: None, has_key: None }
             }
             Arrivals::Poisson { rate_milli } => {
                 let work = exact::exponential(&mut self.chance);
                 let at = after(&self.load.surges, *rate_milli, self.now, work)?;
-                Group { at, size: 1, is_write: None }
+                Group { at, size: 1, is_write: None, has_key: None }
             }
             Arrivals::Bursts { size, every } => {
                 let at = self.now + *every;
                 let percent = u64::from(percent(&self.load.surges, at).0);
                 let size = u64::from(*size) * percent / 100;
-                Group { at, size: u32::try_from(size).unwrap_or(u32::MAX), is_write: None }
+                let size = u32::try_from(size).unwrap_or(u32::MAX);
+                Group { at, size, is_write: None, has_key: None }
             }
             Arrivals::Trace(calls) => {
                 let call = calls.get(self.count)?;
-                Group { at: Timestamp::ZERO + call.at, size: 1, is_write: Some(call.is_write) }
+                let at = Timestamp::ZERO + call.at;
+                Group { at, size: 1, is_write: Some(call.is_write), has_key: call.has_key }
             }
             Arrivals::Closed { .. } => return None,
         };

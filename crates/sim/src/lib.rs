@@ -64,6 +64,6 @@ pub mod world;
 pub use agenda::Agenda;
 pub use outcome::Report;
 pub use policy::{Policy, PolicyError};
-pub use run::{Checks, Simulation};
+pub use run::{Checks, Entry, Happened, Journal, Simulation};
 pub use spread::Spread;
 pub use world::World;

@@ -147,8 +147,9 @@ pub(crate) fn meeting(fault: &Fault, reused: bool, speaks_h2: bool) -> Option<Me
             instead(Fate::Break(BreakKind::StreamRefused, Refused))
         }
         Fault::H2GoAway if speaks_h2 => instead(Fate::Break(BreakKind::GoAway, Refused)),
-        Fault::CloseOnReuse { with } if reused => {
-            instead(Fate::Break(BreakKind::ClosedWhileIdle, closed_while_idle(*with)))
+        // It closes when the request has arrived: that was acknowledged, so a clean close proves nothing either.
+        Fault::CloseOnReuse { .. } if reused => {
+            instead(Fate::Break(BreakKind::ClosedWhileIdle, MaybeProcessed))
         }
         Fault::ResetAfterExecute => served(Fate::Break(BreakKind::ResetBeforeHead, MaybeProcessed)),
         Fault::ResetAfterHead | Fault::ResetInBody { .. } => broken(BreakKind::BodyReset),

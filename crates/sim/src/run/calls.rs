@@ -14,7 +14,7 @@ use mainstay_core::{Action, Break, BreakKind, Call, CallFacts, Ctx, EndpointId, 
 
 use super::flights::{Head, Purpose};
 use super::pool::Idle;
-use super::{Happening, Simulation};
+use super::{Happened, Happening, Simulation};
 use crate::arrivals::think_time;
 use crate::slab::Key;
 use crate::spread::happens;
@@ -24,6 +24,8 @@ use crate::trouble::Body;
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) call: Call,
+    /// Counted from 0, in the order in which calls begin.
+    number: u64,
     pub(super) proxy: u16,
     /// The client that waits for it, if one does.
     pub(super) client: Option<u32>,
@@ -70,13 +72,18 @@ pub(super) enum News {
 
 impl Simulation {
     /// A call begins, for a client or as it comes.
-    pub(super) fn begin_call(&mut self, is_write: Option<bool>, client: Option<u32>) {
+    pub(super) fn begin_call(
+        &mut self,
+        is_write: Option<bool>,
+        has_key: Option<bool>,
+        client: Option<u32>,
+    ) {
         if self.now > self.ends_at {
             return;
         }
         let load = &self.world.load;
         let is_write = is_write.unwrap_or_else(|| happens(load.writes, &mut self.mix));
-        let has_key = is_write && happens(load.keyed, &mut self.mix);
+        let has_key = is_write && has_key.unwrap_or_else(|| happens(load.keyed, &mut self.mix));
         let proxies = u64::from(load.proxies);
         let proxy = match client {
             Some(client) => u64::from(client) % proxies,
@@ -88,6 +95,7 @@ impl Simulation {
         let is_unsafe = !facts.repetition.is_idempotent();
         let call = self.calls.add(Running {
             call: Call::new(Arc::clone(policy), facts, self.now),
+            number: self.outcome.started,
             proxy: proxy as u16,
             client,
             is_write,
@@ -164,6 +172,9 @@ impl Simulation {
         }
         while let Some(event) = running.call.next_event() {
             self.outcome.event(&event, self.now);
+            if let Some(journal) = &mut self.journal {
+                journal.add(self.now, Some(running.number), Happened::Told(event));
+            }
             match event {
                 Event::CallDelivered { took, as_is, .. } => {
                     running.ends += 1;
@@ -328,6 +339,9 @@ impl Simulation {
     pub(super) fn execute(&mut self, call: Option<Key>) {
         let Some(running) = call.and_then(|key| self.calls.get_mut(key)) else { return };
         running.executed += 1;
+        if let Some(journal) = &mut self.journal {
+            journal.add(self.now, Some(running.number), Happened::Executed);
+        }
         let again = running.is_write && running.executed > 1;
         self.outcome.executed(again, self.now);
         if running.is_unsafe && running.executed > 1 {

@@ -259,7 +259,15 @@ impl Simulation {
     pub(super) fn leave_server(&mut self, key: Key, fate: Option<Fate>) {
         let Some(flight) = self.flights.get_mut(key) else { return };
         let was_there = std::mem::replace(&mut flight.at_server, false);
-        flight.fate = fate.unwrap_or(Fate::Silence);
+        let speaks_h2 =
+            self.servers.get(usize::from(flight.endpoint.0)).is_some_and(|it| it.place.h2);
+        flight.fate = match fate.unwrap_or(Fate::Silence) {
+            // What ends a kept connection in silence is taken for its idle limit, as `client::pool::classify` does.
+            Fate::Break(BreakKind::ResetBeforeHead, certainty) if flight.reused && !speaks_h2 => {
+                Fate::Break(BreakKind::ClosedWhileIdle, certainty)
+            }
+            fate => fate,
+        };
         let flight = *flight;
         if let Some(call) = flight.purpose.call().filter(|_| was_there) {
             if let Some(running) = self.calls.get_mut(call) {

@@ -8,12 +8,13 @@
 //!
 //! `calls` drives the machines, as `client::driver` does with real sockets; `flights` moves what is on its way;
 //! `watch` does what `client::service` does: looks at statistics, makes checks; `faults` begins and ends them;
-//! `checks` looks after each step whether the rules hold.
+//! `checks` looks after each step whether the rules hold; `journal` keeps what was told, if it is wanted.
 
 mod calls;
 mod checks;
 mod faults;
 mod flights;
+mod journal;
 mod line;
 mod pool;
 mod watch;
@@ -40,6 +41,7 @@ use line::Lineup;
 use pool::Pool;
 
 pub use checks::Checks;
+pub use journal::{Entry, Happened, Journal};
 
 /// A world and a policy, on their way through virtual time.
 #[derive(Debug)]
@@ -64,6 +66,7 @@ pub struct Simulation {
     news: VecDeque<(Key, News)>,
     checks: Checks,
     checked_at: Timestamp,
+    journal: Option<Journal>,
     outcome: Outcome,
 }
 
@@ -163,6 +166,7 @@ impl Simulation {
             news: VecDeque::new(),
             checks,
             checked_at: Timestamp::ZERO,
+            journal: None,
             outcome: Outcome::new(world.duration),
             world: world.clone(),
             policy: policy.clone(),
@@ -232,7 +236,7 @@ impl Simulation {
     fn happen(&mut self, what: Happening) {
         match what {
             Happening::Arrival(group) => self.arrive(group),
-            Happening::Client(client) => self.begin_call(None, Some(client)),
+            Happening::Client(client) => self.begin_call(None, None, Some(client)),
             Happening::Deadline { call, number } => self.on_deadline(call, number),
             Happening::TooLate { call, ticket } => self.on_too_late(call, ticket),
             Happening::Impatience(call) => self.tell(call, News::Gone),
@@ -252,7 +256,7 @@ impl Simulation {
 
     fn arrive(&mut self, group: Group) {
         for _ in 0..group.size {
-            self.begin_call(group.is_write, None);
+            self.begin_call(group.is_write, group.has_key, None);
         }
         self.plan_arrival();
     }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use mainstay_config::settings::ProbeKind;
-use mainstay_core::{BreakKind, EndpointId};
+use mainstay_core::{BreakKind, EndpointId, Event};
 
 use super::flights::Purpose;
-use super::{Happening, Simulation};
+use super::{Happened, Happening, Simulation};
 use crate::slab::Key;
 
 impl Simulation {
@@ -18,11 +18,21 @@ impl Simulation {
         }
         let events = proxy.upstream.on_time(now, &mut proxy.chance);
         let due = proxy.upstream.checks_due(now, &mut proxy.chance);
-        events.iter().for_each(|event| self.outcome.event(event, now));
+        self.note(&events);
         for endpoint in due {
             self.start_check(number, endpoint);
         }
         self.plan_watch(number);
+    }
+
+    /// What an upstream tells by itself.
+    fn note(&mut self, events: &[Event]) {
+        for event in events {
+            self.outcome.event(event, self.now);
+            if let Some(journal) = &mut self.journal {
+                journal.add(self.now, None, Happened::Told(*event));
+            }
+        }
     }
 
     /// The next look: when the upstream asks for one, and each second.
@@ -71,7 +81,7 @@ impl Simulation {
         let now = self.now;
         let Some(proxy) = self.proxies.get_mut(usize::from(number)) else { return };
         let events = proxy.upstream.on_check(endpoint, outcome, now);
-        events.iter().for_each(|event| self.outcome.event(event, now));
+        self.note(&events);
         // The outcome may have brought the next check forward.
         self.plan_watch(number);
     }

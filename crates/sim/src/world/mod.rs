@@ -124,6 +124,8 @@ pub struct Recorded {
     pub at: Duration,
     /// Whether it is a write.
     pub is_write: bool,
+    /// Whether it carries an idempotency key, if it is a write; `None`: by the load's share of keyed writes.
+    pub has_key: Option<bool>,
 }
 
 /// A time at which there is more load, or less.

@@ -166,7 +166,7 @@ fn recorded(words: &str) -> Option<Recorded> {
         "POST" => true,
         _ => return None,
     };
-    parse_duration(at).map(|at| Recorded { at, is_write })
+    parse_duration(at).map(|at| Recorded { at, is_write, has_key: None })
 }
 
 const WORDS: &str = "constant, poisson, bursts, closed, trace";
@@ -179,7 +179,9 @@ mod tests {
 
     #[test]
     fn a_line_of_a_trace_is_a_time_and_a_method() {
-        let call = |at, is_write| Some(Recorded { at: Duration::from_micros(at), is_write });
+        let call = |at, is_write| {
+            Some(Recorded { at: Duration::from_micros(at), is_write, has_key: None })
+        };
         assert_eq!(recorded("12.5ms POST"), call(12_500, true));
         assert_eq!(recorded("3s"), call(3_000_000, false));
         assert_eq!(recorded("soon GET"), None);
