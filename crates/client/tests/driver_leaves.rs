@@ -8,7 +8,9 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use http::Request;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt;
 use mainstay::{Client, Clock, Plan, Source};
 use peer::Peer;
 use peer::plan::plan;
@@ -57,9 +59,11 @@ fn serve(peer: Peer, answers: bool) {
     });
 }
 
-/// Room for an attempt and its hedge.
-const HEDGED: &str =
-    "limit = { kind = \"fixed\", max = 2 }\nendpoint_limit = { kind = \"fixed\", max = 1 }\n";
+/// Room for an attempt and its hedge, and means for as many hedges as there are calls.
+const HEDGED: &str = "limit = { kind = \"fixed\", max = 2 }\n\
+    endpoint_limit = { kind = \"fixed\", max = 1 }\n\
+    budget = { initial = 500, cost = 1, floor = 1000 }\n\
+    hedge.after = \"2ms\"\n";
 
 /// Room for one.
 const NARROW: &str = "limit = { kind = \"fixed\", max = 1 }\n";
@@ -67,7 +71,7 @@ const NARROW: &str = "limit = { kind = \"fixed\", max = 1 }\n";
 #[tokio::test]
 async fn a_hedged_call_that_leaves_at_any_poll_leaves_nothing_behind() {
     let (first, second) = (Peer::listen().await, Peer::listen().await);
-    let (plan, recorder) = plan(&[&first, &second], &format!("{HEDGED}hedge.after = \"2ms\"\n"));
+    let (plan, recorder) = plan(&[&first, &second], HEDGED);
     serve(first, false);
     serve(second, true);
     let client = Client::new(1 << 20);
@@ -78,7 +82,7 @@ async fn a_hedged_call_that_leaves_at_any_poll_leaves_nothing_behind() {
     }
     assert!(ended > 0, "the longest ones got their answers");
     let calls = &recorder.counts().upstreams[0].calls;
-    assert_eq!(calls.started, 40, "and each of them was counted");
+    assert_eq!(calls.started, 39, "each was counted but the one that was never polled");
 }
 
 #[tokio::test]
@@ -97,4 +101,33 @@ async fn a_call_that_leaves_the_line_at_any_poll_leaves_room_to_the_next() {
         assert!(ended, "the one that stays has its turn, after {polls} polls");
         check_free(&plan, polls);
     }
+}
+
+#[tokio::test]
+async fn whoever_leaves_once_the_announced_length_has_come_has_had_the_whole_answer() {
+    let peer = Peer::listen().await;
+    let (plan, recorder) = plan(&[&peer], "connect.http2 = \"always\"\n");
+    let server = async {
+        let mut server = h2::server::handshake(peer.accept().await.stream).await.unwrap();
+        let (_request, mut respond) = server.accept().await.unwrap().unwrap();
+        let head = Response::builder().header("content-length", "2").body(()).unwrap();
+        // The stream's end would be a frame of its own.
+        let mut stream = respond.send_response(head, false).unwrap();
+        stream.send_data(Bytes::from_static(b"ok"), false).unwrap();
+        while server.accept().await.is_some() {}
+    };
+    let application = async {
+        let (head, ()) = Request::get("/x").body(()).unwrap().into_parts();
+        let client = Client::new(1 << 20);
+        let mut body = client.call(&plan, head, Source::Empty).await.unwrap().response.into_body();
+        let frame = body.frame().await.unwrap().unwrap();
+        assert_eq!(&frame.into_data().unwrap()[..], b"ok");
+        drop(body);
+    };
+    tokio::select! {
+        () = server => panic!("the server's connection ended before"),
+        () = application => {}
+    }
+    assert!(recorder.recent().is_empty(), "{:?}", recorder.recent());
+    assert_eq!(recorder.counts().upstreams[0].calls.records, 1);
 }

@@ -102,6 +102,10 @@ impl Body for DeliveredBody {
                 // Nobody has to ask again after trailers.
                 if frame.is_trailers() || self.inner.is_end_stream() {
                     self.end_whole(frame.trailers_ref());
+                } else if !self.awaits_outcome && self.inner.size_hint().exact() == Some(0) {
+                    // All that was announced has come. Over HTTP/2 the stream's end may be a frame of its own, for which an
+                    // application over HTTP/1.1 has no reason to wait.
+                    self.end(None);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

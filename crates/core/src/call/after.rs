@@ -47,7 +47,7 @@ impl Call {
         what: Break,
         ctx: &mut Ctx<'_>,
     ) -> Permit {
-        let dead = trying.dead_connection(&what).is_some();
+        let dead = trying.dead_connection(&what, self.attempts.repeats()).is_some();
         let Trying { attempt, mut permit, started_at, cancelled, .. } = trying;
         let took = ctx.now.since(started_at);
         self.events.push(Event::AttemptFailed { attempt, endpoint: permit.endpoint(), what, took });

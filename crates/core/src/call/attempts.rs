@@ -31,6 +31,12 @@ impl Attempts {
         self.made
     }
 
+    /// Repeats so far of what was never sent.
+    #[must_use]
+    pub const fn repeats(&self) -> u8 {
+        self.free
+    }
+
     /// Attempts made so far that the policy counts: all but repeats of what was never sent.
     #[must_use]
     pub const fn counted(&self) -> u8 {

@@ -198,7 +198,7 @@ impl Call {
     /// An attempt broke.
     pub fn on_break(&mut self, attempt: AttemptId, what: Break, ctx: &mut Ctx<'_>) {
         let Some((trying, other)) = self.take_trying(attempt) else { return };
-        let dead = trying.dead_connection(&what);
+        let dead = trying.dead_connection(&what, self.attempts.repeats());
         let mut permit = self.close_attempt(trying, what, ctx);
         let seat = permit.leave_seat();
         drop(permit);

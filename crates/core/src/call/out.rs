@@ -27,14 +27,18 @@ pub(super) struct Trying {
 
 impl Trying {
     /// The endpoint, if the break is that of a kept connection that had come to its end: the peer had closed it before it got the
-    /// request, or was closing it and says so. On a fresh connection the same would be the endpoint's doing.
-    pub(super) fn dead_connection(&self, what: &Break) -> Option<EndpointId> {
+    /// request, or was closing it and says so. On a fresh connection the same would be the endpoint's doing; but over HTTP/2 a
+    /// fresh connection is shared, and the peer may have got its fill of streams by others before this one's came. So a few
+    /// times, of `repeats` so far, that counts as well.
+    pub(super) fn dead_connection(&self, what: &Break, repeats: u8) -> Option<EndpointId> {
         let ended = matches!(
             (what.kind, what.certainty),
             (BreakKind::ClosedWhileIdle, Certainty::NotSent)
                 | (BreakKind::GoAway, Certainty::NotSent | Certainty::Refused)
         );
-        (ended && self.connection == Connection::Any).then(|| self.permit.endpoint())
+        let was_kept = self.connection == Connection::Any;
+        let was_full = what.kind == BreakKind::GoAway && repeats < SHARED_REPEATS;
+        (ended && (was_kept || was_full)).then(|| self.permit.endpoint())
     }
 
     /// What ends it first, its own time or the call's.
@@ -143,3 +147,6 @@ impl Out {
         self.main.ends_at
     }
 }
+
+/// Free repeats after which a GOAWAY on a fresh connection is the endpoint's own word.
+const SHARED_REPEATS: u8 = 3;
