@@ -94,6 +94,8 @@ fn sample_text(rule: Rule) -> Option<&'static str> {
         Rule::ProbePath => "/health?deep=1",
         Rule::Method => "PATCH",
         Rule::FieldName => "x-key",
+        Rule::Field => "x-mode: a: \"b\"",
+        Rule::FieldValue => "text/plain; charset=utf-8",
         Rule::Address => "127.0.0.1:81",
         Rule::Url => "https://a.example/v1",
         Rule::Upstream | Rule::Profile => return None,

@@ -139,6 +139,26 @@ impl Held {
     }
 }
 
+/// What the application got in place of an answer that didn't come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DegradedBy {
+    /// An answer that was good before.
+    Stale,
+    /// The route's fixed answer.
+    Static,
+}
+
+impl DegradedBy {
+    /// A stable name for records and metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::Static => "static",
+        }
+    }
+}
+
 /// What made a breaker open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OpenCause {
@@ -274,6 +294,13 @@ pub enum Event {
         /// From the call's start.
         took: Duration,
     },
+    /// The application got something else in place of an answer that failed, or of an error.
+    CallDegraded {
+        /// What.
+        by: DegradedBy,
+        /// The status that it got.
+        status: u16,
+    },
     /// The body of a delivered answer broke.
     BodyFailed {
         /// Where it came from.
@@ -377,6 +404,7 @@ impl Event {
             Self::BodyUnrepeatable => "body-unrepeatable",
             Self::CallDelivered { .. } => "call-delivered",
             Self::CallFailed { .. } => "call-failed",
+            Self::CallDegraded { .. } => "call-degraded",
             Self::BodyFailed { .. } => "body-failed",
             Self::BreakerOpened { .. } => "breaker-opened",
             Self::BreakerHalfOpened { .. } => "breaker-half-opened",

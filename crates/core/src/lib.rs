@@ -27,6 +27,7 @@ pub mod budget;
 pub mod call;
 pub mod chance;
 pub mod check;
+pub mod degrade;
 pub mod establish;
 pub mod event;
 pub mod idle;

@@ -113,6 +113,7 @@ fn events(reached: Reached<'_>) -> CensusPart {
         reached.upstream(|sums| sums.delivered.count() + sums.as_is.count() > 0),
     );
     part.add("call-failed", reached.upstream(|sums| sums.failed.count() > 0));
+    part.add("call-degraded", reached.upstream(|sums| sums.degraded.total() > 0));
     part.add("body-failed", reached.endpoint(|sums| sums.bodies.total() > 0));
     part.add("breaker-opened", reached.endpoint(|sums| sums.opens.total() > 0));
     part.add("endpoint-ejected", reached.endpoint(|sums| sums.ejects.total() > 0));

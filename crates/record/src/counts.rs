@@ -78,6 +78,9 @@ pub struct UpstreamCounts {
     /// Calls that were refused before their first attempt, by why.
     #[serde(default)]
     pub shed: ByCode,
+    /// Calls whose application got something in place of an answer, by what.
+    #[serde(default)]
+    pub degraded: ByCode,
     /// Calls whose request body couldn't be sent again.
     pub bodies_unrepeatable: u64,
     /// Each endpoint's part.
@@ -222,6 +225,7 @@ impl UpstreamCounts {
             },
             held: by_code(&sums.held),
             shed: by_code(&sums.shed),
+            degraded: by_code(&sums.degraded),
             bodies_unrepeatable: sums.unrepeatable,
             endpoints: sums.endpoints.iter().map(EndpointCounts::new).collect(),
         }

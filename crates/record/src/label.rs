@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use mainstay_core::breaks::BreakKind;
 use mainstay_core::call::HedgeRefusal;
-use mainstay_core::event::{AttemptReason, EjectCause, Held, OpenCause, Saved, StopReason};
+use mainstay_core::event::{
+    AttemptReason, DegradedBy, EjectCause, Held, OpenCause, Saved, StopReason,
+};
 use mainstay_core::{Certainty, Event};
 
 /// A value of a closed set.
@@ -104,6 +106,18 @@ impl Label for StopReason {
         Self::Paused,
         Self::SelfThrottled,
     ];
+
+    fn place(self) -> usize {
+        self as usize
+    }
+
+    fn code(self) -> &'static str {
+        Self::code(self)
+    }
+}
+
+impl Label for DegradedBy {
+    const ALL: &'static [Self] = &[Self::Stale, Self::Static];
 
     fn place(self) -> usize {
         self as usize
@@ -309,6 +323,7 @@ mod tests {
         check::<AttemptReason>();
         check::<HedgeRefusal>();
         check::<Held>();
+        check::<DegradedBy>();
         check::<Saved>();
         check::<OpenCause>();
         check::<EjectCause>();
@@ -356,6 +371,11 @@ mod tests {
                 Held::Limit | Held::Rate | Held::Pause => {}
             }
         }
+        for by in <DegradedBy as Label>::ALL {
+            match by {
+                DegradedBy::Stale | DegradedBy::Static => {}
+            }
+        }
         for certainty in <Certainty as Label>::ALL {
             match certainty {
                 Certainty::NotSent
@@ -367,6 +387,7 @@ mod tests {
         assert_eq!(<StopReason as Label>::ALL.len(), 17);
         assert_eq!(<HedgeRefusal as Label>::ALL.len(), 6);
         assert_eq!(<Held as Label>::ALL.len(), 3);
+        assert_eq!(<DegradedBy as Label>::ALL.len(), 2);
         assert_eq!(<Certainty as Label>::ALL.len(), 4);
     }
 }

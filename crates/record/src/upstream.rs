@@ -114,6 +114,7 @@ impl UpstreamRecorder {
             Event::CallFailed { kind, certainty, took, .. } => {
                 self.calls.on_failed(kind, certainty, took);
             }
+            Event::CallDegraded { by, .. } => self.calls.on_degraded(by),
             Event::BodyFailed { endpoint, kind } => self.endpoint(endpoint).on_body_broke(kind),
             Event::BreakerOpened { endpoint, cause, .. } => {
                 self.endpoint(endpoint).on_opened(cause);

@@ -9,7 +9,7 @@ use mainstay_core::line::Priority;
 use mainstay_core::retry::{BackoffSettings, Growth, Jitter, MaxAttempts, RetrySettings};
 use mainstay_core::upstream::ScopeId;
 
-use crate::settings::{CallFields, Forwarded, HostRewrite, Route};
+use crate::settings::{CallFields, Fallback, Forwarded, HostRewrite, Route, Stale};
 
 /// What is said about calls, at an upstream or at a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(crate) struct CallDraft {
     pub(crate) forwarded: Forwarded,
     pub(crate) hash_header: Option<String>,
     pub(crate) fields: CallFields,
+    pub(crate) stale: Option<Stale>,
+    pub(crate) fallback: Option<Fallback>,
 }
 
 /// `[retry]`
@@ -89,6 +91,8 @@ impl Default for CallDraft {
             forwarded: Forwarded::Nothing,
             hash_header: None,
             fields: CallFields::default(),
+            stale: None,
+            fallback: None,
         }
     }
 }
@@ -118,6 +122,8 @@ impl CallDraft {
             forwarded: route.forwarded,
             hash_header: route.hash_header.clone(),
             fields: route.fields.clone(),
+            stale: route.stale.clone(),
+            fallback: route.fallback.clone(),
         }
     }
 

@@ -7,8 +7,8 @@ use mainstay_core::upstream::Percentile;
 
 use super::kind::percentiles;
 use super::{
-    GIB, Key, Kind, MIB, Rule, hours, key, length, millis, minutes, number, secs, section, size,
-    switched_section,
+    GIB, Key, Kind, MIB, Rule, degrade, hours, key, length, millis, minutes, number, secs, section,
+    size, switched_section,
 };
 use crate::draft::{BackoffDraft, CallDraft, GrowthWord, RetryDraft};
 use crate::settings::Forwarded;
@@ -64,7 +64,19 @@ pub(crate) fn call() -> Vec<Key<CallDraft>> {
         retry(),
         |c: &mut CallDraft| &mut c.retry,
     );
-    own.chain(retry).chain(hedge).chain(adaptive).collect()
+    let stale = switched_section(
+        "stale",
+        "Good answers are kept, and given once more when none comes, by RFC 9111 and 5861. Marked as such by `Proxy-Status`.",
+        degrade::stale(),
+        |c: &mut CallDraft| &mut c.stale,
+    );
+    let fallback = switched_section(
+        "fallback",
+        "A fixed answer for when none comes and nothing that is kept may stand in. Marked as such by `Proxy-Status`.",
+        degrade::fallback(),
+        |c: &mut CallDraft| &mut c.fallback,
+    );
+    own.chain(retry).chain(hedge).chain(adaptive).chain(stale).chain(fallback).collect()
 }
 
 /// What a call says of itself, and what its attempts say to the upstream.

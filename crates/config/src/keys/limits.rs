@@ -35,6 +35,10 @@ pub(super) fn keys() -> Vec<Key<Limits>> {
             .says("Request bodies kept to be sent again, all calls together.")
             .low("Under load requests can't be retried.")
             .high("Memory."),
+        key("stale_total", size(64 * KIB, REPLAY_TOTAL_MOST), |l: &mut Limits| &mut l.stale_bytes_total)
+            .says("Answers kept for when an upstream fails, all routes together; a quarter of it is for those that are just arriving. Nothing is taken where no route has `stale`.")
+            .low("Answers are forgotten before they are needed.")
+            .high("Memory."),
         key("answer_head_size", size(KIB, MIB), |l: &mut Limits| &mut l.answer_head_bytes)
             .says("Most of an upstream's answer head; beyond it the attempt breaks with `head-too-large`.")
             .low("Answers with large cookies break.")

@@ -10,6 +10,7 @@ mod breaker;
 mod budget;
 mod call;
 mod connect;
+mod degrade;
 mod ejection;
 mod endpoint;
 mod health;

@@ -18,6 +18,9 @@ pub(crate) enum Rule {
     ProbePath,
     Method,
     FieldName,
+    /// A whole field: `name: value`.
+    Field,
+    FieldValue,
     Address,
     Url,
     Upstream,
@@ -38,6 +41,8 @@ impl Rule {
             Self::ProbePath => "a path, with a query if need be",
             Self::Method => "a method, such as \"GET\"",
             Self::FieldName => "the name of a header field",
+            Self::Field => "a header field, such as \"Name: value\"",
+            Self::FieldValue => "the value of a header field",
             Self::Address => "an address with a port",
             Self::Url => "a URL",
             Self::Upstream => "the name of an upstream",
@@ -69,6 +74,8 @@ impl Rule {
             Self::ProbePath => text::probe_path(text),
             Self::Method => text::method(text),
             Self::FieldName => text::field_name(text),
+            Self::Field => text::field(text),
+            Self::FieldValue => text::field_value(text),
             Self::Address => text::address(text).and_then(|_| kept(true)),
             Self::Url => text::url(text).and_then(|_| kept(true)),
         }

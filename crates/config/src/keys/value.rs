@@ -123,6 +123,21 @@ impl Plain for Vec<String> {
     }
 }
 
+/// Header fields, as `name: value`.
+impl Plain for Vec<(String, String)> {
+    fn to_value(&self) -> Value {
+        Value::List(self.iter().map(|(name, value)| format!("{name}: {value}")).collect())
+    }
+
+    fn from_value(value: Value) -> Option<Self> {
+        let Value::List(list) = value else { return None };
+        let split = |item: &String| {
+            item.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()))
+        };
+        list.iter().map(split).collect()
+    }
+}
+
 impl Plain for Vec<SocketAddr> {
     fn to_value(&self) -> Value {
         Value::List(self.iter().map(SocketAddr::to_string).collect())

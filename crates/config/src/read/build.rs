@@ -36,6 +36,7 @@ impl Reader<'_> {
             let prefixes = [route.prefix.as_str(), upstream.prefix.as_str()];
             self.give_way_call(&mut route.draft.call, &prefixes);
             self.check_factor(&route.draft.call, &prefixes);
+            self.check_fallback(&route.draft.call, &prefixes);
             let policy = route.draft.call.policy(scope);
             let policy = self.checked(policy, keys::route, &mut route.draft, &prefixes);
             if let Some(policy) = policy {
@@ -237,6 +238,26 @@ impl Reader<'_> {
         }
     }
 
+    /// A fallback has one body, or none where its status has none.
+    fn check_fallback(&mut self, call: &CallDraft, prefixes: &[&str]) {
+        let Some(fallback) = &call.fallback else { return };
+        let has_body = fallback.body.is_some() || fallback.file.is_some();
+        let (message, advice) = match fallback.status {
+            204 | 205 | 304 if has_body => (
+                format!("an answer of status {} has no body", fallback.status),
+                "leave out `fallback.body` and `fallback.file`, or give another status",
+            ),
+            _ if fallback.body.is_some() && fallback.file.is_some() => (
+                "the fallback has two bodies".to_owned(),
+                "give `fallback.body` or `fallback.file`",
+            ),
+            _ => return,
+        };
+        let names = ["fallback.file", "fallback.body", "fallback.status"];
+        let span = self.places.first(prefixes, &names).cloned().unwrap_or(0..0);
+        self.mistake(MistakeKind::Contradiction, &span, message, advice);
+    }
+
     /// A factor belongs to exponential growth.
     fn check_factor(&mut self, call: &CallDraft, prefixes: &[&str]) {
         use crate::draft::GrowthWord::Exponential;
@@ -268,6 +289,8 @@ fn finished(route: ReadRoute, name: String, policy: Checked<CallPolicy>) -> Rout
         idempotency_headers: call.idempotency_headers,
         hash_header: call.hash_header,
         fields: call.fields,
+        stale: call.stale,
+        fallback: call.fallback,
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Limits {
     pub connections: usize,
     /// Bytes of request bodies kept for replay, all calls together. Default 256 MiB.
     pub replay_bytes_total: usize,
+    /// Bytes of answers that are kept for when an upstream fails, all routes together. 64 KiB to 64 GiB, default 8 MiB.
+    pub stale_bytes_total: usize,
     /// Bytes of an upstream's answer head. Default 64 KiB.
     pub answer_head_bytes: usize,
     /// Streams at a time on one HTTP/2 connection. Default 100.
@@ -35,6 +37,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(75),
             connections: 10_000,
             replay_bytes_total: 256 * 1024 * 1024,
+            stale_bytes_total: 8 * 1024 * 1024,
             answer_head_bytes: 64 * 1024,
             http2_streams: 100,
         }

@@ -4,6 +4,7 @@
 //! its bounds, each name resolves, and no value means "unset". A reload compares two of these and swaps.
 
 mod connect;
+mod degrade;
 mod limits;
 mod records;
 mod route;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use connect::{
     CertificateFiles, ConnectSettings, DnsSettings, Http2, PoolSettings, TlsSettings,
 };
+pub use degrade::{Fallback, Stale};
 pub use limits::Limits;
 pub use records::{RecordedCalls, Records};
 pub use route::{CallFields, Forwarded, HostRewrite, Matcher, NameMatch, PathMatch, Route};

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use mainstay_core::{CallPolicy, Checked};
 
+use super::{Fallback, Stale};
+
 /// Requests that match go to one upstream, under one policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -32,6 +34,10 @@ pub struct Route {
     pub hash_header: Option<String>,
     /// The fields by which caller and upstream tell each other about the call.
     pub fields: CallFields,
+    /// Whether good answers are kept, to stand in for those that don't come. Default none.
+    pub stale: Option<Stale>,
+    /// The answer that stands in for one that didn't come. Default none.
+    pub fallback: Option<Fallback>,
 }
 
 /// Header fields that say how a call is to be treated; their names in lower case.

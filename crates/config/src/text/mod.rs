@@ -16,7 +16,9 @@ pub(crate) use number::amount;
 pub(crate) use statuses::{read_statuses, show_statuses};
 pub(crate) use units::{length, share, show_length, show_share, show_size, size};
 pub(crate) use url::{Url, authority, host, url};
-pub(crate) use web::{field_name, host_pattern, method, path, probe_path, segments, split_path};
+pub(crate) use web::{
+    field, field_name, field_value, host_pattern, method, path, probe_path, segments, split_path,
+};
 
 /// `text` as a TOML string.
 pub(crate) fn quoted(text: &str) -> String {

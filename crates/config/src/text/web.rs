@@ -96,6 +96,45 @@ pub(crate) fn field_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// A header field of a fixed answer, its name in lower case.
+pub(crate) fn field(text: &str) -> Result<String, String> {
+    let Some((name, value)) = text.split_once(':') else {
+        return Err("a field is written \"Name: value\"".into());
+    };
+    let (name, value) = (field_name(name.trim())?, field_value(value.trim())?);
+    match name.as_str() {
+        "content-type" => Err("`content_type` says what the body is".into()),
+        name if OURS.contains(&name) => Err(format!("`{name}` is for Mainstay to say")),
+        _ => Ok(format!("{name}: {value}")),
+    }
+}
+
+/// The value of a header field.
+pub(crate) fn field_value(text: &str) -> Result<String, String> {
+    let visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    if !text.is_empty() && text.trim() == text && text.bytes().all(visible) {
+        Ok(text.to_owned())
+    } else {
+        Err("allowed: letters, digits and marks of ASCII, blanks inside".into())
+    }
+}
+
+/// Fields of connections, framing and marking.
+const OURS: [&str; 12] = [
+    "age",
+    "connection",
+    "content-length",
+    "date",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-status",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
 /// RFC 9110, section 5.6.2.
 fn is_token(text: &str) -> bool {
     !text.is_empty()
@@ -146,5 +185,11 @@ mod tests {
         assert!(host_pattern("a.*.com").is_err() && host_pattern("a.com:80").is_err());
         assert_eq!(field_name("X-Tenant"), Ok("x-tenant".into()));
         assert!(field_name("a:b").is_err());
+        assert_eq!(field("X-Mode :  a: b "), Ok("x-mode: a: b".into()));
+        for wrong in
+            ["x", "x:", ":x", "a b: c", "Connection: close", "Content-Type: a/b", "x: \u{e9}"]
+        {
+            assert!(field(wrong).is_err(), "{wrong}");
+        }
     }
 }

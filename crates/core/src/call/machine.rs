@@ -8,7 +8,7 @@ use crate::breaks::safety::{Repetition, Verdict, situation, verdict};
 use crate::breaks::{Break, BreakKind, Certainty};
 use crate::budget::Reservation;
 use crate::check::Checked;
-use crate::event::{AttemptId, Event, StopReason};
+use crate::event::{AttemptId, DegradedBy, Event, StopReason};
 use crate::line::Refused;
 use crate::queue::Queue;
 use crate::time::Timestamp;
@@ -279,6 +279,14 @@ impl Call {
                 self.events.push(event);
             }
         }
+        self.state = State::Over;
+    }
+
+    /// The call has failed, or was to deliver a broken attempt's own answer, and the application gets something else in its
+    /// place. That is the end of it.
+    pub fn on_degraded(&mut self, by: DegradedBy, status: u16) {
+        debug_assert!(matches!(self.state, State::Delivered { .. } | State::Over));
+        self.events.push(Event::CallDegraded { by, status });
         self.state = State::Over;
     }
 

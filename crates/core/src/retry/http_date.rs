@@ -13,7 +13,7 @@
 /// Seconds since 1970 of an HTTP date, negative before; `None` if it isn't one.
 ///
 /// `unix_now` decides the century of an RFC 850 date: the latest in which it isn't more than 50 years ahead.
-pub(super) fn parse(value: &[u8], unix_now: u64) -> Option<i64> {
+pub(crate) fn parse(value: &[u8], unix_now: u64) -> Option<i64> {
     imf_fixdate(value).or_else(|| asctime(value)).or_else(|| rfc_850(value, unix_now))
 }
 

@@ -4,7 +4,7 @@
 //! [`RetrySettings`] bounds both. "For ever" can't be expressed: [`MaxAttempts`] ends at 10.
 
 pub mod backoff;
-mod http_date;
+pub(crate) mod http_date;
 mod moments;
 pub mod rate_limit;
 pub mod retry_after;

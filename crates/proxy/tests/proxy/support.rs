@@ -155,6 +155,8 @@ pub(crate) fn route(name: &str, matcher: Matcher) -> Route {
         idempotency_headers: vec!["idempotency-key".into()],
         hash_header: None,
         fields: CallFields::default(),
+        stale: None,
+        fallback: None,
     }
 }
 

@@ -222,6 +222,7 @@ mod tests {
             notes: Vec::new(),
             holds: Vec::new(),
             hedge_refused: None,
+            degraded: None,
             events_dropped: 0,
         }
     }

@@ -89,6 +89,7 @@ impl KeptCall {
             notes: Vec::new(),
             holds: Vec::new(),
             hedge_refused: None,
+            degraded: None,
             events_dropped: self.trace.dropped(),
         };
         let mut story = Story { names: &self.names, began, record };
@@ -189,6 +190,10 @@ impl Story<'_> {
                 record.code = Some(kind.code().into());
                 record.certainty = Some(certainty.code().into());
                 record.took_ms = Some(millis(took));
+            }
+            Event::CallDegraded { by, status } => {
+                record.degraded = Some(by.code().into());
+                record.status = Some(status);
             }
             Event::BodyFailed { kind, .. } => record.body_broke = Some(kind.code().into()),
             Event::BreakerOpened { endpoint, .. }

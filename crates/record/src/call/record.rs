@@ -29,7 +29,7 @@ pub struct CallRecord {
     pub took_ms: Option<f64>,
     /// How it ended: `delivered`, `as_is`, `failed`, or `unfinished`.
     pub outcome: Cow<'static, str>,
-    /// The status of the answer that was delivered.
+    /// The status that the application got from the upstream, or in its place.
     pub status: Option<u16>,
     /// What saved it: `retry`, `failover` or `hedge`; `None` when nothing had to or nothing did.
     pub saved: Option<Cow<'static, str>>,
@@ -53,6 +53,10 @@ pub struct CallRecord {
     /// Why a second attempt that was due beside the first wasn't made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hedge_refused: Option<Cow<'static, str>>,
+    /// What the application got in place of an answer that failed, or of an error: `stale` or `static`. Its status is in
+    /// `status`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<Cow<'static, str>>,
     /// Events for which there was no room.
     pub events_dropped: u32,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mainstay_core::breaks::BreakKind;
 use mainstay_core::call::HedgeRefusal;
-use mainstay_core::event::{AttemptReason, Held, Saved, StopReason};
+use mainstay_core::event::{AttemptReason, DegradedBy, Held, Saved, StopReason};
 use mainstay_core::{Certainty, Timestamp};
 use parking_lot::Mutex;
 
@@ -23,6 +23,7 @@ const STOPS: usize = <StopReason as Label>::ALL.len();
 const SAVES: usize = <Saved as Label>::ALL.len();
 const HEDGES: usize = <HedgeRefusal as Label>::ALL.len();
 const HELDS: usize = <Held as Label>::ALL.len();
+const DEGRADES: usize = <DegradedBy as Label>::ALL.len();
 const DELAYS: usize = <Delay as Label>::ALL.len();
 
 /// Endpoints that are remembered: twice as many as an upstream may have, so that a reload may replace them all.
@@ -45,6 +46,7 @@ pub(crate) struct UpstreamCounters {
     hedges_refused: Tally<HedgeRefusal, HEDGES>,
     held: Tally<Held, HELDS>,
     shed: Tally<StopReason, STOPS>,
+    degraded: Tally<DegradedBy, DEGRADES>,
     rare: Rare,
     amplification: Amplification,
     endpoints: Mutex<Vec<Arc<EndpointCounters>>>,
@@ -104,6 +106,8 @@ pub(crate) struct UpstreamSums {
     pub(crate) held: Sums<Held, HELDS>,
     /// Calls that were refused before their first attempt.
     pub(crate) shed: Sums<StopReason, STOPS>,
+    /// Calls whose application got something in place of an answer.
+    pub(crate) degraded: Sums<DegradedBy, DEGRADES>,
     /// Bodies of requests that couldn't be sent again.
     pub(crate) unrepeatable: u64,
     /// Calls with a record, since something broke.
@@ -128,6 +132,7 @@ impl UpstreamCounters {
             hedges_refused: Tally::default(),
             held: Tally::default(),
             shed: Tally::default(),
+            degraded: Tally::default(),
             rare: Rare::default(),
             amplification: Amplification::default(),
             endpoints: Mutex::default(),
@@ -204,6 +209,10 @@ impl UpstreamCounters {
         self.shed.count(reason);
     }
 
+    pub(crate) fn on_degraded(&self, by: DegradedBy) {
+        self.degraded.count(by);
+    }
+
     pub(crate) fn on_delivered(&self, saved: Saved, as_is: bool, took: Duration) {
         if as_is {
             self.as_is.observe(took);
@@ -273,6 +282,7 @@ impl UpstreamCounters {
             hedges_refused: self.hedges_refused.sums(),
             held: self.held.sums(),
             shed: self.shed.sums(),
+            degraded: self.degraded.sums(),
             unrepeatable: self.rare.unrepeatable.load(Ordering::Relaxed),
             broken: self.rare.broken.load(Ordering::Relaxed),
             trace_dropped: self.rare.trace_dropped.load(Ordering::Relaxed),

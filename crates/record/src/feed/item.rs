@@ -51,10 +51,11 @@ pub struct FeedItem {
     /// The status of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// What was decided: `wait`, `retry`, `failover`, `deliver`, `deliver-as-is`, `fail`, or `stop`.
+    /// What was decided: `wait`, `retry`, `failover`, `deliver`, `deliver-as-is`, `degrade`, `fail`, or `stop`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<Cow<'static, str>>,
-    /// Why: the reason to stop, what decided the delay, the cause of an opening or ejection, what saved the call.
+    /// Why: the reason to stop, what decided the delay, the cause of an opening or ejection, what saved the call, what
+    /// stood in for its answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<Cow<'static, str>>,
     /// How long it took, in milliseconds.
@@ -88,6 +89,7 @@ pub(crate) const fn is_news(event: &Event) -> bool {
         | Event::RetryRefused { .. }
         | Event::BodyUnrepeatable
         | Event::CallFailed { .. }
+        | Event::CallDegraded { .. }
         | Event::BodyFailed { .. }
         | Event::EndpointThrottled { .. }
         | Event::AddressesChanged { .. }
@@ -196,6 +198,12 @@ impl Source<'_> {
                 attempts: Some(attempts),
                 decision: Some("fail".into()),
                 took_ms: Some(millis(took)),
+                ..item
+            },
+            Event::CallDegraded { by, status } => FeedItem {
+                status: Some(status),
+                decision: Some("degrade".into()),
+                why: code(by),
                 ..item
             },
             Event::BodyFailed { endpoint, kind } => FeedItem {

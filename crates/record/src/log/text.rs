@@ -17,6 +17,7 @@ pub(super) fn call(record: &CallRecord, level: Level, now_unix_ms: u64) -> Strin
     line.pair("outcome", &record.outcome);
     line.optional("status", record.status);
     line.pair("attempts", &record.attempts.len().to_string());
+    line.optional("degraded", record.degraded.as_deref());
     line.optional("saved", record.saved.as_deref());
     line.optional("code", record.code.as_deref());
     line.optional("certainty", record.certainty.as_deref());

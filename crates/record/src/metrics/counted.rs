@@ -55,6 +55,7 @@ pub(super) fn write_calls(page: &mut Page, all: &[Counted]) {
     by_label(page, &table::CALLS_SHED, "reason", all, |sums| {
         sums.shed.iter().filter(|(reason, _)| reason.is_shed()).collect()
     });
+    by_label(page, &table::DEGRADED, "kind", all, |sums| sums.degraded.iter().collect());
     by_label(page, &table::RETRIES_SCHEDULED, "delay", all, |sums| sums.delays.iter().collect());
     by_label(page, &table::RETRIES_REFUSED, "reason", all, |sums| sums.stops.iter().collect());
     write_amplification(page, all);

@@ -129,6 +129,11 @@ pub(crate) static CALLS_SHED: Metric = counter(
     &["upstream", "reason"],
     "Calls that were refused before their first attempt, by why",
 );
+pub(crate) static DEGRADED: Metric = counter(
+    "mainstay_degraded",
+    &["upstream", "kind"],
+    "Calls whose application got something in place of an answer: a stale one, or the route's fixed one",
+);
 pub(crate) static RETRIES_SCHEDULED: Metric = counter(
     "mainstay_retries_scheduled",
     &["upstream", "delay"],
@@ -309,7 +314,7 @@ pub(crate) static PAUSED: Metric =
     gauge("mainstay_paused", UPSTREAM, "Whether the upstream asked all of us to stay away now");
 
 /// Every metric, in the order of the exposition and the manual.
-pub(crate) static ALL: [&Metric; 58] = [
+pub(crate) static ALL: [&Metric; 59] = [
     &CALLS_STARTED,
     &CALLS,
     &CALLS_IN_PROGRESS,
@@ -324,6 +329,7 @@ pub(crate) static ALL: [&Metric; 58] = [
     &HEDGES_REFUSED,
     &ATTEMPTS_HELD,
     &CALLS_SHED,
+    &DEGRADED,
     &RETRIES_SCHEDULED,
     &RETRIES_REFUSED,
     &AMPLIFICATION,

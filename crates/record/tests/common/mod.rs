@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mainstay_core::call::HedgeRefusal;
 use mainstay_core::event::{
-    AttemptId, AttemptReason, EjectCause, Held, OpenCause, Saved, StopReason,
+    AttemptId, AttemptReason, DegradedBy, EjectCause, Held, OpenCause, Saved, StopReason,
 };
 use mainstay_core::{Break, BreakKind, Certainty, EndpointId, Event, Timestamp};
 use mainstay_record::{
@@ -185,6 +185,7 @@ pub(crate) fn everything() -> Vec<(u64, Event)> {
             Event::HedgeRefused { reason: HedgeRefusal::BudgetEmpty },
             Event::AttemptHeld { by: Held::Rate },
             Event::CallShed { reason: StopReason::LineFull },
+            Event::CallDegraded { by: DegradedBy::Stale, status: 200 },
             Event::BodyFailed { endpoint: B, kind: BreakKind::BodyReset },
             Event::BreakerHalfOpened { endpoint: A },
             Event::BreakerClosed { endpoint: A },

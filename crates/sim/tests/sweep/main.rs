@@ -91,9 +91,15 @@ fn the_seed_that_was_asked_for() {
 /// A minute's work at most.
 const WORLDS: u64 = 120;
 
-/// What a simulated world has no cause for: it has no names, no certificates with a date, and no request bodies.
-const EVENTS_ELSEWHERE: &[&str] =
-    &["body-unrepeatable", "addresses-changed", "addresses-kept", "certificate-expiring"];
+/// What a simulated world has no cause for: it has no names, no certificates with a date, no request bodies, and no
+/// answers that could be kept for later.
+const EVENTS_ELSEWHERE: &[&str] = &[
+    "call-degraded",
+    "body-unrepeatable",
+    "addresses-changed",
+    "addresses-kept",
+    "certificate-expiring",
+];
 
 /// The same of breaks: names, routes and bytes. `budget-empty` is a reason to stop, and the
 /// call's own break is told instead.
