@@ -4,6 +4,7 @@
 //! sleeps until the machine's deadline. It takes no decision of its own.
 
 mod beside;
+mod degraded;
 mod delivered;
 mod fields;
 pub(crate) mod grpc;
@@ -31,6 +32,7 @@ pub use grpc::is_grpc;
 use crate::Clock;
 use crate::body::{BodyError, ReplayMemory, Source};
 use crate::chance::seed;
+use crate::degrade::Degraded;
 use crate::pool::{AnswerBody, Broken};
 use crate::service::{Plan, Told};
 use beside::{Beside, Landed};
@@ -45,7 +47,7 @@ pub struct Client {
     reuse_timers: bool,
 }
 
-/// An answer of the upstream, whole or about to be.
+/// An answer of the upstream, whole or about to be; or what the route gives in its place.
 #[derive(Debug)]
 pub struct Answer {
     /// Head and body. Hop-by-hop fields are still in it.
@@ -54,12 +56,14 @@ pub struct Answer {
     pub id: CallId,
     /// Attempts made, the first included.
     pub attempts: u8,
-    /// Which endpoint gave it.
-    pub endpoint: EndpointId,
+    /// Which endpoint gave it; none if it stands in for one that didn't come.
+    pub endpoint: Option<EndpointId>,
     /// Whether it is a broken attempt's own answer, delivered since nothing better came.
     pub as_is: bool,
     /// What broke last before this answer was delivered, if anything did.
     pub last_break: Option<BreakKind>,
+    /// That it isn't the upstream's to this request, but stands in for one that didn't come, or for an error.
+    pub degraded: Option<Degraded>,
 }
 
 /// A call without an answer of the upstream.
@@ -102,7 +106,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Unanswered`] when there is no answer to deliver.
+    /// [`Unanswered`] when there is no answer to deliver, and nothing to stand in for it.
     pub async fn call(
         &self,
         plan: &Plan,
@@ -120,11 +124,11 @@ impl Client {
                 Some(Action::Keep { .. }) => running.keep(),
                 Some(Action::Deliver { attempt }) => {
                     return match running.answer_of(attempt) {
-                        Some(held) => Ok(running.deliver(held, plan.body_idle_timeout)),
+                        Some(held) => Ok(running.deliver_or_degrade(plan, held)),
                         None => Err(running.lost_answer()),
                     };
                 }
-                Some(Action::Fail(gave_up)) => return Err(running.unanswered(gave_up)),
+                Some(Action::Fail(gave_up)) => return running.fail_or_degrade(plan, gave_up),
                 // The one that is awaited has been dropped already: what awaits it heeds this itself.
                 Some(Action::Cancel { attempt }) => running.cancel_beside(attempt),
                 None => running.sleep().await,

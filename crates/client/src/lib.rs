@@ -11,6 +11,7 @@ mod chance;
 pub mod check;
 pub mod clock;
 pub mod connect;
+pub mod degrade;
 pub mod diagnose;
 pub mod driver;
 pub mod gather;
@@ -20,5 +21,6 @@ mod underway;
 
 pub use body::{Outgoing, Source};
 pub use clock::Clock;
+pub use degrade::{Degrade, Degraded};
 pub use driver::{Answer, Client, DeliveredBody, Unanswered, is_grpc};
 pub use service::{Fields, Plan, Service};

@@ -16,6 +16,7 @@ use mainstay_record::{Recorder, UpstreamRecorder};
 
 use crate::Clock;
 use crate::chance::with_chance;
+use crate::degrade::Degrade;
 use crate::pool::{Target, TargetError};
 use lineup::Lineup;
 pub(crate) use lineup::Told;
@@ -69,6 +70,8 @@ pub struct Plan {
     pub hash_header: Option<HeaderName>,
     /// The fields by which caller and upstream tell each other about the call.
     pub fields: Fields,
+    /// What the application gets in place of an answer that doesn't come.
+    pub degrade: Degrade,
 }
 
 /// Header fields that say how a call is to be treated.

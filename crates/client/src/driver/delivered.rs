@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::grpc;
 use super::running::Running;
+use crate::degrade::Fill;
 use crate::pool::{AnswerBody, AnswerError};
 
 /// The body of a delivered answer. Dropped before its end, the application is gone.
@@ -29,6 +30,8 @@ pub struct DeliveredBody {
     held_back: Option<AnswerError>,
     /// Whether the call's outcome is still to come, in trailers (gRPC).
     awaits_outcome: bool,
+    /// A copy for the case that a later one doesn't come.
+    copy: Option<Box<Fill>>,
 }
 
 impl DeliveredBody {
@@ -38,10 +41,12 @@ impl DeliveredBody {
         running: Box<Running>,
         idle_timeout: Duration,
         awaits_outcome: bool,
+        copy: Option<Box<Fill>>,
     ) -> Self {
         let mut body = Self {
             inner,
             running: Some(running),
+            copy,
             idle_timeout,
             idle: None,
             moved_at: None,
@@ -55,7 +60,27 @@ impl DeliveredBody {
         body
     }
 
+    /// The body of an answer that stands in for another one. Its call is over.
+    pub(super) fn standing_in(bytes: Bytes) -> Self {
+        Self {
+            inner: AnswerBody::whole(bytes),
+            running: None,
+            copy: None,
+            idle_timeout: Duration::ZERO,
+            idle: None,
+            moved_at: None,
+            begun: false,
+            held_back: None,
+            awaits_outcome: false,
+        }
+    }
+
     fn end(&mut self, broke: Option<BreakKind>) {
+        match (self.copy.take(), broke) {
+            (Some(copy), None) => copy.finish(),
+            // What isn't whole isn't kept.
+            (Some(_), Some(_)) | (None, _) => {}
+        }
         if let Some(mut running) = self.running.take() {
             running.body_ended(broke);
         }
@@ -98,6 +123,14 @@ impl Body for DeliveredBody {
                 self.begun = true;
                 if self.idle.is_some() {
                     self.moved_at = Some(Instant::now());
+                }
+                // What has trailers isn't kept: nobody could tell whether they hold for a later request.
+                let is_copied = match (&mut self.copy, frame.data_ref()) {
+                    (Some(copy), Some(piece)) => copy.push(piece),
+                    (Some(_), None) | (None, _) => false,
+                };
+                if !is_copied {
+                    self.copy = None;
                 }
                 // Nobody has to ask again after trailers.
                 if frame.is_trailers() || self.inner.is_end_stream() {

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use http::StatusCode;
 use http::request::Parts;
@@ -31,12 +30,12 @@ pub(super) struct Running {
     pub(super) call: Call,
     pub(super) head: Parts,
     pub(super) body: Replay,
-    id: CallId,
-    route: Arc<str>,
+    pub(super) id: CallId,
+    pub(super) route: Arc<str>,
     service: Arc<Service>,
     trace: CallTrace,
-    as_is: bool,
-    last_break: Option<BreakKind>,
+    pub(super) as_is: bool,
+    pub(super) last_break: Option<BreakKind>,
     reuse_timers: bool,
     /// Whether it is a gRPC call: its outcome is said by `grpc-status`.
     pub(super) is_grpc: bool,
@@ -307,15 +306,19 @@ impl Running {
     }
 
     /// Hands the answer over; the call goes on with its body.
-    pub(super) fn deliver(self: Box<Self>, held: Held, idle_timeout: Duration) -> Answer {
+    pub(super) fn deliver(self: Box<Self>, plan: &Plan, held: Held) -> Answer {
+        let copy = self.keep_copy(&plan.degrade, &held);
         let (id, attempts, as_is) = (self.id, self.call.attempts(), self.as_is);
         let last_break = self.last_break;
         let awaits_outcome = self.is_grpc
             && held.response.status() == StatusCode::OK
             && grpc::outcome(held.response.headers()).is_none();
-        let response =
-            held.response.map(|body| DeliveredBody::new(body, self, idle_timeout, awaits_outcome));
-        Answer { response, id, attempts, endpoint: held.endpoint, as_is, last_break }
+        let idle_timeout = plan.body_idle_timeout;
+        let response = held
+            .response
+            .map(|body| DeliveredBody::new(body, self, idle_timeout, awaits_outcome, copy));
+        let endpoint = Some(held.endpoint);
+        Answer { response, id, attempts, endpoint, as_is, last_break, degraded: None }
     }
 
     pub(super) fn unanswered(&self, gave_up: GaveUp) -> Unanswered {

@@ -29,6 +29,8 @@ pub(super) enum Incoming {
     Single(hyper::body::Incoming),
     /// A stream of HTTP/2.
     Stream(Received),
+    /// No connection: it is all here.
+    Whole(Bytes),
 }
 
 /// A connection and where it belongs.
@@ -46,6 +48,11 @@ pub struct AnswerError {
 }
 
 impl AnswerBody {
+    /// A body that comes from no connection.
+    pub(crate) const fn whole(bytes: Bytes) -> Self {
+        Self { incoming: Incoming::Whole(bytes), held: None }
+    }
+
     pub(super) fn new(incoming: Incoming, held: Option<Held>) -> Self {
         let mut body = Self { incoming, held };
         // Whoever sees that there is no body doesn't ask for one.
@@ -74,6 +81,8 @@ impl Incoming {
         match self {
             Self::Single(body) => Pin::new(body).poll_frame(cx).map_err(|error| in_body(&error)),
             Self::Stream(body) => body.poll_frame(cx),
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
         }
     }
 
@@ -81,6 +90,7 @@ impl Incoming {
         match self {
             Self::Single(body) => body.is_end_stream(),
             Self::Stream(body) => body.is_end_stream(),
+            Self::Whole(bytes) => bytes.is_empty(),
         }
     }
 
@@ -88,6 +98,7 @@ impl Incoming {
         match self {
             Self::Single(body) => body.size_hint(),
             Self::Stream(body) => body.size_hint(),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
         }
     }
 }

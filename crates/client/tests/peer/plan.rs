@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderName;
-use mainstay::{Fields, Plan, Service};
+use mainstay::{Degrade, Fields, Plan, Service};
 use mainstay_record::Recorder;
 
 use super::Peer;
@@ -35,6 +35,7 @@ pub fn plan_to(urls: &[String], config: &str) -> (Plan, Arc<Recorder>) {
         idempotency_headers: vec![HeaderName::from_static("idempotency-key")],
         hash_header: None,
         fields: Fields::default(),
+        degrade: Degrade::default(),
     };
     (plan, recorder)
 }

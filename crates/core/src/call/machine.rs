@@ -341,6 +341,12 @@ impl Call {
 
     // ---- answers ----------------------------------------------------------------------------------------------
 
+    /// When it began.
+    #[must_use]
+    pub const fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
     /// What to do next; `None` when there is nothing.
     pub fn next_action(&mut self) -> Option<Action> {
         self.actions.pop()
