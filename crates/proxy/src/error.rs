@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use mainstay_config::Errors;
 
-use crate::{BindError, CertificateError, UpstreamError};
+use crate::{BindError, CertificateError, RouteError, UpstreamError};
 
 /// Why the proxy doesn't start.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub enum StartError {
     Certificate(CertificateError),
     /// Upstreams can't be run by their settings.
     Upstreams(Vec<UpstreamError>),
+    /// A route's fixed answer can't be read.
+    Route(RouteError),
     /// The admin address can be reached from outside, and no token protects it.
     AdminWithoutToken(SocketAddr),
     /// A thread or its runtime can't be made.
@@ -30,6 +32,7 @@ impl fmt::Display for StartError {
             Self::Bind(error) => error.fmt(f),
             Self::Certificate(error) => error.fmt(f),
             Self::Upstreams(errors) => list(f, errors),
+            Self::Route(error) => error.fmt(f),
             Self::AdminWithoutToken(address) => {
                 write!(
                     f,
@@ -47,6 +50,7 @@ impl std::error::Error for StartError {
             Self::Bind(error) => error.source(),
             Self::Certificate(error) => error.source(),
             Self::Upstreams(errors) => errors.first().and_then(std::error::Error::source),
+            Self::Route(error) => error.source(),
             Self::Thread(error) => Some(error),
             Self::AdminWithoutToken(_) => None,
         }
@@ -118,6 +122,12 @@ impl From<CertificateError> for StartError {
 impl From<Vec<UpstreamError>> for StartError {
     fn from(errors: Vec<UpstreamError>) -> Self {
         Self::Upstreams(errors)
+    }
+}
+
+impl From<RouteError> for StartError {
+    fn from(error: RouteError) -> Self {
+        Self::Route(error)
     }
 }
 

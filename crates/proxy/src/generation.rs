@@ -3,10 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use mainstay::degrade::{Fallback, FallbackError, Kept};
 use mainstay::pool::TargetError;
-use mainstay::{Client, Service};
+use mainstay::{Client, Degrade, Service};
 use mainstay_config::Settings;
 use mainstay_record::Recorder;
+
+use crate::error::StartError;
 
 /// Settings with the services that run by them.
 #[derive(Debug)]
@@ -17,6 +20,29 @@ pub(crate) struct Generation {
     /// In the order of the settings' upstreams.
     pub(crate) services: Vec<Arc<Service>>,
     pub(crate) client: Client,
+    /// In the order of the settings' routes.
+    pub(crate) degrade: Vec<Degrade>,
+}
+
+/// A route whose fixed answer can't be made ready.
+#[derive(Debug)]
+pub struct RouteError {
+    /// Which.
+    pub route: String,
+    /// Why.
+    pub source: FallbackError,
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "can't use the settings of route {:?}: {}", self.route, self.source)
+    }
+}
+
+impl std::error::Error for RouteError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.source()
+    }
 }
 
 /// An upstream that can't be run by its settings.
@@ -45,12 +71,12 @@ impl Generation {
     ///
     /// # Errors
     ///
-    /// Each upstream that can't be run.
+    /// Each upstream that can't be run, or the first route whose fixed answer can't be read.
     pub(crate) fn new(
         settings: Settings,
         recorder: &Arc<Recorder>,
         previous: Option<&Self>,
-    ) -> Result<Self, Vec<UpstreamError>> {
+    ) -> Result<Self, StartError> {
         let (mut services, mut errors) = (Vec::new(), Vec::new());
         for upstream in &settings.upstreams {
             let before = previous.and_then(|previous| previous.service(&upstream.name));
@@ -62,7 +88,7 @@ impl Generation {
             }
         }
         if !errors.is_empty() {
-            return Err(errors);
+            return Err(errors.into());
         }
         let client = match previous {
             // The same account: bodies that are kept now count on.
@@ -73,8 +99,23 @@ impl Generation {
                 Client::new(settings.limits.replay_bytes_total).on_runtimes_that_keep_their_thread()
             }
         };
+        let kept = kept(&settings, previous);
+        let degrade = settings
+            .routes
+            .iter()
+            .map(|route| {
+                let fallback = route.fallback.as_ref().map(Fallback::new).transpose();
+                let fallback =
+                    fallback.map_err(|source| RouteError { route: route.name.clone(), source })?;
+                Ok(Degrade {
+                    kept: kept.clone(),
+                    stale: route.stale.clone(),
+                    fallback: fallback.map(Arc::new),
+                })
+            })
+            .collect::<Result<_, RouteError>>()?;
         let number = previous.map_or(1, |previous| previous.number + 1);
-        Ok(Self { number, settings, services, client })
+        Ok(Self { number, settings, services, client, degrade })
     }
 
     /// The service of an upstream.
@@ -85,4 +126,13 @@ impl Generation {
     const fn replay_bytes(&self) -> usize {
         self.settings.limits.replay_bytes_total
     }
+}
+
+/// The answers that are kept, if any route keeps some. A reload keeps them, unless their bound is another.
+fn kept(settings: &Settings, previous: Option<&Generation>) -> Option<Arc<Kept>> {
+    settings.routes.iter().find(|route| route.stale.is_some())?;
+    let bytes = settings.limits.stale_bytes_total;
+    let before = previous.and_then(|previous| previous.degrade.first()?.kept.as_ref());
+    let before = before.filter(|kept| kept.bytes_total() == bytes);
+    Some(before.map_or_else(|| Kept::new(bytes), Arc::clone))
 }

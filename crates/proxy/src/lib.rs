@@ -29,7 +29,7 @@ mod worker;
 
 pub use error::{ReloadError, StartError};
 pub use forward::{Outlook, OwnAnswer};
-pub use generation::UpstreamError;
+pub use generation::{RouteError, UpstreamError};
 pub use listen::BindError;
 pub use proxy::{Options, Proxy};
 pub use route::{Condition, Considered, route_of};

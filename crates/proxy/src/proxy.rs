@@ -221,8 +221,7 @@ impl Control {
             return Err(ReloadError::NeedsRestart("threads"));
         }
         let change = listeners.prepare(&settings, self.threads.count())?;
-        let next = Generation::new(settings, &self.shared.recorder, Some(&current))
-            .map_err(StartError::from)?;
+        let next = Generation::new(settings, &self.shared.recorder, Some(&current))?;
         let records = records(&next.settings.records);
         self.shared.recorder.keep_records(&records).map_err(StartError::Thread)?;
         let next = Arc::new(next);

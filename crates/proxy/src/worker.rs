@@ -227,7 +227,7 @@ impl Local {
         };
         Self {
             number: generation.number,
-            table: Table::new(&generation.settings, &generation.services),
+            table: Table::new(generation),
             client: generation.client.clone(),
             http1: http1_engine(&limits),
             http2: http2_engine(&limits),

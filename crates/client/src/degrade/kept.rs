@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -153,7 +152,7 @@ impl Kept {
 
     /// How long ago the entries of a target arrived, for tests.
     #[cfg(test)]
-    fn ages(&self, target: &Target, now: Timestamp) -> Vec<Duration> {
+    fn ages(&self, target: &Target, now: Timestamp) -> Vec<std::time::Duration> {
         let inner = self.inner.lock();
         let entries = inner.by_target.get(target).into_iter().flatten();
         entries.map(|entry| now.since(entry.answer.arrived_at)).collect()
@@ -233,6 +232,8 @@ const MOST_ENTRIES: usize = 65_536;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use http::Request;
     use mainstay_core::degrade::{Given, StaleSettings, keep};
 

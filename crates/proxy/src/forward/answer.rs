@@ -5,7 +5,9 @@ use std::sync::Arc;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use mainstay::Answer;
+use mainstay::{Answer, Degraded};
+use mainstay_core::BreakKind;
+use mainstay_core::event::DegradedBy;
 
 use super::reply::Inner;
 use super::{Refused, hop, request, upgrade};
@@ -64,7 +66,11 @@ fn mark(headers: &mut HeaderMap, id: mainstay_record::CallId, attempts: u8) {
 
 /// Prepared, unless there is something to tell about this very answer.
 fn proxy_status(answer: &Answer, route: &Route) -> HeaderValue {
-    let next_hop = route.next_hop(answer.endpoint);
+    if let (Some(degraded), Some(broke)) = (&answer.degraded, answer.last_break) {
+        return degraded_status(degraded, broke);
+    }
+    let next_hop =
+        answer.endpoint.map_or(HeaderValue::from_static("mainstay"), |at| route.next_hop(at));
     let Some(broke) = answer.last_break else { return next_hop };
     // No `error`: that would say that this very answer is Mainstay's own (RFC 9209, section 2.1.1).
     let what = if answer.as_is { "as-is after" } else { "saved from" };
@@ -75,6 +81,24 @@ fn proxy_status(answer: &Answer, route: &Route) -> HeaderValue {
         broke.code(),
     );
     HeaderValue::try_from(text).unwrap_or(next_hop)
+}
+
+/// That the answer isn't the upstream's to this request, what it is, and what broke.
+///
+/// Here there is an `error`: it was Mainstay that gave this answer (RFC 9209, section 2.1.1).
+fn degraded_status(degraded: &Degraded, broke: BreakKind) -> HeaderValue {
+    let mut text = format!("mainstay; error={}", broke.proxy_error());
+    if let Some(status) = degraded.instead_of {
+        text.push_str(&format!("; received-status={}", status.as_u16()));
+    }
+    let what = match (degraded.by, degraded.age) {
+        (DegradedBy::Stale, Some(age)) => format!("stale answer, {} s old,", age.as_secs()),
+        (DegradedBy::Stale, None) => "stale answer".to_owned(),
+        (DegradedBy::Static, _) => "fallback answer".to_owned(),
+    };
+    let (broke, certainty) = (broke.code(), degraded.certainty.code());
+    text.push_str(&format!("; details=\"{what} after {broke} ({certainty})\""));
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("mainstay"))
 }
 
 /// The same to a gRPC call, which reads no document: the whole answer is a head.

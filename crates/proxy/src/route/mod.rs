@@ -8,10 +8,11 @@ mod matcher;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, Uri, request::Parts};
-use mainstay::{Fields, Plan, Service};
+use mainstay::{Degrade, Fields, Plan, Service};
 use mainstay_config::settings::{Forwarded, Route as RouteSettings, Settings};
 use mainstay_core::EndpointId;
 
+use crate::generation::Generation;
 use matcher::Compiled;
 
 /// The routes of one generation.
@@ -31,16 +32,18 @@ pub(crate) struct Route {
 }
 
 impl Table {
-    /// The routes of `settings`, whose upstreams are run by `services`, in the same order.
-    pub(crate) fn new(settings: &Settings, services: &[Arc<Service>]) -> Self {
+    /// The routes of a generation.
+    pub(crate) fn new(generation: &Generation) -> Self {
+        let settings = &generation.settings;
         let routes = settings
             .routes
             .iter()
-            .filter_map(|route| {
-                let service = services.get(route.upstream);
+            .zip(&generation.degrade)
+            .filter_map(|(route, degrade)| {
+                let service = generation.services.get(route.upstream);
                 // The settings were checked: each route's upstream is there.
                 debug_assert!(service.is_some());
-                let route_made = Route::new(route, service?, settings.limits.body_bytes);
+                let route_made = Route::new(route, service?, settings.limits.body_bytes, degrade);
                 Some((Compiled::new(&route.matcher), Arc::new(route_made)))
             })
             .collect();
@@ -115,7 +118,12 @@ struct Asked<'a> {
 }
 
 impl Route {
-    fn new(settings: &RouteSettings, service: &Arc<Service>, body_bytes: Option<u64>) -> Self {
+    fn new(
+        settings: &RouteSettings,
+        service: &Arc<Service>,
+        body_bytes: Option<u64>,
+        degrade: &Degrade,
+    ) -> Self {
         let plan = Plan {
             route: settings.name.as_str().into(),
             service: Arc::clone(service),
@@ -137,6 +145,7 @@ impl Route {
                 lane: settings.fields.lane.as_deref().and_then(field),
                 attempt: settings.fields.attempt,
             },
+            degrade: degrade.clone(),
         };
         let next_hops =
             service.settings().endpoints.iter().map(|endpoint| next_hop(&endpoint.name)).collect();
