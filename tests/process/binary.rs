@@ -29,6 +29,8 @@ pub(crate) struct Binary {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// In lower case.
+    pub(crate) head: String,
     pub(crate) body: String,
 }
 
@@ -153,7 +155,8 @@ pub(crate) async fn exchange(
     let answer = String::from_utf8(answer).map_err(text)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or(format!("no answer: {answer:?}"))?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    Ok(Answer { status: status.ok_or("no status")?, body: body.to_owned() })
+    let (status, head) = (status.ok_or("no status")?, head.to_ascii_lowercase());
+    Ok(Answer { status, head, body: body.to_owned() })
 }
 
 fn config_text(endpoints: &[(&str, SocketAddr)], more: &str) -> String {

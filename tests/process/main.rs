@@ -2,9 +2,10 @@
 //!
 //! What becomes of calls when servers break is the matter of `tests/scenarios`; here the servers are well, and what is
 //! sent to the real binary are signals and orders. [`binary`] runs it, [`held`] is a server whose answer waits for the test,
-//! [`heard`] one that remembers what it was asked.
+//! [`heard`] one that remembers what it was asked. In [`degrade`] the server goes.
 
 mod binary;
+mod degrade;
 mod end;
 mod heard;
 mod held;

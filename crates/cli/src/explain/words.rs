@@ -9,6 +9,10 @@ const BREAKS: &str = include_str!("../../../../docs/breaks.md");
 /// How the call ended, and whether the application got what it wanted.
 pub(super) fn outcome(record: &CallRecord) -> (bool, String) {
     let status = record.status.map_or_else(String::new, |status| format!(" {status}"));
+    if let Some(by) = record.degraded.as_deref() {
+        let code = record.code.as_deref().unwrap_or("an error");
+        return (false, format!("failed {code}; {} stood in,{status}", stand_in(by)));
+    }
     match &*record.outcome {
         "delivered" if record.body_broke.is_some() => (false, format!("delivered{status}, cut")),
         "delivered" => match record.saved.as_deref() {
@@ -26,6 +30,17 @@ pub(super) fn end(record: &CallRecord) -> String {
     let status = record.status.unwrap_or_default();
     let answered = record.attempts.iter().rev().find(|attempt| attempt.status.is_some());
     let from = answered.map_or_else(String::new, |attempt| format!(" of {}", attempt.endpoint));
+    if let Some(by) = record.degraded.as_deref() {
+        let what = match &*record.outcome {
+            "as_is" => format!("the last broken answer{from}, since nothing better came"),
+            _ => format!(
+                "an answer: the call failed with {} ({})",
+                record.code.as_deref().unwrap_or("?"),
+                record.certainty.as_deref().map_or("", certainty)
+            ),
+        };
+        return format!("{} ({status}), marked as such, in place of {what}", stand_in(by));
+    }
     match &*record.outcome {
         "delivered" => match &record.body_broke {
             Some(code) if code == "client-gone" => format!(
@@ -46,6 +61,15 @@ pub(super) fn end(record: &CallRecord) -> String {
             record.certainty.as_deref().map_or("", certainty)
         ),
         _ => "unknown: the call isn't over".to_owned(),
+    }
+}
+
+/// What stood in for an answer.
+fn stand_in(by: &str) -> &str {
+    match by {
+        "stale" => "an answer that was good before",
+        "static" => "the route's fallback",
+        other => other,
     }
 }
 
