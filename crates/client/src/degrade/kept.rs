@@ -256,7 +256,8 @@ mod tests {
         if !vary.is_empty() {
             headers.insert("vary", HeaderValue::from_str(vary).unwrap());
         }
-        let settings = StaleSettings { if_error: Some(60 * SECOND), ..StaleSettings::default() };
+        let if_error = Some(60 * SECOND);
+        let settings = StaleSettings { if_error, private: true, ..StaleSettings::default() };
         let given = Given::of(200, std::iter::empty(), 0, Duration::ZERO);
         let answer = NewEntry {
             route: "all".into(),

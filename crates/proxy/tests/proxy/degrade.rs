@@ -93,12 +93,10 @@ fn an_answer_that_was_good_stands_in_and_says_so() {
     assert_eq!((got.field("age"), got.field("x-mine")), (Some("0"), Some("1")));
     assert_eq!(got.field("content-length"), Some("4"));
     assert_eq!(got.field("via"), Some("1.1 mainstay"));
-    assert_eq!(
-        got.field("proxy-status"),
-        Some(
-            "mainstay; error=connection_terminated; details=\"stale answer, 0 s old, after reset-before-head (maybe-processed)\""
-        )
-    );
+    let marked = got.field("proxy-status").unwrap();
+    // Where the close is seen, on its way or as the answer is awaited, isn't the matter here.
+    let start = "mainstay; error=connection_terminated; details=\"stale answer, 0 s old, after ";
+    assert!(marked.starts_with(start) && marked.ends_with(" (maybe-processed)\""), "{marked}");
     assert!(got.field("mainstay-call-id").is_some());
 }
 
@@ -197,9 +195,10 @@ fn an_error_of_the_upstreams_own_is_replaced_where_the_rfc_says_so() {
             marked.contains(&format!("received-status={status}; details=\"stale")),
             replaced
         );
-        let record = &proxy.recorder().recent()[0];
-        assert_eq!(record.outcome, "as_is");
-        assert_eq!(record.degraded.as_deref(), replaced.then_some("stale"));
+        if replaced {
+            let record = &proxy.recorder().recent()[0];
+            assert_eq!((&*record.outcome, record.degraded.as_deref()), ("as_is", Some("stale")));
+        }
         let errors_go_on = Stale {
             policy: StaleSettings { instead_of_errors: false, ..minute().unwrap().policy },
             ..Stale::default()
