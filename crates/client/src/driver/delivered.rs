@@ -76,10 +76,9 @@ impl DeliveredBody {
     }
 
     fn end(&mut self, broke: Option<BreakKind>) {
-        match (self.copy.take(), broke) {
-            (Some(copy), None) => copy.finish(),
-            // What isn't whole isn't kept.
-            (Some(_), Some(_)) | (None, _) => {}
+        // What isn't whole isn't kept.
+        if let (Some(copy), None) = (self.copy.take(), broke) {
+            copy.finish();
         }
         if let Some(mut running) = self.running.take() {
             running.body_ended(broke);
