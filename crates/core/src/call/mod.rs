@@ -9,9 +9,10 @@
 //!                        waiting ────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! [`Call`] is made of smaller machines, none of which knows the others: [`Deadlines`] (how long), [`Attempts`]
-//! (how often, and with what wait between) and [`Tried`] (where already). It asks the shared [`Upstream`] for a
-//! place and its budget for the means, and the retry-safety table for leave.
+//! [`Call`] is made of smaller machines, none of which knows the others: [`Attempts`] (how often, and with what wait
+//! between), [`Tried`] (where already), what is out (an attempt, and at times a [hedge](HedgeSettings) beside it). It asks
+//! the shared [`Upstream`] whether an attempt may pass, for a place and its budget for the means, and the retry-safety table
+//! for leave. While there is no room under a limit it stands in line.
 //!
 //! # Driving it
 //!

@@ -86,7 +86,7 @@ impl Delay {
     }
 }
 
-/// Reads `250` (milliseconds), `250ms`, `1.5s` or `2m`, up to [`LONGEST`].
+/// Reads `250` (milliseconds), `250ms`, `1.5s` or `2m`, up to a day.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
     let seconds_each = match &text[digits.len()..] {
