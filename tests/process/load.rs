@@ -134,7 +134,10 @@ async fn a_429_pauses_all_calls_or_those_with_its_key() -> Outcome {
 #[tokio::test]
 async fn a_hedge_answers_where_the_first_attempt_hangs() -> Outcome {
     let (hanging, fast) = (Held::start().await?, Heard::start("200 OK").await?);
-    let hedge = format!("{ALONE}balance = \"round-robin\"\nhedge.after = \"20ms\"\n");
+    // A hedge takes a turn as well, so every first attempt may meet the one that hangs: means for all of them.
+    let hedge = format!(
+        "{ALONE}balance = \"round-robin\"\nhedge.after = \"20ms\"\nbudget = {{ initial = 500, floor = 100 }}\n"
+    );
     let endpoints = [("hanging", hanging.address), ("fast", fast.address)];
     let binary = Binary::start_with(&endpoints, &hedge).await?;
     let started_at = Instant::now();
