@@ -7,33 +7,14 @@ mod peer;
 
 use std::sync::Arc;
 
-use http::Request;
 use mainstay::{Client, Source};
 use mainstay_core::Checked;
 use mainstay_core::call::{CallPolicy, HedgeAfter, HedgeSettings};
-use mainstay_record::{AttemptRecord, Recorder};
 use peer::Peer;
 use peer::plan::{plan, plan_to};
+use peer::told::{attempts, request, steps};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::{Duration, timeout};
-
-/// Each attempt of the only broken call.
-fn attempts(recorder: &Recorder) -> Vec<AttemptRecord> {
-    recorder.recent().remove(0).attempts
-}
-
-/// An attempt's steps, each with its outcome and what broke.
-fn steps(attempt: &AttemptRecord) -> String {
-    let each = attempt.steps.iter().map(|step| {
-        let code = step.code.as_deref().map(|code| format!(" {code}")).unwrap_or_default();
-        format!("{} {}{code}", step.step, step.outcome)
-    });
-    each.collect::<Vec<_>>().join(", ")
-}
-
-fn request(method: &str) -> http::request::Parts {
-    Request::builder().method(method).uri("/x").body(()).unwrap().into_parts().0
-}
 
 #[tokio::test]
 async fn a_call_that_is_dropped_tells_what_it_was_at() {

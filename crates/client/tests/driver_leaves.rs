@@ -1,7 +1,5 @@
 //! Calls that leave at any moment: whatever they had taken (permits, seats, places in line) is free afterwards.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod peer;
 
 use std::future::poll_fn;
@@ -9,18 +7,19 @@ use std::pin::pin;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body_util::BodyExt;
 use mainstay::{Client, Clock, Plan, Source};
 use peer::Peer;
 use peer::plan::plan;
+use peer::told::request;
 use tokio::io::AsyncWriteExt;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// Polls a call so often, each time when it is woken, and leaves at the next; or runs it to its end, and says so.
 async fn leaves_after(plan: &Plan, client: &Client, polls: usize) -> bool {
-    let (head, ()) = Request::get("/x").body(()).unwrap().into_parts();
+    let head = request("GET");
     let mut call = pin!(client.call(plan, head, Source::Empty));
     let mut polled = 0;
     poll_fn(|cx| {
@@ -117,7 +116,7 @@ async fn whoever_leaves_once_the_announced_length_has_come_has_had_the_whole_ans
         while server.accept().await.is_some() {}
     };
     let application = async {
-        let (head, ()) = Request::get("/x").body(()).unwrap().into_parts();
+        let head = request("GET");
         let client = Client::new(1 << 20);
         let mut body = client.call(&plan, head, Source::Empty).await.unwrap().response.into_body();
         let frame = body.frame().await.unwrap().unwrap();

@@ -14,9 +14,10 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use mainstay::{Client, Clock, Plan, Source};
 use mainstay_core::Certainty;
-use mainstay_record::{AttemptRecord, Recorder};
+use mainstay_record::Recorder;
 use peer::Peer;
 use peer::plan::plan;
+use peer::told::{attempts, request, steps};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
@@ -37,24 +38,6 @@ async fn next(
 fn answer(mut respond: SendResponse<Bytes>) {
     let mut stream = respond.send_response(Response::new(()), false).unwrap();
     stream.send_data(Bytes::from_static(b"ok"), true).unwrap();
-}
-
-/// Each attempt of the only broken call.
-fn attempts(recorder: &Recorder) -> Vec<AttemptRecord> {
-    recorder.recent().remove(0).attempts
-}
-
-/// An attempt's steps, each with its outcome and what broke.
-fn steps(attempt: &AttemptRecord) -> String {
-    let each = attempt.steps.iter().map(|step| {
-        let code = step.code.as_deref().map(|code| format!(" {code}")).unwrap_or_default();
-        format!("{} {}{code}", step.step, step.outcome)
-    });
-    each.collect::<Vec<_>>().join(", ")
-}
-
-fn request(method: &str) -> http::request::Parts {
-    Request::builder().method(method).uri("/x").body(()).unwrap().into_parts().0
 }
 
 #[tokio::test]

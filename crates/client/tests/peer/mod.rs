@@ -9,6 +9,7 @@
 
 pub mod plan;
 pub mod tls;
+pub mod told;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
