@@ -101,7 +101,7 @@ fn events(reached: Reached<'_>) -> CensusPart {
     part.add("attempt-started", reached.endpoint(|sums| sums.started.total() > 0));
     part.add("attempt-succeeded", reached.endpoint(|sums| sums.answered.count() > 0));
     part.add("attempt-failed", reached.endpoint(|sums| sums.breaks.total() > 0));
-    part.add("attempt-outrun", reached.upstream(|sums| sums.outrun > 0));
+    part.add("attempt-outrun", reached.endpoint(|sums| sums.outrun > 0));
     part.add("hedge-refused", reached.upstream(|sums| sums.hedges_refused.total() > 0));
     part.add("attempt-held", reached.upstream(|sums| sums.held.total() > 0));
     part.add("call-shed", reached.upstream(|sums| sums.shed.total() > 0));

@@ -218,7 +218,7 @@ impl UpstreamCounts {
             retries_refused: by_code(&sums.stops),
             retries_scheduled: by_code(&sums.delays),
             hedges: HedgeCounts {
-                launched: sums.hedges,
+                launched: sums.hedges(),
                 won: sums.saved.of(Saved::ByHedge),
                 wasted: sums.hedges_wasted(),
                 refused: by_code(&sums.hedges_refused),

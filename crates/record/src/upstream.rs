@@ -89,7 +89,7 @@ impl UpstreamRecorder {
         match *event {
             Event::CallStarted => self.calls.on_started(at),
             Event::AttemptStarted { endpoint, reason, .. } => {
-                self.calls.on_attempt(reason);
+                self.calls.on_attempt();
                 self.endpoint(endpoint).on_started(reason);
             }
             Event::AttemptSucceeded { endpoint, took, .. } => {
@@ -98,10 +98,7 @@ impl UpstreamRecorder {
             Event::AttemptFailed { endpoint, what, .. } => {
                 self.endpoint(endpoint).on_broke(what.kind);
             }
-            Event::AttemptOutrun { endpoint, .. } => {
-                self.calls.on_outrun();
-                self.endpoint(endpoint).on_outrun();
-            }
+            Event::AttemptOutrun { endpoint, .. } => self.endpoint(endpoint).on_outrun(),
             Event::HedgeRefused { reason } => self.calls.on_hedge_refused(reason),
             Event::AttemptHeld { by } => self.calls.on_held(by),
             Event::CallShed { reason } => self.calls.on_shed(reason),

@@ -65,8 +65,6 @@ struct Calls {
 #[derive(Debug, Default)]
 struct Rare {
     unrepeatable: AtomicU64,
-    hedges: AtomicU64,
-    outrun: AtomicU64,
     broken: AtomicU64,
     trace_dropped: AtomicU64,
 }
@@ -96,10 +94,6 @@ pub(crate) struct UpstreamSums {
     pub(crate) stops: Sums<StopReason, STOPS>,
     /// What retries waited for.
     pub(crate) delays: Sums<Delay, DELAYS>,
-    /// Hedges that were made.
-    pub(crate) hedges: u64,
-    /// Attempts that were stopped since the other one was faster.
-    pub(crate) outrun: u64,
     /// Hedges that were due and not made.
     pub(crate) hedges_refused: Sums<HedgeRefusal, HEDGES>,
     /// Attempts that had to wait before they started.
@@ -186,15 +180,8 @@ impl UpstreamCounters {
         self.hot.mine().started.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn on_attempt(&self, reason: AttemptReason) {
+    pub(crate) fn on_attempt(&self) {
         self.hot.mine().attempts.fetch_add(1, Ordering::Relaxed);
-        if reason == AttemptReason::Hedge {
-            self.rare.hedges.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn on_outrun(&self) {
-        self.rare.outrun.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn on_hedge_refused(&self, reason: HedgeRefusal) {
@@ -277,8 +264,6 @@ impl UpstreamCounters {
             failures: std::array::from_fn(|place| self.failures[place].sums()),
             stops: self.stops.sums(),
             delays: self.delays.sums(),
-            hedges: self.rare.hedges.load(Ordering::Relaxed),
-            outrun: self.rare.outrun.load(Ordering::Relaxed),
             hedges_refused: self.hedges_refused.sums(),
             held: self.held.sums(),
             shed: self.shed.sums(),
@@ -312,9 +297,14 @@ impl UpstreamCounters {
 }
 
 impl UpstreamSums {
+    /// Hedges that were made.
+    pub(crate) fn hedges(&self) -> u64 {
+        self.endpoints.iter().map(|(_, sums)| sums.started.of(AttemptReason::Hedge)).sum()
+    }
+
     /// Hedges that brought nothing. One that is still out may count as such until its call ends.
     pub(crate) fn hedges_wasted(&self) -> u64 {
-        self.hedges.saturating_sub(self.saved.of(Saved::ByHedge))
+        self.hedges().saturating_sub(self.saved.of(Saved::ByHedge))
     }
 
     /// Calls that began and haven't got their answer yet.

@@ -43,7 +43,7 @@ pub(super) fn write_calls(page: &mut Page, all: &[Counted]) {
     for Counted { sums, .. } in all {
         let won = sums.saved.of(Saved::ByHedge);
         for (outcome, count) in
-            [("launched", sums.hedges), ("won", won), ("wasted", sums.hedges_wasted())]
+            [("launched", sums.hedges()), ("won", won), ("wasted", sums.hedges_wasted())]
         {
             family.count(&[("upstream", &sums.name), ("outcome", outcome)], count);
         }
