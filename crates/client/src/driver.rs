@@ -34,7 +34,7 @@ use crate::body::{BodyError, ReplayMemory, Source};
 use crate::chance::seed;
 use crate::degrade::Degraded;
 use crate::pool::{AnswerBody, Broken};
-use crate::service::{Plan, Told};
+use crate::service::Plan;
 use beside::{Beside, Landed};
 use out::Out;
 use running::Running;
@@ -240,11 +240,11 @@ impl Running {
         let service = Arc::clone(self.service());
         let told = match service.lineup().enter(service.upstream(), entry, Clock::now()) {
             Ok(mut place) => place.told().await,
-            Err(refused) => Told::Away(refused),
+            Err(refused) => Err(refused),
         };
         match told {
-            Told::Seat(seat) => self.tell(|call, ctx| call.on_turn(seat, ctx)),
-            Told::Away(why) => self.tell(|call, ctx| call.on_turned_away(why, ctx)),
+            Ok(seat) => self.tell(|call, ctx| call.on_turn(seat, ctx)),
+            Err(why) => self.tell(|call, ctx| call.on_turned_away(why, ctx)),
         }
     }
 
@@ -271,7 +271,7 @@ impl Running {
 /// How long the answer asks us to stay away, if it turns the call away.
 fn hint(status: StatusCode, headers: &HeaderMap) -> Option<std::time::Duration> {
     // Nearly all answers are none, and they needn't cost a look at the wall clock.
-    if status.is_success() {
+    if !Hint::is_refusal(status.as_u16()) {
         return None;
     }
     let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));

@@ -19,7 +19,6 @@ use crate::chance::with_chance;
 use crate::degrade::Degrade;
 use crate::pool::{Target, TargetError};
 use lineup::Lineup;
-pub(crate) use lineup::Told;
 use said::LastSaid;
 
 /// One generation of an upstream: the engine's state, a target for each endpoint, and the recorder's part.
@@ -84,8 +83,9 @@ pub struct Fields {
     pub priority: Option<HeaderName>,
     /// Whose share of the rate limits it takes.
     pub lane: Option<HeaderName>,
-    /// Whether each attempt says which it is and of how many, so that layers of retries don't multiply.
-    pub attempt: bool,
+    /// What a first attempt says of itself ([`Fields::first_attempt`]), if each is to say which it is and of how many, so that
+    /// layers of retries don't multiply.
+    pub attempt: Option<HeaderValue>,
 }
 
 impl Service {

@@ -4,10 +4,10 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use mainstay_core::call::{Layer, time_left};
 use mainstay_core::line::Priority;
-use mainstay_core::{CallFacts, EndpointId};
+use mainstay_core::{CallFacts, CallPolicy, EndpointId};
 
 use super::running::Running;
-use crate::service::Plan;
+use crate::service::{Fields, Plan};
 use crate::{Clock, is_grpc};
 
 /// What the request says about itself.
@@ -27,7 +27,7 @@ pub(super) fn facts(plan: &Plan, head: &Parts, has_body: bool) -> CallFacts {
         has_body,
         time_left: time_left_of(plan, fields),
         priority: value(&plan.fields.priority).and_then(priority),
-        lane: value(&plan.fields.lane).map(|value| mixed(fnv1a(value.as_bytes()))),
+        lane: value(&plan.fields.lane).map(|value| fnv1a(value.as_bytes())),
         layer: layer_of(plan, fields),
         ..facts
     }
@@ -37,17 +37,13 @@ pub(super) fn facts(plan: &Plan, head: &Parts, has_body: bool) -> CallFacts {
 fn time_left_of(plan: &Plan, fields: &HeaderMap) -> Option<std::time::Duration> {
     let named = plan.fields.deadline.as_ref().and_then(|name| fields.get(name));
     let plain = named.and_then(|value| time_left::parse_plain(value.as_bytes()));
-    let grpc = if is_grpc(fields) {
-        let value = fields.get(time_left::GRPC_TIMEOUT);
-        value.and_then(|value| time_left::parse_grpc(value.as_bytes()))
-    } else {
-        None
-    };
+    let grpc = fields.get(time_left::GRPC_TIMEOUT).filter(|_| is_grpc(fields));
+    let grpc = grpc.and_then(|value| time_left::parse_grpc(value.as_bytes()));
     plain.into_iter().chain(grpc).min()
 }
 
 fn layer_of(plan: &Plan, fields: &HeaderMap) -> Option<Layer> {
-    let value = if plan.fields.attempt { fields.get(Layer::FIELD) } else { None };
+    let value = plan.fields.attempt.as_ref().and_then(|_| fields.get(Layer::FIELD));
     value.and_then(|value| Layer::parse(value.as_bytes()))
 }
 
@@ -59,9 +55,11 @@ fn priority(value: &HeaderValue) -> Option<Priority> {
 impl Running {
     /// Says in an attempt's request how much time there is for it, and which attempt it is.
     pub(super) fn say(&self, plan: &Plan, endpoint: EndpointId, fields: &mut HeaderMap) {
-        if plan.fields.attempt {
-            let layer = value_of(&self.call.layer());
-            fields.insert(HeaderName::from_static(Layer::FIELD), layer);
+        if let Some(first) = &plan.fields.attempt {
+            let layer = self.call.layer();
+            let is_plain = (layer.attempt, layer.depth) == (1, 1);
+            let value = if is_plain { first.clone() } else { value_of(&layer) };
+            fields.insert(HeaderName::from_static(Layer::FIELD), value);
         }
         let deadline = &plan.fields.deadline;
         if deadline.is_none() && !self.is_grpc {
@@ -80,6 +78,14 @@ impl Running {
     }
 }
 
+impl Fields {
+    /// What the first attempt under a policy says that no layer of retries stands above: nearly every attempt.
+    #[must_use]
+    pub fn first_attempt(policy: &CallPolicy) -> HeaderValue {
+        value_of(&Layer { attempt: 1, of: policy.retry.max_attempts.count(), depth: 1 })
+    }
+}
+
 /// What core writes is digits, letters and signs that any field may have.
 fn value_of(text: &impl ToString) -> HeaderValue {
     HeaderValue::try_from(text.to_string()).unwrap_or_else(|_| HeaderValue::from_static("1"))
@@ -90,11 +96,4 @@ fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
-}
-
-/// Makes every bit depend on all of them (the finalizer of SplitMix64), as tables of keys need it.
-const fn mixed(hash: u64) -> u64 {
-    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
 }

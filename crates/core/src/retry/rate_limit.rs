@@ -102,6 +102,12 @@ impl Hint {
         Some(Self { wait: hint.wait.min(LONGEST), ..hint })
     }
 
+    /// Whether a status can turn a call away: 429 and 503.
+    #[must_use]
+    pub const fn is_refusal(status: u16) -> bool {
+        matches!(status, 429 | 503)
+    }
+
     /// The hint of an answer that turns the call away without having done anything: of a 429 any, of a 503 only what
     /// asks us in so many words to come back, and of no other status.
     ///
@@ -116,7 +122,7 @@ impl Hint {
         use HintSource::{RetryAfter, RetryAfterMillis};
         let counts =
             |hint: &Self| status == 429 || matches!(hint.source, RetryAfter | RetryAfterMillis);
-        if !matches!(status, 429 | 503) {
+        if !Self::is_refusal(status) {
             return None;
         }
         Self::of(fields, status, wall_unix_ms).filter(counts)

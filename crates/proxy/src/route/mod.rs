@@ -143,7 +143,7 @@ impl Route {
                 deadline: settings.fields.deadline.as_deref().and_then(field),
                 priority: settings.fields.priority.as_deref().and_then(field),
                 lane: settings.fields.lane.as_deref().and_then(field),
-                attempt: settings.fields.attempt,
+                attempt: settings.fields.attempt.then(|| Fields::first_attempt(&settings.policy)),
             },
             degrade: degrade.clone(),
         };
