@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mainstay_core::line::{Entered, Entry, Line, LineSettings, PushedOut, Refused, Ticket, Turn};
+use mainstay_core::line::{Entered, Entry, Line, LineSettings, PushedOut, Refused, Ticket};
 use mainstay_core::upstream::Seat;
 use mainstay_core::{Timestamp, Upstream};
 use parking_lot::Mutex;
@@ -22,14 +22,8 @@ struct Inner {
     waiting: HashMap<Ticket, oneshot::Sender<Told>>,
 }
 
-/// What somebody in line is told.
-#[derive(Debug)]
-pub(crate) enum Told {
-    /// It is its turn.
-    Seat(Seat),
-    /// It is turned away.
-    Away(Refused),
-}
+/// What somebody in line is told: that it is its turn, or that it is turned away.
+type Told = Result<Seat, Refused>;
 
 /// A place in line, left when dropped.
 #[derive(Debug)]
@@ -60,14 +54,14 @@ impl Lineup {
         entry: Entry,
         now: Timestamp,
     ) -> Result<InLine, Refused> {
-        let (tell, told) = oneshot::channel();
+        let (teller, told) = oneshot::channel();
         let mut inner = self.0.lock();
         let Entered { ticket, pushed_out } = inner.line.enter(entry, now)?;
-        inner.waiting.insert(ticket, tell);
+        inner.waiting.insert(ticket, teller);
         if let Some(PushedOut { ticket, reason }) = pushed_out {
-            inner.tell(ticket, Told::Away(reason));
+            tell(&mut inner.waiting, ticket, Err(reason));
         }
-        inner.note_length(upstream);
+        upstream.set_lined(inner.line.len());
         // A seat may have become free since the call looked, and whoever left it saw nobody waiting.
         inner.hand_over(upstream, now);
         let start_by = ticket.start_by();
@@ -85,47 +79,32 @@ impl Lineup {
 }
 
 impl Inner {
-    fn hand_over(&mut self, upstream: &Arc<Upstream>, now: Timestamp) {
-        // Bounded by the room there is: who finds none after all comes back, and isn't let in again before somebody leaves.
-        for _ in 0..upstream.room(now) {
-            let Some(seat) = upstream.seat_for_line() else { break };
-            let Some(ticket) = self.next(now) else { break };
-            self.tell(ticket, Told::Seat(seat));
-        }
-        self.note_length(upstream);
+    fn hand_over(&mut self, upstream: &Upstream, now: Timestamp) {
+        let Self { line, waiting } = self;
+        upstream.let_in(line, now, |ticket, told| tell(waiting, ticket, told));
     }
+}
 
-    /// Whose turn it is; those who can't make it any more are told so on the way.
-    fn next(&mut self, now: Timestamp) -> Option<Ticket> {
-        loop {
-            match self.line.next(now)? {
-                Turn::LetIn(ticket) => return Some(ticket),
-                Turn::Drop(ticket) => self.tell(ticket, Told::Away(Refused::CannotMakeIt)),
-            }
-        }
-    }
-
-    fn tell(&mut self, ticket: Ticket, told: Told) {
-        if let Some(tell) = self.waiting.remove(&ticket) {
-            // One that has just gone takes its place out of the line itself; a seat that it was given is free again.
-            let _ = tell.send(told);
-        }
-    }
-
-    fn note_length(&self, upstream: &Upstream) {
-        upstream.set_lined(u32::try_from(self.line.len()).unwrap_or(u32::MAX));
+fn tell(waiting: &mut HashMap<Ticket, oneshot::Sender<Told>>, ticket: Ticket, told: Told) {
+    if let Some(tell) = waiting.remove(&ticket) {
+        // One that has just gone takes its place out of the line itself; a seat that it was given is free again.
+        let _ = tell.send(told);
     }
 }
 
 impl InLine {
-    /// Waits for what it is told; `None` when it can't make it any more.
+    /// Waits for its turn, or until it is turned away.
+    ///
+    /// # Errors
+    ///
+    /// Why it has no turn.
     pub(crate) async fn told(&mut self) -> Told {
         let late = tokio::time::sleep_until(crate::Clock::instant(self.start_by));
         tokio::select! {
             biased;
             // The sender goes only with its message; a line that is gone has no room.
-            told = &mut self.told => told.unwrap_or(Told::Away(Refused::Full)),
-            () = late => Told::Away(Refused::CannotMakeIt),
+            told = &mut self.told => told.unwrap_or(Err(Refused::Full)),
+            () = late => Err(Refused::CannotMakeIt),
         }
     }
 }
@@ -136,10 +115,10 @@ impl Drop for InLine {
         let mut inner = self.lineup.0.lock();
         if inner.line.leave(self.ticket, now) {
             inner.waiting.remove(&self.ticket);
-            inner.note_length(&self.upstream);
+            self.upstream.set_lined(inner.line.len());
         }
         // A seat that was on its way to it goes to the next.
-        if let Ok(Told::Seat(seat)) = self.told.try_recv() {
+        if let Ok(Ok(seat)) = self.told.try_recv() {
             drop(seat);
             inner.hand_over(&self.upstream, now);
         }

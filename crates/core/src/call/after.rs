@@ -7,7 +7,7 @@ use crate::breaks::{Break, BreakKind};
 use crate::budget::Price;
 use crate::event::{AttemptId, AttemptReason, Event, Saved, StopReason};
 use crate::retry::backoff;
-use crate::upstream::{EndpointId, Permit, Purpose, Report, Want};
+use crate::upstream::{EndpointId, Permit, Purpose, Report};
 
 use super::ending::worse;
 use super::machine::{Call, Kept, Means, State};
@@ -150,7 +150,9 @@ impl Call {
     /// Sends again what never reached the endpoint: over a fresh connection where a kept one was dead, else at an endpoint that
     /// wasn't tried. Not a retry, so neither waited nor paid for. False when there is no such place.
     fn move_on(&mut self, dead: Option<EndpointId>, ctx: &mut Ctx<'_>) -> bool {
-        let Some(seat) = self.seat.take().or_else(|| ctx.upstream.seat()) else { return false };
+        let Some(seat) = self.seat.take().or_else(|| ctx.upstream.gate().seat()) else {
+            return false;
+        };
         if !self.attempts.take_free() {
             return false;
         }
@@ -160,12 +162,7 @@ impl Call {
                 (again, Connection::Fresh)
             }
             None => {
-                let want = Want {
-                    tried: self.tried.list(),
-                    scope: self.policy.scope,
-                    purpose: Purpose::Again,
-                    hash: self.facts.hash,
-                };
+                let want = self.want(Purpose::Again);
                 (ctx.upstream.pick(want, ctx.now, ctx.chance), Connection::Any)
             }
         };

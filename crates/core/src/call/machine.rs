@@ -143,8 +143,8 @@ impl Call {
                 ctx,
             );
         }
-        if !ctx.upstream.admits(ctx.now, ctx.chance) {
-            return self.stop(BreakKind::LimitReached, StopReason::SelfThrottled, None, None, ctx);
+        if !ctx.upstream.gate().admits(ctx.now, ctx.chance) {
+            return self.shed(BreakKind::LimitReached, StopReason::SelfThrottled, None, ctx);
         }
         self.attempt(Means::Free, BreakKind::NoEndpoint, ctx);
     }
@@ -160,13 +160,12 @@ impl Call {
     /// The call doesn't wait in line, or not any more.
     pub fn on_turned_away(&mut self, why: Refused, ctx: &mut Ctx<'_>) {
         let State::Lined(Lined { last, .. }) = &self.state else { return };
-        let (last, stop) = match why {
-            Refused::Full => (*last, StopReason::LineFull),
-            Refused::PushedOut => (*last, StopReason::PushedOut),
-            Refused::CannotMakeIt => (*last, StopReason::DeadlineTooClose),
+        let stop = match why {
+            Refused::Full => StopReason::LineFull,
+            Refused::PushedOut => StopReason::PushedOut,
+            Refused::CannotMakeIt => StopReason::DeadlineTooClose,
         };
-        let kind = if self.attempts.made() == 0 { BreakKind::LimitReached } else { last };
-        self.stop(kind, stop, None, None, ctx);
+        self.shed(*last, stop, None, ctx);
     }
 
     /// The request's body last moved at `moved_at`, so the attempt that sends it is alive. Tell it before [`Call::on_time`].

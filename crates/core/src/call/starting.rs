@@ -20,16 +20,18 @@ impl Call {
     /// Starts an attempt, or waits until it may start. `last`: what the application is told if it never does.
     pub(super) fn attempt(&mut self, means: Means, last: BreakKind, ctx: &mut Ctx<'_>) {
         let latest = self.latest_start(ctx);
-        let (until, why, by) = match ctx.upstream.pass(self.facts.lane, ctx.now, latest, ctx.chance)
-        {
-            Pass::Go => return self.seat_and_pick(means, last, ctx),
-            Pass::AfterPause(at) => (at, Until::Pause, Held::Pause),
-            Pass::AtRate(at, booking) => (at, Until::Rate(booking), Held::Rate),
-            Pass::Paused(until) => return self.not_in_time(last, StopReason::Paused, until, ctx),
-            Pass::TooMany(until) => {
-                return self.not_in_time(last, StopReason::RateExceeded, until, ctx);
-            }
-        };
+        let (until, why, by) =
+            match ctx.upstream.gate().pass(self.facts.lane, ctx.now, latest, ctx.chance) {
+                Pass::Go => return self.seat_and_pick(means, last, ctx),
+                Pass::AfterPause(at) => (at, Until::Pause, Held::Pause),
+                Pass::AtRate(at, booking) => (at, Until::Rate(booking), Held::Rate),
+                Pass::Paused(until) => {
+                    return self.shed(last, StopReason::Paused, Some(until), ctx);
+                }
+                Pass::TooMany(until) => {
+                    return self.shed(last, StopReason::RateExceeded, Some(until), ctx);
+                }
+            };
         self.events.push(Event::AttemptHeld { by });
         self.state = State::Waiting(Waiting { until, why, means, last });
     }
@@ -40,19 +42,26 @@ impl Call {
         Timestamp::from_nanos(self.ends_at.as_nanos().saturating_sub(needed))
     }
 
-    fn not_in_time(
+    /// The attempt isn't let through, before `until` if that is known.
+    pub(super) fn shed(
         &mut self,
         last: BreakKind,
         stop: StopReason,
-        until: Timestamp,
+        until: Option<Timestamp>,
         ctx: &mut Ctx<'_>,
     ) {
         let kind = if self.attempts.made() == 0 { BreakKind::LimitReached } else { last };
-        self.stop(kind, stop, Some(until.since(ctx.now)), None, ctx);
+        self.stop(kind, stop, until.map(|until| until.since(ctx.now)), None, ctx);
+    }
+
+    /// What a pick for this call has to heed.
+    pub(super) fn want(&self, purpose: Purpose) -> Want<'_> {
+        let tried = self.tried.list();
+        Want { tried, scope: self.policy.scope, purpose, hash: self.facts.hash }
     }
 
     fn seat_and_pick(&mut self, means: Means, last: BreakKind, ctx: &mut Ctx<'_>) {
-        match ctx.upstream.seat() {
+        match ctx.upstream.gate().seat() {
             Some(seat) => self.pick(means, last, seat, ctx),
             None => self.line_up(means, last, ctx),
         }
@@ -61,7 +70,7 @@ impl Call {
     /// There is no room: the call waits for it, if anybody may.
     fn line_up(&mut self, means: Means, last: BreakKind, ctx: &mut Ctx<'_>) {
         if self.lined_up >= MOST_TURNS {
-            return self.stop(BreakKind::LimitReached, StopReason::LineFull, None, None, ctx);
+            return self.shed(last, StopReason::LineFull, None, ctx);
         }
         self.lined_up += 1;
         self.events.push(Event::AttemptHeld { by: Held::Limit });
@@ -75,13 +84,8 @@ impl Call {
 
     /// Picks an endpoint and starts an attempt there.
     pub(super) fn pick(&mut self, means: Means, last: BreakKind, seat: Seat, ctx: &mut Ctx<'_>) {
-        let want = Want {
-            tried: self.tried.list(),
-            scope: self.policy.scope,
-            purpose: if self.attempts.made() > 0 { Purpose::Again } else { Purpose::First },
-            hash: self.facts.hash,
-        };
-        match ctx.upstream.pick(want, ctx.now, ctx.chance) {
+        let purpose = if self.attempts.made() > 0 { Purpose::Again } else { Purpose::First };
+        match ctx.upstream.pick(self.want(purpose), ctx.now, ctx.chance) {
             Ok(mut pick) => {
                 pick.permit.keep(seat);
                 self.start(pick, means, Connection::Any, ctx);
@@ -199,18 +203,13 @@ impl Call {
         }
         let reservation = ctx.upstream.budget().reserve(Price::Transient, ctx.now);
         let means = Means::Reserved(reservation.ok_or(HedgeRefusal::BudgetEmpty)?);
-        let want = Want {
-            tried: self.tried.list(),
-            scope: self.policy.scope,
-            purpose: Purpose::Hedge,
-            hash: self.facts.hash,
-        };
         // A hedge that has to wait comes too late.
-        let Pass::Go = ctx.upstream.pass(self.facts.lane, ctx.now, ctx.now, ctx.chance) else {
+        let Pass::Go = ctx.upstream.gate().pass(self.facts.lane, ctx.now, ctx.now, ctx.chance)
+        else {
             return Err(HedgeRefusal::Held);
         };
-        let seat = ctx.upstream.seat().ok_or(HedgeRefusal::Held)?;
-        let pick = ctx.upstream.pick(want, ctx.now, ctx.chance);
+        let seat = ctx.upstream.gate().seat().ok_or(HedgeRefusal::Held)?;
+        let pick = ctx.upstream.pick(self.want(Purpose::Hedge), ctx.now, ctx.chance);
         let mut pick = pick.map_err(|_| HedgeRefusal::NoEndpoint)?;
         pick.permit.keep(seat);
         Ok(self.send_out(pick, AttemptReason::Hedge, means, Connection::Any, ctx))

@@ -22,6 +22,8 @@ use crate::rate::{KeyedRate, KeyedRateSettings, Pause, Rate, RateSettings, Slot}
 use crate::throttle::{Throttle, ThrottleLevel, ThrottleSettings};
 use crate::time::Timestamp;
 
+use super::balance::mixed;
+
 /// What may be let through to an upstream. By default everything is, but for pauses, which are always kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadSettings {
@@ -62,7 +64,7 @@ impl Check for LoadSettings {
 
 /// What stands before an upstream's endpoints.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     /// Whether there is anything to wait for.
     has_limits: bool,
     limit: Option<Arc<Limit>>,
@@ -164,19 +166,21 @@ impl Gate {
 
     /// Whether a call may be made at all.
     #[inline]
-    pub(super) fn admits(&self, now: Timestamp, chance: &mut Chance) -> bool {
+    pub(crate) fn admits(&self, now: Timestamp, chance: &mut Chance) -> bool {
         self.throttle.as_ref().is_none_or(|throttle| throttle.admit(now, chance))
     }
 
     /// Whether an attempt may start, which is of use until `latest`.
     #[inline]
-    pub(super) fn pass(
+    pub(crate) fn pass(
         &self,
         lane: Option<u64>,
         now: Timestamp,
         latest: Timestamp,
         chance: &mut Chance,
     ) -> Pass {
+        // Tables of keys need every bit to depend on the whole key.
+        let lane = lane.map(mixed);
         if let Some(until) = self.paused_until(lane, now) {
             return match self.release_at(lane, now, chance) {
                 Some(at) if at <= latest => Pass::AfterPause(at),
@@ -248,18 +252,24 @@ impl Gate {
         [&first[lane as usize % LANES], &second[(lane >> 32) as usize % LANES]]
     }
 
-    /// The peer asks everybody with this key to stay away so long. True when that is news.
-    pub(super) fn pause(&self, lane: Option<u64>, wait: Duration, now: Timestamp) -> bool {
+    /// The peer asks everybody with this key to stay away so long.
+    pub(super) fn pause(&self, lane: Option<u64>, wait: Duration, now: Timestamp) {
         let wait = wait.min(LONGEST_PAUSE);
         match lane {
-            None => self.shared.pause.begin(wait, now),
-            Some(lane) => self.lane(lane).map(|cell| cell.begin(wait, now)).contains(&true),
+            None => {
+                self.shared.pause.begin(wait, now);
+            }
+            Some(lane) => {
+                for cell in self.lane(mixed(lane)) {
+                    cell.begin(wait, now);
+                }
+            }
         }
     }
 
     /// A seat, if there is one and nobody waits for it.
     #[inline]
-    pub(super) fn seat(&self) -> Option<Seat> {
+    pub(crate) fn seat(&self) -> Option<Seat> {
         if self.limit.is_some() && self.shared.lined.load(Relaxed) > 0 {
             return None;
         }

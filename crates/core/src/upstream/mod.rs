@@ -47,7 +47,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 
 pub use health::LastCheck;
-pub(crate) use load::{Booking, Pass};
+pub(crate) use load::{Booking, Gate, Pass};
 pub use load::{LoadSettings, LoadView, Seat};
 pub use permit::Permit;
 pub use settings::{Balance, EjectionSettings, EndpointSettings, HealthSettings, UpstreamSettings};
@@ -56,7 +56,6 @@ pub use view::EndpointView;
 
 use self::endpoint::Slot;
 use self::latency::Decay;
-use self::load::Gate;
 use self::moment::Moment;
 use self::pick::Ask;
 use self::tier::Tiers;
@@ -66,6 +65,7 @@ use crate::budget::Budget;
 use crate::chance::Chance;
 use crate::check::Checked;
 use crate::event::Event;
+use crate::line::{Line, Refused, Ticket, Turn};
 use crate::time::{Timestamp, nanos};
 
 /// A service and its endpoints, as one generation of settings describes them.
@@ -230,28 +230,34 @@ impl Upstream {
         self.admit_to(endpoint, &Ask { want, now })
     }
 
-    /// Whether a call may be made at all, by the throttle.
+    /// What stands before the endpoints.
     #[inline]
-    pub(crate) fn admits(&self, now: Timestamp, chance: &mut Chance) -> bool {
-        self.gate.admits(now, chance)
+    pub(crate) const fn gate(&self) -> &Gate {
+        &self.gate
     }
 
-    /// Whether an attempt may start, by pauses and rate limits; it is of use until `latest`.
-    #[inline]
-    pub(crate) fn pass(
+    /// Lets in from `line` whom there is room for, and notes how long it is then. `tell` hears of each ticket that comes out,
+    /// with its seat or with why it has none. To be called by whoever keeps the line, when an attempt has ended.
+    pub fn let_in(
         &self,
-        lane: Option<u64>,
+        line: &mut Line,
         now: Timestamp,
-        latest: Timestamp,
-        chance: &mut Chance,
-    ) -> Pass {
-        self.gate.pass(lane, now, latest, chance)
-    }
-
-    /// A place under the upstream's concurrency limit, if there is one and nobody waits in line for it.
-    #[inline]
-    pub(crate) fn seat(&self) -> Option<Seat> {
-        self.gate.seat()
+        mut tell: impl FnMut(Ticket, Result<Seat, Refused>),
+    ) {
+        // Bounded by the room there is: who finds none after all comes back, and isn't let in again before somebody leaves.
+        for _ in 0..self.room(now) {
+            let Some(seat) = self.seat_for_line() else { break };
+            let ticket = loop {
+                match line.next(now) {
+                    Some(Turn::Drop(ticket)) => tell(ticket, Err(Refused::CannotMakeIt)),
+                    Some(Turn::LetIn(ticket)) => break Some(ticket),
+                    None => break None,
+                }
+            };
+            let Some(ticket) = ticket else { break };
+            tell(ticket, Ok(seat));
+        }
+        self.set_lined(line.len());
     }
 
     /// A place under the upstream's concurrency limit for whoever is first in line; `None` while there is none. To be asked
@@ -278,8 +284,8 @@ impl Upstream {
     }
 
     /// How many calls wait in line, to be told by whoever keeps it: while there are some, new ones stand behind them.
-    pub fn set_lined(&self, lined: u32) {
-        self.gate.set_lined(lined);
+    pub fn set_lined(&self, lined: usize) {
+        self.gate.set_lined(u32::try_from(lined).unwrap_or(u32::MAX));
     }
 
     /// How many calls wait in line, as it was told.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mainstay_core::line::{Entered, Entry, Line, LineSettings, Refused, Ticket, Turn};
+use mainstay_core::line::{Entered, Entry, Line, LineSettings, Refused, Ticket};
 
 use super::calls::News;
 use super::{Happening, Simulation};
@@ -48,25 +48,12 @@ impl Simulation {
             proxy.upstream.set_lined(0);
             return;
         }
-        let mut away = Vec::new();
-        'room: for _ in 0..proxy.upstream.room(self.now) {
-            let Some(seat) = proxy.upstream.seat_for_line() else { break };
-            let ticket = loop {
-                match proxy.lineup.line.next(self.now) {
-                    Some(Turn::LetIn(ticket)) => break ticket,
-                    Some(Turn::Drop(ticket)) => away.push(ticket),
-                    None => break 'room,
-                }
-            };
-            if let Some(key) = proxy.lineup.waiting.remove(&ticket) {
-                self.news.push_back((key, News::Seated(seat)));
+        let Lineup { line, waiting } = &mut proxy.lineup;
+        proxy.upstream.let_in(line, self.now, |ticket, told| {
+            if let Some(key) = waiting.remove(&ticket) {
+                self.news.push_back((key, told.map_or_else(News::TurnedAway, News::Seated)));
             }
-        }
-        let lined = u32::try_from(proxy.lineup.line.len()).unwrap_or(u32::MAX);
-        proxy.upstream.set_lined(lined);
-        for ticket in away {
-            self.turn_away(number, ticket, Refused::CannotMakeIt);
-        }
+        });
     }
 
     fn turn_away(&mut self, number: u16, ticket: Ticket, why: Refused) {
@@ -93,8 +80,7 @@ impl Simulation {
         let Some(proxy) = self.proxies.get_mut(usize::from(running.proxy)) else { return false };
         proxy.lineup.waiting.remove(&ticket);
         let left = proxy.lineup.line.leave(ticket, self.now);
-        let lined = u32::try_from(proxy.lineup.line.len()).unwrap_or(u32::MAX);
-        proxy.upstream.set_lined(lined);
+        proxy.upstream.set_lined(proxy.lineup.line.len());
         left
     }
 }
