@@ -30,6 +30,7 @@ pub mod check;
 pub mod degrade;
 pub mod establish;
 pub mod event;
+pub mod heal;
 pub mod idle;
 pub mod limit;
 pub mod line;

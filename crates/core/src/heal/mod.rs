@@ -1,0 +1,8 @@
+//! Healing: what became of an answer that broke when its head was with the application already.
+//!
+//! Nothing can be tried again in secret then: what was delivered stands. What is left is to continue exactly where it broke, or to
+//! break loudly. An answer that isn't complete is never passed off as one that is.
+//!
+//! - [`range`]: a download goes on behind what was delivered, by `Range` and `If-Range` (RFC 9110, section 14).
+
+pub mod range;
