@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::active::Active;
 use crate::api::{self, Reply, Request};
-use crate::fault::{Fault, RetryAfter};
+use crate::fault::{Fault, Place, RetryAfter};
 use crate::site::Site;
 
 /// What becomes of a request.
@@ -43,10 +43,32 @@ pub(crate) enum Manner {
     HalfHead,
     /// The head, then RST.
     HeadOnly,
-    /// A part of the body, then that.
-    Cut(Option<u64>, After),
+    /// A part of the body, then that; none: the body is empty, or an echo without such a place.
+    Cut(Option<Cut>, After),
     /// In pieces of so many bytes, with pauses.
     Pieces(u64, Duration),
+}
+
+/// How much of a body is sent before it breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// In bytes.
+    pub(crate) at: u64,
+    /// How the last chunk looks, if there are chunks.
+    pub(crate) edge: Edge,
+    /// A body that turns out to be shorter isn't broken.
+    pub(crate) spares_shorter: bool,
+}
+
+/// How chunks end that are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Edge {
+    /// With a whole one.
+    Whole,
+    /// With one that promised more.
+    InChunk,
+    /// Within the next one's head; the number, drawn by chance, says how far in it.
+    InHead(u64),
 }
 
 /// What follows a broken answer.
@@ -90,18 +112,13 @@ pub(crate) async fn carry_out(site: &Site, request: &Request) -> Outcome {
             Outcome::Reset
         }
         Fault::ResetAfterHead => executed(site, request, Manner::HeadOnly),
-        Fault::ResetInBody { at } => executed(site, request, Manner::Cut(at, After::Reset)),
-        Fault::Truncate { at } => executed(site, request, Manner::Cut(at, After::Close)),
+        Fault::ResetInBody { at } => cut(site, healthy(site, request), at, After::Reset),
+        Fault::Truncate { at } => cut(site, healthy(site, request), at, After::Close),
         Fault::TruncateChunked { at } => {
-            match executed(site, request, Manner::Cut(at, After::Close)) {
-                Outcome::Answer(mut reply, manner) => {
-                    reply.chunked = true;
-                    Outcome::Answer(reply, manner)
-                }
-                other => other,
-            }
+            let reply = Reply { chunked: true, ..healthy(site, request) };
+            cut(site, reply, at, After::Close)
         }
-        Fault::Stall { at } => executed(site, request, Manner::Cut(at, After::Silence)),
+        Fault::Stall { at } => cut(site, healthy(site, request), at, After::Silence),
         Fault::StallHead => executed(site, request, Manner::HalfHead),
         Fault::Trickle { bytes, every } => executed(site, request, Manner::Pieces(bytes, every)),
         Fault::Slow(delay) => {
@@ -125,6 +142,29 @@ fn execute(site: &Site, request: &Request) -> u64 {
 
 fn executed(site: &Site, request: &Request, manner: Manner) -> Outcome {
     Outcome::Answer(Box::new(healthy(site, request)), manner)
+}
+
+/// An answer that breaks at this place of its body.
+fn cut(site: &Site, mut reply: Reply, place: Place, after: After) -> Outcome {
+    let length = reply.source.left();
+    let (at, edge) = site.draw(|rng| {
+        if reply.is_upgrade {
+            return (place.cut_of_echo(rng), Edge::Whole);
+        }
+        let edge = match place {
+            Place::InChunk => Edge::InChunk,
+            Place::InChunkHead => Edge::InHead(rng.next_u64()),
+            _ => Edge::Whole,
+        };
+        (place.cut(length, reply.source.in_event(), rng), edge)
+    });
+    let spares_shorter = matches!(place, Place::Every(_));
+    if at.is_none() && spares_shorter {
+        return Outcome::Answer(Box::new(reply), Manner::Whole);
+    }
+    reply.chunked |= place.is_of_chunks();
+    let cut = at.map(|at| Cut { at, edge, spares_shorter });
+    Outcome::Answer(Box::new(reply), Manner::Cut(cut, after))
 }
 
 /// A healthy answer that says how long its connection may be idle.
@@ -182,30 +222,4 @@ fn refusal(request: &Request, code: u16, why: &str) -> Outcome {
     let mut reply = Reply::error(status, why);
     reply.is_to_head = request.method == http::Method::HEAD;
     Outcome::Answer(Box::new(reply), Manner::Whole)
-}
-
-/// Where a body of this length is cut: short of its end, or it wouldn't be broken. `None`: it can't be.
-pub(crate) fn cut_at(asked: Option<u64>, length: Option<u64>) -> Option<u64> {
-    match length {
-        Some(0) => None,
-        Some(length) => Some(asked.unwrap_or(length / 2).min(length - 1)),
-        None => Some(asked.unwrap_or(CUT_OF_ENDLESS)),
-    }
-}
-
-/// Within the second event of an event stream.
-const CUT_OF_ENDLESS: u64 = 64;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cut_is_short_of_the_end() {
-        assert_eq!(cut_at(None, Some(10)), Some(5));
-        assert_eq!(cut_at(Some(3), Some(10)), Some(3));
-        assert_eq!(cut_at(Some(99), Some(10)), Some(9));
-        assert_eq!(cut_at(Some(3), Some(0)), None);
-        assert_eq!(cut_at(None, None), Some(64));
-    }
 }

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::api::{Body, Reply, Request};
-use crate::exchange::{After, Manner, Outcome, carry_out, cut_at};
+use crate::exchange::{After, Cut, Edge, Manner, Outcome, carry_out};
 use crate::fault::Ending;
 use crate::h1::{BODY_LIMIT_BYTES, HEAD_LIMIT_BYTES};
 use crate::site::{IdleUntil, Site};
@@ -240,8 +240,8 @@ async fn send(
             hold(respond).await;
             return Ok(false);
         }
-        Manner::HeadOnly => Some((0, After::Reset)),
-        Manner::Cut(at, after) => cut_at(at, reply.source.left()).map(|at| (at, after)),
+        Manner::HeadOnly => Some((HEAD_ONLY, After::Reset)),
+        Manner::Cut(cut, after) => cut.map(|cut| (cut, after)),
         Manner::Whole | Manner::Pieces(..) => None,
     };
     let mut response = http::Response::new(());
@@ -252,8 +252,9 @@ async fn send(
     if is_empty || reply.is_to_head {
         return Ok(true);
     }
-    let Some((at, after)) = cut else {
-        send_body(&mut stream, &mut reply, manner, u64::MAX).await?;
+    let at = cut.map_or(u64::MAX, |(cut, _)| cut.at);
+    let is_over = send_body(&mut stream, &mut reply, manner, at).await?;
+    let Some((_, after)) = cut.filter(|(cut, _)| !(is_over && cut.spares_shorter)) else {
         if reply.trailers.is_empty() {
             stream.send_data(Bytes::new(), true)?;
         } else {
@@ -261,7 +262,6 @@ async fn send(
         }
         return Ok(true);
     };
-    send_body(&mut stream, &mut reply, manner, at).await?;
     // The crate forgets what is unsent when a stream is reset, and doesn't say when it has been sent.
     sleep(SETTLE_FOR).await;
     match after {
@@ -273,20 +273,20 @@ async fn send(
     Ok(false)
 }
 
-/// Sends at most so many bytes of the body.
+/// Sends at most so many bytes of the body; whether that was all of it.
 async fn send_body(
     stream: &mut SendStream<Bytes>,
     reply: &mut Reply,
     manner: Manner,
     mut left: u64,
-) -> Result<(), Gone> {
+) -> Result<bool, Gone> {
     let (piece_bytes, pause) = match manner {
         Manner::Pieces(bytes, every) => (bytes, Some(every)),
         _ => (u64::MAX, None),
     };
     while left > 0 {
         let most = usize::try_from(left.min(piece_bytes)).unwrap_or(usize::MAX);
-        let Some(mut piece) = reply.source.next(most).await else { break };
+        let Some(mut piece) = reply.source.next(most).await else { return Ok(true) };
         left -= piece.len() as u64;
         while !piece.is_empty() {
             stream.reserve_capacity(piece.len());
@@ -298,8 +298,11 @@ async fn send_body(
             sleep(pause).await;
         }
     }
-    Ok(())
+    Ok(false)
 }
+
+/// A cut before the first byte.
+const HEAD_ONLY: Cut = Cut { at: 0, edge: Edge::Whole, spares_shorter: false };
 
 /// Stays silent until the peer resets the stream.
 async fn hold(respond: &mut SendResponse<Bytes>) {

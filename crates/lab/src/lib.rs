@@ -63,8 +63,8 @@ mod wire;
 pub use api::pattern_byte;
 pub use dns::{DnsSpec, NameSpec};
 pub use fault::{
-    Delay, DnsFault, DnsTrouble, Ending, Family, Fault, KINDS, Kind, Ratio, RetryAfter, Rule,
-    Scope, TlsTrouble, parse_duration,
+    Delay, DnsFault, DnsTrouble, Ending, Family, Fault, KINDS, Kind, Place, Ratio, RetryAfter,
+    Rule, Scope, TlsTrouble, parse_duration,
 };
 pub use lab::{Lab, Server, StartError, UnknownServer};
 pub use oracle::{Counts, Duplicate, ID_LIMIT_BYTES, IDS_LIMIT, Oracle, Snapshot, Totals};

@@ -140,6 +140,11 @@ impl Site {
         delay.draw(&mut self.dice())
     }
 
+    /// Draws something by this server's dice.
+    pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut Rng) -> T) -> T {
+        draw(&mut self.dice())
+    }
+
     pub(crate) fn garbage(&self, count: usize) -> Vec<u8> {
         self.dice().bytes(count)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mainstay_core::time::nanos;
 use mainstay_core::{BreakKind, Certainty, Timestamp};
-use mainstay_lab::{Delay, Ending, Fault, RetryAfter, Rule, TlsTrouble};
+use mainstay_lab::{Delay, Ending, Fault, Place, RetryAfter, Rule, TlsTrouble};
 
 /// A rule in force since some moment.
 #[derive(Clone, Debug)]
@@ -196,6 +196,14 @@ pub(crate) fn is_followed(fault: &Fault) -> bool {
         | Fault::H2PingPolicy { .. }
         | Fault::H2MaxStreams { .. }
         | Fault::H2GoAwayGraceful => false,
+        Fault::ResetInBody { at }
+        | Fault::Truncate { at }
+        | Fault::TruncateChunked { at }
+        | Fault::Stall { at }
+            if matches!(at, Place::Every(_)) =>
+        {
+            false
+        }
         Fault::Healthy
         | Fault::Refuse
         | Fault::Blackhole
@@ -212,7 +220,7 @@ pub(crate) fn is_followed(fault: &Fault) -> bool {
 }
 
 /// Why the others aren't.
-pub(crate) const NOT_FOLLOWED: &str = "a fault that the simulator follows: a world has no names, no PINGs and no limit of streams, so not dns-…, h2-ping-policy, h2-max-streams, h2-goaway-graceful";
+pub(crate) const NOT_FOLLOWED: &str = "a fault that the simulator follows: a world has no names, no PINGs, no limit of streams and no bytes of bodies, so not dns-…, h2-ping-policy, h2-max-streams, h2-goaway-graceful, and none with every=SIZE";
 
 /// What a trickled body is taken to hold.
 const BODY_BYTES: u64 = 1024;
@@ -249,6 +257,14 @@ mod tests {
             refused.iter().all(|word| word.starts_with("dns-") || NOT_FOLLOWED.contains(word)),
             "{refused:?}"
         );
+    }
+
+    #[test]
+    fn a_break_by_the_bytes_of_a_body_is_refused() {
+        let followed = |text: &str| is_followed(&text.parse::<Rule>().unwrap().fault);
+        assert!(followed("truncate at=last") && followed("stall at=10"));
+        assert!(!followed("truncate every=300KB") && !followed("stall every=1MiB"));
+        assert!(!followed("flap up=1s down=1s reset-in-body every=300KB"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
 pub use source::pattern_byte;
-pub(crate) use source::{Events, Source};
+pub(crate) use source::{Events, PIECE_BYTES, Source};
 
 use crate::fault::parse_duration;
 use crate::rng::{FNV_OFFSET, fnv1a};

@@ -41,6 +41,14 @@ impl Source {
         }
     }
 
+    /// Bytes up to the middle of the second event of a stream, or of the first if it is the last.
+    pub(crate) fn in_event(&self) -> Option<u64> {
+        match self {
+            Self::Events(events) => events.in_event(),
+            Self::Bytes(_) | Self::Pattern { .. } => None,
+        }
+    }
+
     /// Whether [`Source::next`] never waits.
     pub(crate) fn is_instant(&self) -> bool {
         !matches!(self, Self::Events(_))
@@ -73,13 +81,23 @@ impl Events {
                 tokio::time::sleep(self.every).await;
             }
             self.is_first = false;
-            let (id, server) = (self.next, &self.server);
-            self.rest =
-                format!("id: {id}\nevent: tick\ndata: {{\"server\":\"{server}\",\"n\":{id}}}\n\n")
-                    .into();
+            self.rest = self.event(self.next).into();
             self.next += 1;
         }
         Some(self.rest.split_to(most.min(self.rest.len())))
+    }
+
+    fn in_event(&self) -> Option<u64> {
+        let first = self.event(self.next).len() as u64;
+        match self.last.checked_sub(self.next)? {
+            0 => Some(first / 2),
+            _ => Some(first + self.event(self.next + 1).len() as u64 / 2),
+        }
+    }
+
+    fn event(&self, id: u64) -> String {
+        let server = &self.server;
+        format!("id: {id}\nevent: tick\ndata: {{\"server\":\"{server}\",\"n\":{id}}}\n\n")
     }
 }
 

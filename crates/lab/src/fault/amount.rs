@@ -106,6 +106,29 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     (length <= LONGEST).then_some(length)
 }
 
+/// Reads `300` (bytes), `64KiB`, `1.5MB`; units of 1024 are written with an `i`.
+pub(super) fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let scale = match &text[digits.len()..] {
+        "" | "B" => 1.0,
+        "kB" | "KB" => 1e3,
+        "MB" => 1e6,
+        "GB" => 1e9,
+        "KiB" => 1024.0,
+        "MiB" => 1024.0 * 1024.0,
+        "GiB" => 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
+    };
+    if let Ok(whole) = digits.parse::<u64>() {
+        return whole.checked_mul(scale as u64).filter(|_| !digits.starts_with('+'));
+    }
+    if !digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return None;
+    }
+    let bytes = digits.parse::<f64>().ok()? * scale;
+    (bytes.fract() == 0.0 && bytes < 1e15).then_some(bytes as u64)
+}
+
 /// The 99th percentile of the standard normal distribution.
 const Z99: f64 = 2.326_347_874;
 
@@ -125,6 +148,18 @@ mod tests {
         assert_eq!(parse_duration("2m"), Some(Duration::from_secs(120)));
         for wrong in ["", "s", "-1s", "1d", "1e3", "9999999999999999999h", "25h", "nan", "inf"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_with_and_without_a_unit() {
+        assert_eq!(parse_size("300"), Some(300));
+        assert_eq!(parse_size("300KB"), Some(300_000));
+        assert_eq!(parse_size("300kB"), Some(300_000));
+        assert_eq!(parse_size("64KiB"), Some(65_536));
+        assert_eq!(parse_size("1.5MiB"), Some(1_572_864));
+        for wrong in ["", "B", "-1", "+1", "1kb", "1.5", "1e3", "99999999999999999999", "9e9GB"] {
+            assert_eq!(parse_size(wrong), None, "{wrong}");
         }
     }
 

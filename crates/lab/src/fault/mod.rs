@@ -13,6 +13,7 @@
 mod amount;
 mod dns;
 mod parse;
+mod place;
 mod show;
 mod tls;
 
@@ -22,6 +23,7 @@ pub(crate) use amount::LONGEST;
 pub use amount::parse_duration;
 pub use amount::{Delay, Ratio};
 pub use dns::{DnsFault, DnsTrouble, Family};
+pub use place::Place;
 pub use tls::TlsTrouble;
 
 /// One way to misbehave.
@@ -42,25 +44,25 @@ pub enum Fault {
     CloseBefore,
     /// Executes, sends the whole head, resets.
     ResetAfterHead,
-    /// Executes, sends the head and `at` bytes of the body, resets.
+    /// Executes, sends the head and the body as far as `at`, resets.
     ResetInBody {
-        /// Bytes of the body before the break, at most all but one; none: half of them.
-        at: Option<u64>,
+        /// Where in the body.
+        at: Place,
     },
     /// Executes, sends fewer bytes than the content-length says, closes cleanly.
     Truncate {
         /// As with [`Fault::ResetInBody`].
-        at: Option<u64>,
+        at: Place,
     },
     /// Executes, answers chunked, closes cleanly without the last chunk.
     TruncateChunked {
         /// As with [`Fault::ResetInBody`].
-        at: Option<u64>,
+        at: Place,
     },
-    /// Executes, sends the head and `at` bytes of the body, then nothing more, ever.
+    /// Executes, sends the head and the body as far as `at`, then nothing more, ever.
     Stall {
         /// As with [`Fault::ResetInBody`].
-        at: Option<u64>,
+        at: Place,
     },
     /// Executes, sends half of the head, then nothing more.
     StallHead,
@@ -249,7 +251,8 @@ const fn kind(word: &'static str, parameters: &'static str, meaning: &'static st
 }
 
 /// All faults, for help texts and messages. Durations are `250`, `250ms`, `5s` or `2m`; each may carry
-/// `ratio=0.3`, `methods=POST,PUT` and `path=/prefix` unless it concerns a connection.
+/// `ratio=0.3`, `methods=POST,PUT` and `path=/prefix` unless it concerns a connection. A PLACE is a [`Place`], a SIZE
+/// `300`, `64KiB` or `1.5MB`.
 pub const KINDS: &[Kind] = &[
     kind("healthy", "", "answers everything, whole and at once"),
     kind(
@@ -265,16 +268,20 @@ pub const KINDS: &[Kind] = &[
     kind("reset-after-head", "", "executes, sends the head, resets"),
     kind(
         "reset-in-body",
-        "[at=BYTES]",
+        "[at=PLACE | every=SIZE]",
         "executes, resets after that much of the body (half of it)",
     ),
-    kind("truncate", "[at=BYTES]", "executes, closes cleanly before the content-length is reached"),
+    kind(
+        "truncate",
+        "[at=PLACE | every=SIZE]",
+        "executes, closes cleanly before the content-length is reached",
+    ),
     kind(
         "truncate-chunked",
-        "[at=BYTES]",
+        "[at=PLACE | every=SIZE]",
         "executes, answers chunked, closes cleanly without the last chunk",
     ),
-    kind("stall", "[at=BYTES]", "executes, stops in the body and never goes on"),
+    kind("stall", "[at=PLACE | every=SIZE]", "executes, stops in the body and never goes on"),
     kind("stall-head", "", "executes, stops in the middle of the head and never goes on"),
     kind("trickle", "bytes=N every=TIME", "executes, sends the body in small pieces"),
     kind(

@@ -3,10 +3,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::amount::parse_duration;
+use super::amount::{parse_duration, parse_size};
 use super::{
-    Delay, DnsFault, DnsTrouble, Ending, Family, Fault, KINDS, Ratio, RetryAfter, Rule, Scope,
-    TlsTrouble,
+    Delay, DnsFault, DnsTrouble, Ending, Family, Fault, KINDS, Place, Ratio, RetryAfter, Rule,
+    Scope, TlsTrouble,
 };
 use crate::problem::{Invalid, Problem};
 
@@ -39,10 +39,10 @@ fn fault(word: &str, p: &mut Parameters<'_>) -> Fault {
         "reset-after-execute" => Fault::ResetAfterExecute,
         "close-before" => Fault::CloseBefore,
         "reset-after-head" => Fault::ResetAfterHead,
-        "reset-in-body" => Fault::ResetInBody { at: p.at() },
-        "truncate" => Fault::Truncate { at: p.at() },
-        "truncate-chunked" => Fault::TruncateChunked { at: p.at() },
-        "stall" => Fault::Stall { at: p.at() },
+        "reset-in-body" => Fault::ResetInBody { at: p.place() },
+        "truncate" => Fault::Truncate { at: p.place() },
+        "truncate-chunked" => Fault::TruncateChunked { at: p.place() },
+        "stall" => Fault::Stall { at: p.place() },
         "stall-head" => Fault::StallHead,
         "trickle" => {
             Fault::Trickle { bytes: p.number("bytes", 1..=1_048_576, None), every: p.time("every") }
@@ -265,8 +265,22 @@ impl<'a> Parameters<'a> {
         low
     }
 
-    fn at(&mut self) -> Option<u64> {
-        self.has("at").then(|| self.number("at", 0..=u64::MAX, None))
+    /// `at=PLACE` or `every=SIZE`.
+    fn place(&mut self) -> Place {
+        if !self.has("at")
+            && let Some(text) = self.take("every")
+        {
+            let mean = parse_size(text).filter(|mean| *mean > 0);
+            return Place::Every(mean.unwrap_or_else(|| {
+                self.wrong("every", text, "a size above zero, such as 300KB or 64KiB");
+                1
+            }));
+        }
+        let Some(text) = self.take("at") else { return Place::Middle };
+        Place::parse(text).unwrap_or_else(|| {
+            self.wrong("at", text, PLACES);
+            Place::Middle
+        })
     }
 
     fn time(&mut self, key: &str) -> Duration {
@@ -356,6 +370,9 @@ impl<'a> Parameters<'a> {
     }
 }
 
+/// What [`Place::parse`] reads.
+const PLACES: &str = "a size (300, 64KiB), first, middle, last, random, between-chunks, in-chunk, in-chunk-header or in-event";
+
 /// Long enough to see whether a client waits, short enough for a demo.
 const DEFAULT_RETRY_AFTER_SECONDS: u32 = 2;
 
@@ -387,6 +404,11 @@ mod tests {
             "truncate at=0 ratio=0.25 methods=GET path=/bytes",
             "truncate-chunked at=7",
             "stall at=100",
+            "stall at=last",
+            "truncate at=first",
+            "truncate-chunked at=in-chunk-header",
+            "reset-in-body at=in-event ratio=0.5",
+            "reset-in-body every=300000",
             "stall-head",
             "trickle bytes=3 every=20ms",
             "slow fixed=200ms",
@@ -426,6 +448,8 @@ mod tests {
     #[test]
     fn defaults_stand_for_what_is_not_written() {
         assert_eq!(rule("outage").fault, Fault::Refuse);
+        assert_eq!(rule("stall at=middle").to_string(), "stall");
+        assert_eq!(rule("truncate every=64KiB").to_string(), "truncate every=65536");
         assert_eq!(rule("flap up=1s down=1s").to_string(), "flap up=1000ms down=1000ms refuse");
         assert_eq!(rule("status").fault, Fault::Status { code: 500, executed: true });
         assert_eq!(rule("status code=503").fault, Fault::Status { code: 503, executed: false });
@@ -474,6 +498,9 @@ mod tests {
             "hang refuse",
             "status code=200",
             "stall at=1 at=2",
+            "stall at=1 every=2",
+            "stall at=end",
+            "stall every=0",
             "throttle retry-after=soon",
             "tls-odd",
             "tls-expired ratio=0.5",

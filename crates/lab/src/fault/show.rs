@@ -29,7 +29,7 @@ impl Display for Fault {
             Self::ResetInBody { at }
             | Self::Truncate { at }
             | Self::TruncateChunked { at }
-            | Self::Stall { at } => at.map_or(Ok(()), |at| write!(f, " at={at}")),
+            | Self::Stall { at } => at.fmt(f),
             Self::Trickle { bytes, every } => write!(f, " bytes={bytes} every={}", Ms(*every)),
             Self::Slow(Delay::Fixed(delay)) => write!(f, " fixed={}", Ms(*delay)),
             Self::Slow(Delay::Uniform(from, to)) => {

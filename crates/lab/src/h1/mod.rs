@@ -209,10 +209,14 @@ impl Connection {
             .answered(site.entry(request.method.as_str(), &request.path, request.id()), is_whole);
         Ok(match (sent?, manner) {
             (Some(after), _) => Next::End(after),
-            (None, Manner::Cut(at, after)) if is_upgrade => Next::Echo(at, after),
+            (None, Manner::Cut(cut, after)) if is_upgrade => {
+                Next::Echo(cut.map(|cut| cut.at), after)
+            }
             (None, _) if is_upgrade => Next::Echo(None, After::Close),
             // A reset is asked for even where there was no body to break.
-            (None, Manner::Cut(_, After::Reset)) => Next::End(After::Reset),
+            (None, Manner::Cut(cut, After::Reset)) if cut.is_none_or(|cut| !cut.spares_shorter) => {
+                Next::End(After::Reset)
+            }
             (None, _) if version.keep_alive => Next::KeepAlive,
             (None, _) => Next::End(After::Close),
         })

@@ -7,8 +7,8 @@ use http::{HeaderMap, header};
 use tokio::io::AsyncWriteExt;
 
 use super::{Connection, Version};
-use crate::api::Reply;
-use crate::exchange::{After, Manner, cut_at};
+use crate::api::{PIECE_BYTES, Reply};
+use crate::exchange::{After, Cut, Edge, Manner};
 
 impl Connection {
     /// Sends an answer; what follows it if it was broken on purpose, none if it was sent whole.
@@ -31,11 +31,15 @@ impl Connection {
                 self.write(&mut out).await?;
                 return Ok(Some(After::Reset));
             }
-            Manner::Cut(at, after) => cut_at(at, reply.source.left()).map(|at| (at, after)),
+            // An answer to HEAD has no body to break, and an echo breaks later.
+            Manner::Cut(cut, after) if !reply.is_to_head && !reply.is_upgrade => {
+                cut.map(|cut| (cut, after))
+            }
+            Manner::Cut(..) => None,
             Manner::Whole | Manner::Pieces(..) => None,
         };
         let after = self.send_body(&mut reply, &mut out, manner, is_framed, cut).await?;
-        if after == Some(After::Reset) && cut.is_some_and(|(at, _)| at > SURELY_TAKEN_BYTES) {
+        if after == Some(After::Reset) && cut.is_some_and(|(cut, _)| cut.at > SURELY_TAKEN_BYTES) {
             self.wire.delivered().await;
         }
         Ok(after)
@@ -47,29 +51,34 @@ impl Connection {
         out: &mut BytesMut,
         manner: Manner,
         is_framed: bool,
-        cut: Option<(u64, After)>,
+        cut: Option<(Cut, After)>,
     ) -> io::Result<Option<After>> {
         let (piece_bytes, pause) = match manner {
             Manner::Pieces(bytes, every) => (bytes, Some(every)),
             _ => (u64::MAX, None),
         };
-        let mut left = cut.map_or(u64::MAX, |(at, _)| at);
+        let mut left = cut.map_or(u64::MAX, |(cut, _)| cut.at);
         if !reply.source.is_instant() || pause.is_some() {
             self.write(out).await?;
         }
         loop {
             if left == 0 {
+                if is_framed && let Some((Cut { edge: Edge::InHead(drawn), .. }, _)) = cut {
+                    put_part_of_head(out, reply.source.left(), drawn);
+                }
                 self.write(out).await?;
                 return Ok(cut.map(|(_, after)| after));
             }
             let most = usize::try_from(left.min(piece_bytes)).unwrap_or(usize::MAX);
             let Some(piece) = reply.source.next(most).await else { break };
             left -= piece.len() as u64;
+            let is_open = left == 0 && cut.is_some_and(|(cut, _)| cut.edge == Edge::InChunk);
             if is_framed {
-                out.put_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+                let more = if is_open { promised(reply.source.left()) } else { 0 };
+                out.put_slice(format!("{:x}\r\n", piece.len() as u64 + more).as_bytes());
             }
             out.put_slice(&piece);
-            if is_framed {
+            if is_framed && !is_open {
                 out.put_slice(b"\r\n");
             }
             if out.len() >= WRITE_BYTES || !reply.source.is_instant() || pause.is_some() {
@@ -85,8 +94,8 @@ impl Connection {
             out.put_slice(b"\r\n");
         }
         self.write(out).await?;
-        // An endless body may have ended before its cut; it is broken all the same.
-        Ok(cut.map(|(_, after)| after))
+        // An endless body may have ended before its cut; it is broken all the same, unless that was by chance.
+        Ok(cut.filter(|(cut, _)| !cut.spares_shorter).map(|(_, after)| after))
     }
 
     async fn write(&mut self, out: &mut BytesMut) -> io::Result<()> {
@@ -123,6 +132,18 @@ fn put_field(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.put_slice(b": ");
     out.put_slice(value);
     out.put_slice(b"\r\n");
+}
+
+/// The beginning of the next chunk's head: some of its digits, or all and a part of the line's end.
+fn put_part_of_head(out: &mut BytesMut, left: Option<u64>, drawn: u64) {
+    let head = format!("{:x}\r\n", promised(left));
+    let count = 1 + drawn % (head.len() as u64 - 1);
+    out.put_slice(&head.as_bytes()[..usize::try_from(count).unwrap_or(1)]);
+}
+
+/// What a chunk says that isn't sent whole: the rest of the body, if that is known and no more than a chunk holds.
+fn promised(left: Option<u64>) -> u64 {
+    left.unwrap_or(1).clamp(1, PIECE_BYTES as u64)
 }
 
 /// The peer's kernel takes this much at once, whether or not its program reads.

@@ -149,6 +149,9 @@ async fn a_break_after_the_head_breaks_the_stream_at_its_byte() {
         ("reset-after-head", 0, Some(Reason::INTERNAL_ERROR)),
         ("reset-in-body at=10", 10, Some(Reason::INTERNAL_ERROR)),
         ("truncate-chunked at=10", 10, Some(Reason::CANCEL)),
+        ("reset-in-body at=first", 1, Some(Reason::INTERNAL_ERROR)),
+        ("reset-in-body at=last", 999, Some(Reason::INTERNAL_ERROR)),
+        ("truncate at=in-chunk-header", 500, Some(Reason::CANCEL)),
     ] {
         let (lab, addr) = lab(rule).await;
         let (mut client, _driver) = connect(addr).await;
@@ -162,6 +165,18 @@ async fn a_break_after_the_head_breaks_the_stream_at_its_byte() {
         within(lab.oracle().wait_until(|books| books.servers["a"].answered_partly == 1)).await;
         assert_eq!(lab.oracle().executions("x"), 1, "{rule}");
     }
+}
+
+#[tokio::test]
+async fn a_stream_shorter_than_what_was_drawn_is_whole() {
+    let (lab, addr) = lab("reset-in-body every=1GB").await;
+    let (mut client, _driver) = connect(addr).await;
+    for path in ["/bytes/1000", "/events?count=2&every=1"] {
+        let mut response = ask(&mut client, "GET", path, "").await.unwrap();
+        let (bytes, error) = read(&mut response).await;
+        assert!(!bytes.is_empty() && error.is_none(), "{path}: {error:?}");
+    }
+    within(lab.oracle().wait_until(|books| books.servers["a"].answered_whole == 2)).await;
 }
 
 #[tokio::test]

@@ -14,5 +14,6 @@ mod holes;
 mod http2;
 mod load;
 mod names;
+mod places;
 mod raw;
 mod tls;
