@@ -68,6 +68,12 @@ impl Active {
         extra.mul_f64(left.as_secs_f64() / lasting.as_secs_f64().max(1e-9))
     }
 
+    /// How many periods of this length are over.
+    pub(crate) fn period(&self, now: Instant, every: Duration) -> u64 {
+        let elapsed = now.saturating_duration_since(self.since).as_nanos();
+        u64::try_from(elapsed / every.as_nanos().max(1)).unwrap_or(u64::MAX)
+    }
+
     fn in_period(&self, now: Instant, up: Duration, down: Duration) -> Duration {
         let elapsed = now.saturating_duration_since(self.since).as_nanos();
         let period = up.saturating_add(down).as_nanos().max(1);

@@ -9,8 +9,8 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio::time::Instant;
 
 use crate::active::Active;
-use crate::api::{self, Reply, Request};
-use crate::fault::{Fault, Place, RetryAfter};
+use crate::api::{self, Reply, Request, Twist};
+use crate::fault::{Changing, Fault, Place, RetryAfter};
 use crate::site::Site;
 
 /// What becomes of a request.
@@ -120,6 +120,13 @@ pub(crate) async fn carry_out(site: &Site, request: &Request) -> Outcome {
         }
         Fault::Stall { at } => cut(site, healthy(site, request), at, After::Silence),
         Fault::StallHead => executed(site, request, Manner::HalfHead),
+        Fault::Range(trouble) => twisted(site, request, Twist::Range(trouble)),
+        Fault::EtagWeak => twisted(site, request, Twist::WeakEtag),
+        Fault::EtagNone => twisted(site, request, Twist::NoEtag),
+        Fault::Changing(Changing { every, lies }) => {
+            let period = every.map(|every| active.period(Instant::now(), every));
+            twisted(site, request, Twist::Changed { period, lies })
+        }
         Fault::Trickle { bytes, every } => executed(site, request, Manner::Pieces(bytes, every)),
         Fault::Slow(delay) => {
             let outcome = executed(site, request, Manner::Whole);
@@ -178,7 +185,16 @@ fn hinted(site: &Site, request: &Request, after: Duration) -> Outcome {
 
 /// Executes a request, if it is one that can be, and says what a healthy server answers.
 pub(crate) fn healthy(site: &Site, request: &Request) -> Reply {
-    api::refusal(request).unwrap_or_else(|| api::answer(site, request, execute(site, request)))
+    answer(site, request, Twist::None)
+}
+
+fn twisted(site: &Site, request: &Request, twist: Twist) -> Outcome {
+    Outcome::Answer(Box::new(answer(site, request, twist)), Manner::Whole)
+}
+
+fn answer(site: &Site, request: &Request, twist: Twist) -> Reply {
+    api::refusal(request)
+        .unwrap_or_else(|| api::answer(site, request, execute(site, request), twist))
 }
 
 fn status(site: &Site, request: &Request, code: u16, is_executed: bool) -> Outcome {

@@ -60,11 +60,11 @@ mod timeline;
 mod tls;
 mod wire;
 
-pub use api::pattern_byte;
+pub use api::{pattern_byte, seeded_byte};
 pub use dns::{DnsSpec, NameSpec};
 pub use fault::{
-    Delay, DnsFault, DnsTrouble, Ending, Family, Fault, KINDS, Kind, Place, Ratio, RetryAfter,
-    Rule, Scope, TlsTrouble, parse_duration,
+    Changing, Delay, DnsFault, DnsTrouble, Ending, Family, Fault, KINDS, Kind, Place, RangeTrouble,
+    Ratio, RetryAfter, Rule, Scope, TlsTrouble, parse_duration,
 };
 pub use lab::{Lab, Server, StartError, UnknownServer};
 pub use oracle::{Counts, Duplicate, ID_LIMIT_BYTES, IDS_LIMIT, Oracle, Snapshot, Totals};

@@ -4,13 +4,13 @@
 //! |---|---|
 //! | GET, HEAD any path | 200, JSON: server, method, path, request id, number |
 //! | POST; PUT, PATCH, DELETE | 201; 200, the same with the body's length and its FNV-1a checksum |
-//! | GET `/bytes/N`, `?chunked` | N bytes of [`pattern_byte`], a strong ETag, ranges (`Range`, `If-Range`) |
+//! | GET `/bytes/N` | N bytes of [`pattern_byte`], a strong ETag, ranges (`Range`, `If-Range`, `If-Match`); see `content.rs` |
 //! | GET `/events?count=&every=` | server-sent events with ids, from `Last-Event-ID` on |
 //! | any `/trailers` | as the echo, chunked, with the checksum and the request's trailers as trailers |
 //! | `/healthz` | 200 "ok", never counted as an execution |
 //! | `Upgrade: echo` or `websocket` | 101, then every byte comes back (HTTP/1.1) |
 
-mod range;
+mod content;
 mod source;
 
 use std::time::Duration;
@@ -19,8 +19,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
-pub use source::pattern_byte;
+pub(crate) use content::Twist;
 pub(crate) use source::{Events, PIECE_BYTES, Source};
+pub use source::{pattern_byte, seeded_byte};
 
 use crate::fault::parse_duration;
 use crate::rng::{FNV_OFFSET, fnv1a};
@@ -137,6 +138,13 @@ impl Reply {
         Self::json(status, &json!({ "status": status.as_u16(), "error": why }))
     }
 
+    /// Sets a header to a value that can be one.
+    pub(crate) fn set(&mut self, name: HeaderName, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+    }
+
     /// Says how long the body is, if that is to be said; the body is dropped if it isn't to be sent.
     pub(crate) fn seal(&mut self) {
         if self.source.left().is_none() || !self.trailers.is_empty() {
@@ -166,14 +174,14 @@ pub(crate) fn refusal(request: &Request) -> Option<Reply> {
 }
 
 /// The answer to a request that has been carried out as the server's `number`th.
-pub(crate) fn answer(site: &Site, request: &Request, number: u64) -> Reply {
+pub(crate) fn answer(site: &Site, request: &Request, number: u64, twist: Twist) -> Reply {
     let mut reply = match request.path.as_str() {
         HEALTH_PATH => Reply::new(StatusCode::OK, "text/plain", "ok"),
         _ if request.wants_upgrade() => upgrade(request),
         "/events" => events(site, request),
         path => match path.strip_prefix("/bytes/").map(str::parse::<u64>) {
             Some(Ok(length)) if length <= BYTES_LIMIT => {
-                range::bytes(request, length, request.query("chunked").is_some())
+                content::answer(request, length, number, twist)
             }
             Some(_) => {
                 let why = format!("/bytes/N takes a whole number up to {BYTES_LIMIT}");

@@ -11,6 +11,7 @@
 //! stream before its content-length is reached, and `stall-head` sends nothing.
 
 mod amount;
+mod content;
 mod dns;
 mod parse;
 mod place;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub(crate) use amount::LONGEST;
 pub use amount::parse_duration;
 pub use amount::{Delay, Ratio};
+pub use content::{Changing, RangeTrouble};
 pub use dns::{DnsFault, DnsTrouble, Family};
 pub use place::Place;
 pub use tls::TlsTrouble;
@@ -146,6 +148,14 @@ pub enum Fault {
         /// When nothing is added any more.
         lasting: Duration,
     },
+    /// Answers to ranges of `/bytes/N` are wrong.
+    Range(RangeTrouble),
+    /// The ETag of `/bytes/N` is weak, so that no `If-Range` matches it.
+    EtagWeak,
+    /// `/bytes/N` has no ETag, and nothing in its place.
+    EtagNone,
+    /// `/bytes/N` is other content from time to time.
+    Changing(Changing),
     /// HTTP/2: refuses the stream (REFUSED_STREAM): surely not executed. HTTP/1.1 is healthy.
     H2RefuseStream,
     /// HTTP/2: GOAWAY with a last stream below this one, then closes when earlier streams are done; not executed.
@@ -317,6 +327,22 @@ pub const KINDS: &[Kind] = &[
         "a server with a queue; 503 above it",
     ),
     kind("cold", "extra=TIME for=TIME", "slower at first, less and less"),
+    kind("range-wrong-start", "", "/bytes/N: 206 of a part that begins a byte later, and says so"),
+    kind("range-wrong-total", "", "/bytes/N: 206 whose total length is one too many"),
+    kind("range-other-etag", "", "/bytes/N: 206 with another ETag, whatever If-Range says"),
+    kind("range-multipart", "", "/bytes/N: 206 as multipart/byteranges with one part"),
+    kind("range-ignored", "", "/bytes/N: 200 and the whole, for a range"),
+    kind("range-short", "", "/bytes/N: 206 of the first half of the range, and says so"),
+    kind("range-gzip", "", "/bytes/N: 206 with Content-Encoding: gzip"),
+    kind("range-lies", "", "/bytes/N: 206 with the right head and the wrong bytes"),
+    kind("range-unsatisfiable", "", "/bytes/N: 416 with the right length"),
+    kind("etag-weak", "", "/bytes/N: a weak ETag, which no If-Range matches"),
+    kind("etag-none", "", "/bytes/N: no ETag, no date, no version"),
+    kind(
+        "changing",
+        "[every=TIME] [lies=BOOL]",
+        "/bytes/N: other content and ETag for each request, or from time to time; `lies`: the ETag stays",
+    ),
     kind("h2-refuse-stream", "", "HTTP/2 REFUSED_STREAM, not executed"),
     kind("h2-goaway", "", "HTTP/2 GOAWAY below this stream, not executed"),
     kind("h2-goaway-graceful", "", "HTTP/2 GOAWAY in two steps; what crosses is served"),

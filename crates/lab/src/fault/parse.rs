@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::amount::{parse_duration, parse_size};
 use super::{
-    Delay, DnsFault, DnsTrouble, Ending, Family, Fault, KINDS, Place, Ratio, RetryAfter, Rule,
-    Scope, TlsTrouble,
+    Changing, Delay, DnsFault, DnsTrouble, Ending, Family, Fault, KINDS, Place, RangeTrouble,
+    Ratio, RetryAfter, Rule, Scope, TlsTrouble,
 };
 use crate::problem::{Invalid, Problem};
 
@@ -92,6 +92,12 @@ fn fault(word: &str, p: &mut Parameters<'_>) -> Fault {
             collapse: p.flag("collapse", false),
         },
         "cold" => Fault::Cold { extra: p.time("extra"), lasting: p.positive_time("for") },
+        "etag-weak" => Fault::EtagWeak,
+        "etag-none" => Fault::EtagNone,
+        "changing" => Fault::Changing(Changing {
+            every: p.has("every").then(|| p.positive_time("every")),
+            lies: p.flag("lies", false),
+        }),
         "h2-refuse-stream" => Fault::H2RefuseStream,
         "h2-goaway" => Fault::H2GoAway,
         "h2-goaway-graceful" => Fault::H2GoAwayGraceful,
@@ -102,6 +108,9 @@ fn fault(word: &str, p: &mut Parameters<'_>) -> Fault {
                 && let Some(trouble) = TlsTrouble::of_word(other)
             {
                 return Fault::Tls(trouble);
+            }
+            if let Some(trouble) = RangeTrouble::of_word(other) {
+                return Fault::Range(trouble);
             }
             p.problems.push(unknown_kind(other));
             // Its parameters can't be judged: one problem, not five.
@@ -438,6 +447,12 @@ mod tests {
             "flap up=200ms down=100ms trickle bytes=1 every=5ms ratio=0.1",
             "capacity concurrency=4 service=50ms queue=10 collapse=true",
             "cold extra=500ms for=10000ms",
+            "range-wrong-start ratio=0.5",
+            "range-unsatisfiable path=/bytes",
+            "etag-weak",
+            "etag-none",
+            "changing lies=false",
+            "changing every=1000ms lies=true",
             "h2-refuse-stream",
             "h2-goaway",
         ] {
@@ -503,6 +518,8 @@ mod tests {
             "stall every=0",
             "throttle retry-after=soon",
             "tls-odd",
+            "range-odd",
+            "changing every=0",
             "tls-expired ratio=0.5",
             "dns-timeout family=b",
             "dns-answer a=::1",

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use super::{Delay, DnsFault, DnsTrouble, Ending, Fault, Ratio, RetryAfter, Rule};
+use super::{Changing, Delay, DnsFault, DnsTrouble, Ending, Fault, Ratio, RetryAfter, Rule};
 
 impl Display for Rule {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -67,8 +67,15 @@ impl Display for Fault {
             Self::Cold { extra, lasting } => {
                 write!(f, " extra={} for={}", Ms(*extra), Ms(*lasting))
             }
+            Self::Changing(Changing { every, lies }) => {
+                every.map_or(Ok(()), |every| write!(f, " every={}", Ms(every)))?;
+                write!(f, " lies={lies}")
+            }
             Self::Healthy
             | Self::Refuse
+            | Self::Range(_)
+            | Self::EtagWeak
+            | Self::EtagNone
             | Self::Hang
             | Self::ResetBefore
             | Self::ResetAfterExecute
@@ -111,6 +118,10 @@ impl Fault {
             Self::Flap { .. } => "flap",
             Self::Capacity { .. } => "capacity",
             Self::Cold { .. } => "cold",
+            Self::Range(trouble) => trouble.word(),
+            Self::EtagWeak => "etag-weak",
+            Self::EtagNone => "etag-none",
+            Self::Changing(_) => "changing",
             Self::H2RefuseStream => "h2-refuse-stream",
             Self::H2GoAway => "h2-goaway",
             Self::H2GoAwayGraceful => "h2-goaway-graceful",

@@ -27,8 +27,15 @@ async fn ask(
     body: &'static str,
 ) -> Result<Response<RecvStream>, h2::Error> {
     let uri = format!("http://lab{path}");
-    let request =
-        Request::builder().method(method).uri(uri).header("x-request-id", "x").body(()).unwrap();
+    send(client, Request::builder().method(method).uri(uri), body).await
+}
+
+async fn send(
+    client: &mut SendRequest<Bytes>,
+    request: http::request::Builder,
+    body: &'static str,
+) -> Result<Response<RecvStream>, h2::Error> {
+    let request = request.header("x-request-id", "x").body(()).unwrap();
     let mut ready = client.clone().ready().await?;
     let (response, mut stream) = ready.send_request(request, body.is_empty())?;
     if !body.is_empty() {
@@ -177,6 +184,17 @@ async fn a_stream_shorter_than_what_was_drawn_is_whole() {
         assert!(!bytes.is_empty() && error.is_none(), "{path}: {error:?}");
     }
     within(lab.oracle().wait_until(|books| books.servers["a"].answered_whole == 2)).await;
+}
+
+#[tokio::test]
+async fn a_range_is_answered_wrongly_too() {
+    let (_lab, addr) = lab("range-wrong-start").await;
+    let (mut client, _driver) = connect(addr).await;
+    let request = Request::get("http://lab/bytes/100").header("range", "bytes=10-19");
+    let mut response = send(&mut client, request, "").await.unwrap();
+    assert_eq!(response.status(), 206);
+    assert_eq!(response.headers()["content-range"], "bytes 11-19/100");
+    assert_eq!(read(&mut response).await.0, pattern(20)[11..]);
 }
 
 #[tokio::test]

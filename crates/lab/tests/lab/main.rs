@@ -15,5 +15,6 @@ mod http2;
 mod load;
 mod names;
 mod places;
+mod ranges;
 mod raw;
 mod tls;
