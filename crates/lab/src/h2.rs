@@ -168,8 +168,8 @@ async fn exchange(
     let (head, body) = request.into_parts();
     let mut request = Request::new(head.method, &head.uri, head.headers);
     site.oracle.received(site.entry(request.method.as_str(), &request.path, request.id()));
-    match timeout(BODY_FOR, read_body(body)).await {
-        Ok(Ok(body)) => request.body = body,
+    match timeout(BODY_FOR, read_body(body, &mut request.body)).await {
+        Ok(Ok(())) => {}
         Ok(Err(TooLarge::Yes)) => {
             let reply = Reply::error(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
             let _ = send(&mut respond, reply, Manner::Whole).await;
@@ -214,8 +214,7 @@ enum TooLarge {
     Gone,
 }
 
-async fn read_body(mut stream: RecvStream) -> Result<Body, TooLarge> {
-    let mut body = Body::default();
+async fn read_body(mut stream: RecvStream, body: &mut Body) -> Result<(), TooLarge> {
     while let Some(piece) = stream.data().await {
         let piece = piece.map_err(|_| TooLarge::Gone)?;
         body.add(&piece);
@@ -225,7 +224,7 @@ async fn read_body(mut stream: RecvStream) -> Result<Body, TooLarge> {
         stream.flow_control().release_capacity(piece.len()).map_err(|_| TooLarge::Gone)?;
     }
     body.trailers = stream.trailers().await.map_err(|_| TooLarge::Gone)?.unwrap_or_default();
-    Ok(body)
+    Ok(())
 }
 
 /// Sends an answer; whether it was sent whole.

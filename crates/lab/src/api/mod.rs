@@ -5,25 +5,25 @@
 //! | GET, HEAD any path | 200, JSON: server, method, path, request id, number |
 //! | POST; PUT, PATCH, DELETE | 201; 200, the same with the body's length and its FNV-1a checksum |
 //! | GET `/bytes/N` | N bytes of [`pattern_byte`], a strong ETag, ranges (`Range`, `If-Range`, `If-Match`); see `content.rs` |
-//! | GET `/events?count=&every=` | server-sent events with ids, from `Last-Event-ID` on |
+//! | GET `/events?count=&every=` | server-sent events with ids, from `Last-Event-ID` on; see `events.rs` |
+//! | `/v1/chat/completions`, `/v1/messages` | as language models answer, streamed or whole; see `llm.rs` |
 //! | any `/trailers` | as the echo, chunked, with the checksum and the request's trailers as trailers |
 //! | `/healthz` | 200 "ok", never counted as an execution |
 //! | `Upgrade: echo` or `websocket` | 101, then every byte comes back (HTTP/1.1) |
 
 mod content;
+mod events;
+mod llm;
 mod source;
-
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
 pub(crate) use content::Twist;
-pub(crate) use source::{Events, PIECE_BYTES, Source};
+pub(crate) use source::{PIECE_BYTES, Source};
 pub use source::{pattern_byte, seeded_byte};
 
-use crate::fault::parse_duration;
 use crate::rng::{FNV_OFFSET, fnv1a};
 use crate::site::{HEALTH_PATH, Site};
 
@@ -43,18 +43,29 @@ pub(crate) struct Body {
     pub(crate) length: u64,
     pub(crate) checksum: u64,
     pub(crate) trailers: HeaderMap,
+    /// Its first bytes, for those who read it; mostly none.
+    pub(crate) kept: Vec<u8>,
+    keeps_bytes: usize,
 }
 
 impl Default for Body {
     fn default() -> Self {
-        Self { length: 0, checksum: FNV_OFFSET, trailers: HeaderMap::new() }
+        Self::keeping(0)
     }
 }
 
 impl Body {
+    /// An empty one that will keep so many bytes.
+    pub(crate) fn keeping(keeps_bytes: usize) -> Self {
+        let (checksum, trailers) = (FNV_OFFSET, HeaderMap::new());
+        Self { length: 0, checksum, trailers, kept: Vec::new(), keeps_bytes }
+    }
+
     pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
         self.checksum = fnv1a(self.checksum, bytes);
+        let room = self.keeps_bytes - self.kept.len();
+        self.kept.extend_from_slice(&bytes[..room.min(bytes.len())]);
     }
 }
 
@@ -62,7 +73,10 @@ impl Request {
     /// Splits a request target; of an absolute one, only the path is of interest.
     pub(crate) fn new(method: Method, uri: &http::Uri, headers: HeaderMap) -> Self {
         let (path, query) = (uri.path().to_owned(), uri.query().unwrap_or_default().to_owned());
-        Self { method, path, query, headers, body: Body::default() }
+        // Language models are asked for a stream in the body.
+        let is_read = ["/v1/", "/llm/"].iter().any(|prefix| path.starts_with(prefix));
+        let body = Body::keeping(if is_read { READ_LIMIT_BYTES } else { 0 });
+        Self { method, path, query, headers, body }
     }
 
     pub(crate) fn id(&self) -> Option<&str> {
@@ -178,7 +192,7 @@ pub(crate) fn answer(site: &Site, request: &Request, number: u64, twist: Twist) 
     let mut reply = match request.path.as_str() {
         HEALTH_PATH => Reply::new(StatusCode::OK, "text/plain", "ok"),
         _ if request.wants_upgrade() => upgrade(request),
-        "/events" => events(site, request),
+        "/events" => events::answer(site, request),
         path => match path.strip_prefix("/bytes/").map(str::parse::<u64>) {
             Some(Ok(length)) if length <= BYTES_LIMIT => {
                 content::answer(request, length, number, twist)
@@ -187,7 +201,7 @@ pub(crate) fn answer(site: &Site, request: &Request, number: u64, twist: Twist) 
                 let why = format!("/bytes/N takes a whole number up to {BYTES_LIMIT}");
                 Reply::error(StatusCode::NOT_FOUND, &why)
             }
-            None => echo(site, request, number),
+            None => llm::answer(request, number).unwrap_or_else(|| echo(site, request, number)),
         },
     };
     reply.is_to_head = request.method == Method::HEAD;
@@ -220,24 +234,6 @@ fn echo(site: &Site, request: &Request, number: u64) -> Reply {
     reply
 }
 
-fn events(site: &Site, request: &Request) -> Reply {
-    let seen: u64 =
-        request.text("last-event-id").and_then(|id| id.trim().parse().ok()).unwrap_or(0);
-    let count: u64 = request.query("count").and_then(|n| n.parse().ok()).unwrap_or(EVENTS_LIMIT);
-    let every = request.query("every").and_then(parse_duration).unwrap_or(EVENTS_EVERY);
-    let mut reply = Reply::new(StatusCode::OK, "text/event-stream", Bytes::new());
-    reply.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    reply.source = Source::Events(Events {
-        server: site.name.clone(),
-        next: seen.saturating_add(1),
-        last: seen.saturating_add(count.min(EVENTS_LIMIT)),
-        every,
-        rest: Bytes::new(),
-        is_first: true,
-    });
-    reply
-}
-
 fn upgrade(request: &Request) -> Reply {
     let mut reply = Reply::new(StatusCode::SWITCHING_PROTOCOLS, "", Bytes::new());
     reply.headers.clear();
@@ -251,10 +247,8 @@ fn upgrade(request: &Request) -> Reply {
 
 const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
+/// A long conversation without pictures.
+const READ_LIMIT_BYTES: usize = 1 << 20;
+
 /// A thousand gigabytes: the bytes cost no memory, and more isn't read by any test.
 const BYTES_LIMIT: u64 = 1 << 40;
-
-/// A stream that ends after a day at ten a second, so "for ever" has an end.
-const EVENTS_LIMIT: u64 = 864_000;
-
-const EVENTS_EVERY: Duration = Duration::from_millis(100);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::events::Ticks;
+use super::llm::Text;
 use crate::rng::Rng;
 
 /// The body of an answer, piece by piece.
@@ -16,7 +18,7 @@ pub(crate) enum Source {
     /// The same with something before and after it.
     Enclosed { before: Bytes, pattern: Pattern, after: Bytes },
     /// Server-sent events, one at a time.
-    Events(Events),
+    Stream(Stream),
 }
 
 /// The bytes `next..end` of the pattern of this seed.
@@ -27,16 +29,24 @@ pub(crate) struct Pattern {
     pub(crate) end: u64,
 }
 
-/// Events with the ids `next..=last`.
+/// The blocks `next..=last` of a script, with pauses between them.
 #[derive(Debug)]
-pub(crate) struct Events {
-    pub(crate) server: String,
+pub(crate) struct Stream {
+    pub(crate) script: Script,
     pub(crate) next: u64,
     pub(crate) last: u64,
     pub(crate) every: Duration,
-    /// What is left of an event that was cut.
+    /// What comes before the first, then what is left of one that was cut.
     pub(crate) rest: Bytes,
-    pub(crate) is_first: bool,
+    /// How many were begun.
+    pub(crate) sent: u64,
+}
+
+/// What the blocks of a stream say.
+#[derive(Debug)]
+pub(crate) enum Script {
+    Ticks(Ticks),
+    Text(Text),
 }
 
 impl Source {
@@ -52,21 +62,21 @@ impl Source {
             Self::Enclosed { before, pattern, after } => {
                 Some(before.len() as u64 + pattern.left() + after.len() as u64)
             }
-            Self::Events(_) => None,
+            Self::Stream(_) => None,
         }
     }
 
     /// Bytes up to the middle of the second event of a stream, or of the first if it is the last.
     pub(crate) fn in_event(&self) -> Option<u64> {
         match self {
-            Self::Events(events) => events.in_event(),
+            Self::Stream(stream) => stream.in_event(),
             Self::Bytes(_) | Self::Pattern(_) | Self::Enclosed { .. } => None,
         }
     }
 
     /// Whether [`Source::next`] never waits.
     pub(crate) fn is_instant(&self) -> bool {
-        !matches!(self, Self::Events(_))
+        !matches!(self, Self::Stream(_))
     }
 
     /// At most so many bytes, at least one; none at the end.
@@ -78,7 +88,7 @@ impl Source {
             Self::Enclosed { before, pattern, after } => {
                 take(before, most).or_else(|| pattern.take(most)).or_else(|| take(after, most))
             }
-            Self::Events(events) => events.next(most).await,
+            Self::Stream(stream) => stream.next(most).await,
         }
     }
 }
@@ -100,33 +110,37 @@ impl Pattern {
     }
 }
 
-impl Events {
+impl Stream {
     async fn next(&mut self, most: usize) -> Option<Bytes> {
         if self.rest.is_empty() {
             if self.next > self.last {
                 return None;
             }
-            if !self.is_first {
+            if self.sent > 0 {
                 tokio::time::sleep(self.every).await;
             }
-            self.is_first = false;
-            self.rest = self.event(self.next).into();
-            self.next += 1;
+            self.rest = self.script.block(self.next).into();
+            (self.next, self.sent) = (self.next + 1, self.sent + 1);
         }
-        Some(self.rest.split_to(most.min(self.rest.len())))
+        take(&mut self.rest, most)
     }
 
     fn in_event(&self) -> Option<u64> {
-        let first = self.event(self.next).len() as u64;
+        let before = self.rest.len() as u64;
+        let first = self.script.block(self.next).len() as u64;
         match self.last.checked_sub(self.next)? {
-            0 => Some(first / 2),
-            _ => Some(first + self.event(self.next + 1).len() as u64 / 2),
+            0 => Some(before + first / 2),
+            _ => Some(before + first + self.script.block(self.next + 1).len() as u64 / 2),
         }
     }
+}
 
-    fn event(&self, id: u64) -> String {
-        let server = &self.server;
-        format!("id: {id}\nevent: tick\ndata: {{\"server\":\"{server}\",\"n\":{id}}}\n\n")
+impl Script {
+    fn block(&self, number: u64) -> String {
+        match self {
+            Self::Ticks(ticks) => ticks.block(number),
+            Self::Text(text) => text.block(number),
+        }
     }
 }
 
@@ -189,27 +203,5 @@ mod tests {
             read.extend_from_slice(&piece);
         }
         assert_eq!(read, [b'<', pattern_byte(1), pattern_byte(2), b'>']);
-    }
-
-    #[tokio::test]
-    async fn a_cut_event_goes_on_where_it_was_cut() {
-        let mut events = Source::Events(Events {
-            server: "a".into(),
-            next: 5,
-            last: 6,
-            every: Duration::ZERO,
-            rest: Bytes::new(),
-            is_first: true,
-        });
-        let mut read = Vec::new();
-        while let Some(piece) = events.next(4).await {
-            read.extend_from_slice(&piece);
-        }
-        let text = String::from_utf8(read).unwrap();
-        assert_eq!(text.matches("\n\n").count(), 2);
-        assert!(
-            text.starts_with("id: 5\nevent: tick\ndata: {\"server\":\"a\",\"n\":5}\n\nid: 6\n"),
-            "{text}"
-        );
     }
 }

@@ -11,15 +11,19 @@ use crate::api::Body;
 
 impl Connection {
     /// Reads a body to its end.
-    pub(crate) async fn read_body(&mut self, framing: Framing) -> Result<Body, Unreadable> {
+    pub(crate) async fn read_body(
+        &mut self,
+        framing: Framing,
+        body: &mut Body,
+    ) -> Result<(), Unreadable> {
         let read = async {
             match framing {
-                Framing::Length(length) => self.read_length(length).await,
-                Framing::Chunked => self.read_chunks().await,
+                Framing::Length(length) => self.take(length, body).await,
+                Framing::Chunked => self.read_chunks(body).await,
             }
         };
         match timeout(BODY_FOR, read).await {
-            Ok(body) => body,
+            Ok(read) => read,
             Err(_) => {
                 Err(Unreadable::Refused(StatusCode::REQUEST_TIMEOUT, "the body took too long"))
             }
@@ -59,14 +63,7 @@ impl Connection {
         }
     }
 
-    async fn read_length(&mut self, length: u64) -> Result<Body, Unreadable> {
-        let mut body = Body::default();
-        self.take(length, &mut body).await?;
-        Ok(body)
-    }
-
-    async fn read_chunks(&mut self) -> Result<Body, Unreadable> {
-        let mut body = Body::default();
+    async fn read_chunks(&mut self, body: &mut Body) -> Result<(), Unreadable> {
         loop {
             let line = self.read_line().await?;
             let digits = line
@@ -77,14 +74,14 @@ impl Connection {
                 .trim_ascii();
             match chunk_size(digits).ok_or(BROKEN)? {
                 0 => break,
-                size => self.take(size, &mut body).await?,
+                size => self.take(size, body).await?,
             }
             if !self.read_line().await?.is_empty() {
                 return Err(BROKEN);
             }
         }
         body.trailers = self.read_trailers().await?;
-        Ok(body)
+        Ok(())
     }
 
     async fn read_trailers(&mut self) -> Result<HeaderMap, Unreadable> {

@@ -176,7 +176,7 @@ impl Connection {
         if expects_continue && self.buffer.is_empty() {
             self.wire.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
-        request.body = self.read_body(framing).await?;
+        self.read_body(framing, &mut request.body).await?;
         let outcome = carry_out(site, &request).await;
         self.perform(site, &request, version, outcome).await
     }

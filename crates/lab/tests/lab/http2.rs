@@ -198,6 +198,21 @@ async fn a_range_is_answered_wrongly_too() {
 }
 
 #[tokio::test]
+async fn a_language_model_reads_its_body() {
+    let (_lab, addr) = lab("healthy").await;
+    let (mut client, _driver) = connect(addr).await;
+    let ask_for = r#"{"stream":true,"max_tokens":2}"#;
+    let mut response =
+        ask(&mut client, "POST", "/v1/chat/completions?every=0", ask_for).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-type"]),
+        (200, &"text/event-stream".parse().unwrap())
+    );
+    let (bytes, error) = read(&mut response).await;
+    assert!(error.is_none() && bytes.ends_with(b"data: [DONE]\n\n"));
+}
+
+#[tokio::test]
 async fn a_truncated_stream_ends_before_its_length() {
     let (lab, addr) = lab("truncate at=10").await;
     let (mut client, _driver) = connect(addr).await;

@@ -17,4 +17,5 @@ mod names;
 mod places;
 mod ranges;
 mod raw;
+mod streams;
 mod tls;
