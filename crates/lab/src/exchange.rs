@@ -155,7 +155,7 @@ fn executed(site: &Site, request: &Request, manner: Manner) -> Outcome {
 fn cut(site: &Site, mut reply: Reply, place: Place, after: After) -> Outcome {
     let length = reply.source.left();
     let (at, edge) = site.draw(|rng| {
-        if reply.is_upgrade {
+        if reply.upgrade.is_some() {
             return (place.cut_of_echo(rng), Edge::Whole);
         }
         let edge = match place {

@@ -9,12 +9,14 @@
 //! | `/v1/chat/completions`, `/v1/messages` | as language models answer, streamed or whole; see `llm.rs` |
 //! | any `/trailers` | as the echo, chunked, with the checksum and the request's trailers as trailers |
 //! | `/healthz` | 200 "ok", never counted as an execution |
-//! | `Upgrade: echo` or `websocket` | 101, then every byte comes back (HTTP/1.1) |
+//! | `Upgrade: echo` | 101, then every byte comes back (HTTP/1.1) |
+//! | `Upgrade: websocket`, `?no-pong` | 101, then every message comes back; pings get no answer |
 
 mod content;
 mod events;
 mod llm;
 mod source;
+mod upgrade;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -23,6 +25,7 @@ use serde_json::json;
 pub(crate) use content::Twist;
 pub(crate) use source::{PIECE_BYTES, Source};
 pub use source::{pattern_byte, seeded_byte};
+pub(crate) use upgrade::Protocol;
 
 use crate::rng::{FNV_OFFSET, fnv1a};
 use crate::site::{HEALTH_PATH, Site};
@@ -94,13 +97,6 @@ impl Request {
             (key == name).then_some(value)
         })
     }
-
-    pub(crate) fn wants_upgrade(&self) -> bool {
-        let upgrades = self.text("upgrade").is_some_and(|to| {
-            ["echo", "websocket"].iter().any(|known| to.trim().eq_ignore_ascii_case(known))
-        });
-        upgrades && has_token(&self.headers, header::CONNECTION, "upgrade")
-    }
 }
 
 /// Whether a comma-separated header contains this word.
@@ -121,7 +117,7 @@ pub(crate) struct Reply {
     /// The head is that of the whole answer, the body isn't sent.
     pub(crate) is_to_head: bool,
     /// The connection is an echo afterwards.
-    pub(crate) is_upgrade: bool,
+    pub(crate) upgrade: Option<Protocol>,
 }
 
 impl Reply {
@@ -139,7 +135,7 @@ impl Reply {
             chunked: false,
             trailers: HeaderMap::new(),
             is_to_head: false,
-            is_upgrade: false,
+            upgrade: None,
         }
     }
 
@@ -164,7 +160,7 @@ impl Reply {
         if self.source.left().is_none() || !self.trailers.is_empty() {
             self.chunked = true;
         }
-        if !self.chunked && !self.is_upgrade {
+        if !self.chunked && self.upgrade.is_none() {
             let length = self.source.left().unwrap_or_default();
             self.headers.insert(header::CONTENT_LENGTH, length.into());
         }
@@ -189,9 +185,17 @@ pub(crate) fn refusal(request: &Request) -> Option<Reply> {
 
 /// The answer to a request that has been carried out as the server's `number`th.
 pub(crate) fn answer(site: &Site, request: &Request, number: u64, twist: Twist) -> Reply {
-    let mut reply = match request.path.as_str() {
+    let mut reply = match request.upgrade() {
+        Some(protocol) => upgrade::answer(request, protocol),
+        None => resource(site, request, number, twist),
+    };
+    reply.is_to_head = request.method == Method::HEAD;
+    reply
+}
+
+fn resource(site: &Site, request: &Request, number: u64, twist: Twist) -> Reply {
+    match request.path.as_str() {
         HEALTH_PATH => Reply::new(StatusCode::OK, "text/plain", "ok"),
-        _ if request.wants_upgrade() => upgrade(request),
         "/events" => events::answer(site, request),
         path => match path.strip_prefix("/bytes/").map(str::parse::<u64>) {
             Some(Ok(length)) if length <= BYTES_LIMIT => {
@@ -203,9 +207,7 @@ pub(crate) fn answer(site: &Site, request: &Request, number: u64, twist: Twist) 
             }
             None => llm::answer(request, number).unwrap_or_else(|| echo(site, request, number)),
         },
-    };
-    reply.is_to_head = request.method == Method::HEAD;
-    reply
+    }
 }
 
 fn echo(site: &Site, request: &Request, number: u64) -> Reply {
@@ -230,17 +232,6 @@ fn echo(site: &Site, request: &Request, number: u64) -> Reply {
             reply.trailers.insert("x-checksum", value);
         }
         reply.headers.insert(header::TRAILER, HeaderValue::from_static("x-checksum"));
-    }
-    reply
-}
-
-fn upgrade(request: &Request) -> Reply {
-    let mut reply = Reply::new(StatusCode::SWITCHING_PROTOCOLS, "", Bytes::new());
-    reply.headers.clear();
-    reply.is_upgrade = true;
-    reply.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    if let Some(protocol) = request.headers.get(header::UPGRADE) {
-        reply.headers.insert(header::UPGRADE, protocol.clone());
     }
     reply
 }

@@ -6,12 +6,13 @@
 //!   +--------+------------+-------------+----------+--> reset, close, hold or leave
 //! ```
 //!
-//! [`Connection`] reads (`read.rs`, `body.rs`) and writes (`send.rs`). This isn't a server for the world: it is
+//! [`Connection`] reads (`read.rs`, `body.rs`) and writes (`send.rs`); after an upgrade it is an echo, of WebSocket frames too (`websocket.rs`). This isn't a server for the world: it is
 //! strict where a lenient parser would hide a client's mistake, and answers what it refuses with a status.
 
 mod body;
 mod read;
 mod send;
+mod websocket;
 
 use std::io;
 
@@ -23,7 +24,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 pub(crate) use body::BODY_LIMIT_BYTES;
 pub(crate) use read::{Framing, HEAD_LIMIT_BYTES, Head};
 
-use crate::api::{Reply, Request};
+use crate::api::{Protocol, Reply, Request};
 use crate::exchange::{After, Manner, Outcome, carry_out, healthy};
 use crate::fault::Ending;
 use crate::site::{IdleUntil, Site};
@@ -55,7 +56,7 @@ impl From<io::Error> for Unreadable {
 enum Next {
     KeepAlive,
     End(After),
-    Echo(Option<u64>, After),
+    Echo(Protocol, Option<u64>, After),
 }
 
 /// Serves requests until the connection ends. The buffer holds what was read already.
@@ -79,7 +80,12 @@ pub(crate) async fn serve(mut connection: Connection, site: &Site) {
             Ok(Next::End(After::Close)) => return connection.wire.finish().await,
             Ok(Next::End(After::Reset)) => return connection.wire.reset(),
             Ok(Next::End(After::Silence)) => return connection.wire.hold().await,
-            Ok(Next::Echo(limit, after)) => return connection.echo(limit, after).await,
+            Ok(Next::Echo(Protocol::Echo, limit, after)) => {
+                return connection.echo(limit, after).await;
+            }
+            Ok(Next::Echo(Protocol::WebSocket { answers_pings }, limit, after)) => {
+                return connection.echo_frames(answers_pings, limit, after).await;
+            }
             Err(Unreadable::Gone) => return,
             Err(Unreadable::Refused(status, why)) => {
                 let _ = connection
@@ -201,24 +207,26 @@ impl Connection {
             Outcome::GoAwayGracefully(reply) => (*reply, Manner::Whole),
             Outcome::Answer(reply, manner) => (*reply, manner),
         };
-        let is_upgrade = reply.is_upgrade;
-        reply.chunked &= !is_upgrade;
+        let upgrade = reply.upgrade;
+        reply.chunked &= upgrade.is_none();
         let sent = self.send(reply, manner, version).await;
         let is_whole = matches!(sent, Ok(None));
         site.oracle
             .answered(site.entry(request.method.as_str(), &request.path, request.id()), is_whole);
-        Ok(match (sent?, manner) {
-            (Some(after), _) => Next::End(after),
-            (None, Manner::Cut(cut, after)) if is_upgrade => {
-                Next::Echo(cut.map(|cut| cut.at), after)
+        Ok(match (sent?, manner, upgrade) {
+            (Some(after), ..) => Next::End(after),
+            (None, Manner::Cut(cut, after), Some(protocol)) => {
+                Next::Echo(protocol, cut.map(|cut| cut.at), after)
             }
-            (None, _) if is_upgrade => Next::Echo(None, After::Close),
+            (None, _, Some(protocol)) => Next::Echo(protocol, None, After::Close),
             // A reset is asked for even where there was no body to break.
-            (None, Manner::Cut(cut, After::Reset)) if cut.is_none_or(|cut| !cut.spares_shorter) => {
+            (None, Manner::Cut(cut, After::Reset), None)
+                if cut.is_none_or(|cut| !cut.spares_shorter) =>
+            {
                 Next::End(After::Reset)
             }
-            (None, _) if version.keep_alive => Next::KeepAlive,
-            (None, _) => Next::End(After::Close),
+            (None, _, None) if version.keep_alive => Next::KeepAlive,
+            (None, _, None) => Next::End(After::Close),
         })
     }
 

@@ -32,7 +32,7 @@ impl Connection {
                 return Ok(Some(After::Reset));
             }
             // An answer to HEAD has no body to break, and an echo breaks later.
-            Manner::Cut(cut, after) if !reply.is_to_head && !reply.is_upgrade => {
+            Manner::Cut(cut, after) if !reply.is_to_head && reply.upgrade.is_none() => {
                 cut.map(|cut| (cut, after))
             }
             Manner::Cut(..) => None,
@@ -114,7 +114,7 @@ fn head(reply: &Reply, is_framed: bool, keep_alive: bool) -> BytesMut {
     if is_framed {
         put_field(&mut out, header::TRANSFER_ENCODING.as_str(), b"chunked");
     }
-    if !keep_alive && !reply.is_upgrade {
+    if !keep_alive && reply.upgrade.is_none() {
         put_field(&mut out, header::CONNECTION.as_str(), b"close");
     }
     out.put_slice(b"\r\n");

@@ -147,7 +147,7 @@ async fn events_go_on_after_the_last_one_seen() {
 async fn an_upgraded_connection_is_an_echo() {
     let (_lab, addr) = lab("healthy").await;
     let mut raw = Raw::to(addr).await;
-    raw.send("GET /ws HTTP/1.1\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\nearly").await;
+    raw.send("GET /ws HTTP/1.1\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\nearly").await;
     let head = raw.head().await;
     assert!(
         head.starts_with("HTTP/1.1 101 ") && field(&head, "content-length").is_none(),

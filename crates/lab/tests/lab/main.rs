@@ -19,3 +19,4 @@ mod ranges;
 mod raw;
 mod streams;
 mod tls;
+mod websocket;
