@@ -69,7 +69,7 @@ async fn serve(mut connection: Connection, shared: &Shared) {
         Err(Unreadable::Gone) => return,
         Err(Unreadable::Refused(status, why)) => Reply::error(status, why),
     };
-    if connection.send(reply, Manner::Whole, Version::closing()).await.is_ok() {
+    if connection.send(reply, Manner::Whole, Version::closing(), &mut 0).await.is_ok() {
         connection.finish().await;
     }
 }

@@ -144,7 +144,7 @@ pub(crate) async fn carry_out(site: &Site, request: &Request) -> Outcome {
 }
 
 fn execute(site: &Site, request: &Request) -> u64 {
-    site.oracle.executed(site.entry(request.method.as_str(), &request.path, request.id()))
+    site.oracle.executed(site.entry(request))
 }
 
 fn executed(site: &Site, request: &Request, manner: Manner) -> Outcome {

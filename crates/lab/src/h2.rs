@@ -167,12 +167,12 @@ async fn exchange(
 ) {
     let (head, body) = request.into_parts();
     let mut request = Request::new(head.method, &head.uri, head.headers);
-    site.oracle.received(site.entry(request.method.as_str(), &request.path, request.id()));
+    site.oracle.received(site.entry(&request));
     match timeout(BODY_FOR, read_body(body, &mut request.body)).await {
         Ok(Ok(())) => {}
         Ok(Err(TooLarge::Yes)) => {
             let reply = Reply::error(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
-            let _ = send(&mut respond, reply, Manner::Whole).await;
+            let _ = send(&mut respond, reply, Manner::Whole, &mut 0).await;
             return;
         }
         Ok(Err(TooLarge::Gone)) => return,
@@ -184,16 +184,15 @@ async fn exchange(
         Outcome::GoAwayGracefully(reply) => {
             // Told before the answer is sent: what the peer sends until it hears of it crosses.
             let _ = tell.try_send(End::GoAwayGracefully);
-            let is_whole = send(&mut respond, *reply, Manner::Whole).await == Ok(true);
-            let entry = site.entry(request.method.as_str(), &request.path, request.id());
-            site.oracle.answered(entry, is_whole);
-            return;
+            let mut answer = site.oracle.answer(site.entry(&request));
+            let sent = send(&mut respond, *reply, Manner::Whole, &mut answer.body_bytes).await;
+            return answer.ended(sent == Ok(true));
         }
         Outcome::Answer(reply, manner) => {
-            let is_whole = send(&mut respond, *reply, manner).await == Ok(true);
-            if manner != Manner::HalfHead || is_whole {
-                let entry = site.entry(request.method.as_str(), &request.path, request.id());
-                site.oracle.answered(entry, is_whole);
+            let mut answer = site.oracle.answer(site.entry(&request));
+            let sent = send(&mut respond, *reply, manner, &mut answer.body_bytes).await;
+            if manner != Manner::HalfHead {
+                answer.ended(sent == Ok(true));
             }
             return;
         }
@@ -227,11 +226,12 @@ async fn read_body(mut stream: RecvStream, body: &mut Body) -> Result<(), TooLar
     Ok(())
 }
 
-/// Sends an answer; whether it was sent whole.
+/// Sends an answer; whether it was sent whole. `sent` grows with its body.
 async fn send(
     respond: &mut SendResponse<Bytes>,
     mut reply: Reply,
     manner: Manner,
+    sent: &mut u64,
 ) -> Result<bool, Gone> {
     reply.seal();
     let cut = match manner {
@@ -252,7 +252,7 @@ async fn send(
         return Ok(true);
     }
     let at = cut.map_or(u64::MAX, |(cut, _)| cut.at);
-    let is_over = send_body(&mut stream, &mut reply, manner, at).await?;
+    let is_over = send_body(&mut stream, &mut reply, manner, at, sent).await?;
     let Some((_, after)) = cut.filter(|(cut, _)| !(is_over && cut.spares_shorter)) else {
         if reply.trailers.is_empty() {
             stream.send_data(Bytes::new(), true)?;
@@ -278,6 +278,7 @@ async fn send_body(
     reply: &mut Reply,
     manner: Manner,
     mut left: u64,
+    sent: &mut u64,
 ) -> Result<bool, Gone> {
     let (piece_bytes, pause) = match manner {
         Manner::Pieces(bytes, every) => (bytes, Some(every)),
@@ -292,6 +293,7 @@ async fn send_body(
             let granted = poll_fn(|cx| stream.poll_capacity(cx)).await.ok_or(Gone)??;
             let count = granted.min(piece.len());
             stream.send_data(piece.split_to(count), false)?;
+            *sent += count as u64;
         }
         if let Some(pause) = pause {
             sleep(pause).await;

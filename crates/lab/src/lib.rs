@@ -67,7 +67,9 @@ pub use fault::{
     Ratio, RetryAfter, Rule, Scope, TlsTrouble, parse_duration,
 };
 pub use lab::{Lab, Server, StartError, UnknownServer};
-pub use oracle::{Counts, Duplicate, ID_LIMIT_BYTES, IDS_LIMIT, Oracle, Snapshot, Totals};
+pub use oracle::{
+    Counts, Duplicate, ID_LIMIT_BYTES, IDS_LIMIT, Oracle, PathCounts, Snapshot, Totals,
+};
 pub use problem::{Invalid, Problem};
 pub use rng::{FNV_OFFSET, fnv1a};
 pub use serve::{ServeError, serve_file};

@@ -6,6 +6,9 @@
 //!
 //! Memory is bounded: at most [`IDS_LIMIT`] ids of at most [`ID_LIMIT_BYTES`] each. What comes after that is
 //! counted as `unrecorded`, never dropped in silence.
+//!
+//! It counts the bytes of bodies too, as they are given to the kernel and without chunks' heads: how much more was sent
+//! than was needed, when answers break and are asked for again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,8 +33,22 @@ pub struct Snapshot {
     pub anonymous: BTreeMap<String, Counts>,
     /// By server.
     pub servers: BTreeMap<String, Totals>,
+    /// By path, without its query; paths that find no room are one, with the name `other`.
+    pub paths: BTreeMap<String, PathCounts>,
     /// Receptions and executions whose id found no room.
     pub unrecorded: u64,
+}
+
+/// What was asked of one path, by all methods and of all servers; health checks aside.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PathCounts {
+    /// Request heads seen.
+    pub received: u64,
+    /// Those of them that asked for a range.
+    pub range_requests: u64,
+    /// Bytes of bodies given to the kernel: what was sent, whether or not it arrived.
+    pub body_bytes: u64,
 }
 
 /// What happened to one method of one request id.
@@ -44,6 +61,8 @@ pub struct Counts {
     pub executed: u64,
     /// Times carried out, by server.
     pub executed_by: BTreeMap<String, u64>,
+    /// Bytes of the bodies of all its answers, given to the kernel.
+    pub body_bytes: u64,
 }
 
 /// What one server did.
@@ -60,6 +79,10 @@ pub struct Totals {
     pub answered_whole: u64,
     /// Answers begun and not ended, health checks aside.
     pub answered_partly: u64,
+    /// Request heads that asked for a range, health checks aside.
+    pub range_requests: u64,
+    /// Bytes of bodies given to the kernel, health checks aside.
+    pub body_bytes: u64,
     /// Health checks seen.
     pub health_checks: u64,
 }
@@ -82,7 +105,33 @@ pub(crate) struct Entry<'a> {
     pub(crate) server: &'a str,
     pub(crate) id: Option<&'a str>,
     pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) asks_range: bool,
     pub(crate) is_health_check: bool,
+}
+
+/// An answer on its way. What was sent of it is booked however it ends: its task may be dropped.
+#[derive(Debug)]
+pub(crate) struct Answer<'a> {
+    oracle: &'a Oracle,
+    entry: Entry<'a>,
+    pub(crate) body_bytes: u64,
+    is_whole: Option<bool>,
+}
+
+impl Answer<'_> {
+    /// It was sent, whole or in part.
+    pub(crate) fn ended(mut self, is_whole: bool) {
+        self.is_whole = Some(is_whole);
+    }
+}
+
+impl Drop for Answer<'_> {
+    fn drop(&mut self) {
+        if !self.entry.is_health_check {
+            self.oracle.change(|books| books.answered(self.entry, self.body_bytes, self.is_whole));
+        }
+    }
 }
 
 impl Oracle {
@@ -147,7 +196,12 @@ impl Oracle {
                 books.server(entry.server).health_checks += 1;
                 return;
             }
-            books.server(entry.server).received += 1;
+            let totals = books.server(entry.server);
+            totals.received += 1;
+            totals.range_requests += u64::from(entry.asks_range);
+            let path = books.path(entry.path);
+            path.received += 1;
+            path.range_requests += u64::from(entry.asks_range);
             if let Some(counts) = books.counts(entry) {
                 counts.received += 1;
             }
@@ -170,16 +224,9 @@ impl Oracle {
         number
     }
 
-    pub(crate) fn answered(&self, entry: Entry<'_>, whole: bool) {
-        if entry.is_health_check {
-            return;
-        }
-        self.change(|books| {
-            let totals = books.server(entry.server);
-            let count =
-                if whole { &mut totals.answered_whole } else { &mut totals.answered_partly };
-            *count += 1;
-        });
+    /// Begins to book an answer.
+    pub(crate) fn answer<'a>(&'a self, entry: Entry<'a>) -> Answer<'a> {
+        Answer { oracle: self, entry, body_bytes: 0, is_whole: None }
     }
 
     fn change(&self, change: impl FnOnce(&mut Snapshot)) {
@@ -211,6 +258,31 @@ impl Snapshot {
         found
     }
 
+    fn answered(&mut self, entry: Entry<'_>, body_bytes: u64, is_whole: Option<bool>) {
+        let totals = self.server(entry.server);
+        totals.body_bytes += body_bytes;
+        match is_whole {
+            Some(true) => totals.answered_whole += 1,
+            Some(false) => totals.answered_partly += 1,
+            None => {}
+        }
+        self.path(entry.path).body_bytes += body_bytes;
+        // Its id was counted as unrecorded, or given a line, when it was received.
+        let counts = match entry.id.filter(|id| !id.is_empty()) {
+            Some(id) => self.requests.get_mut(id),
+            None => Some(&mut self.anonymous),
+        };
+        if let Some(counts) = counts.and_then(|methods| methods.get_mut(known(entry.method))) {
+            counts.body_bytes += body_bytes;
+        }
+    }
+
+    fn path(&mut self, path: &str) -> &mut PathCounts {
+        let fits = path.len() <= ID_LIMIT_BYTES && self.paths.len() < PATHS_LIMIT;
+        let name = if fits || self.paths.contains_key(path) { path } else { "other" };
+        self.paths.entry(name.to_owned()).or_default()
+    }
+
     fn server(&mut self, name: &str) -> &mut Totals {
         if !self.servers.contains_key(name) {
             self.servers.insert(name.to_owned(), Totals::default());
@@ -219,8 +291,7 @@ impl Snapshot {
     }
 
     fn counts(&mut self, entry: Entry<'_>) -> Option<&mut Counts> {
-        // A method is any token; only known ones get a line of their own, or the books could grow by method.
-        let method = if METHODS.contains(&entry.method) { entry.method } else { "other" };
+        let method = known(entry.method);
         let Some(id) = entry.id.filter(|id| !id.is_empty()) else {
             return Some(self.anonymous.entry(method.to_owned()).or_default());
         };
@@ -233,6 +304,11 @@ impl Snapshot {
     }
 }
 
+/// A method is any token; only known ones get a line of their own, or the books could grow by method.
+fn known(method: &str) -> &str {
+    if METHODS.contains(&method) { method } else { "other" }
+}
+
 /// RFC 9110, 9.2.2.
 const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"];
 
@@ -240,6 +316,9 @@ const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 /// A million calls is a long test; at some 300 bytes each they cost 300 MB, which a test machine has.
 pub const IDS_LIMIT: usize = 1_000_000;
+
+/// An API of a test has fewer; an id in a path would fill any number.
+const PATHS_LIMIT: usize = 1_000;
 
 /// Longer than a UUID, a ULID or a W3C trace id, with room for a prefix.
 pub const ID_LIMIT_BYTES: usize = 200;
@@ -249,7 +328,7 @@ mod tests {
     use super::*;
 
     fn entry<'a>(id: Option<&'a str>, method: &'a str) -> Entry<'a> {
-        Entry { server: "a", id, method, is_health_check: false }
+        Entry { server: "a", id, method, path: "/x", asks_range: false, is_health_check: false }
     }
 
     #[test]
@@ -279,9 +358,9 @@ mod tests {
         let check = Entry { is_health_check: true, ..entry(None, "GET") };
         oracle.received(check);
         oracle.executed(check);
-        oracle.answered(check, true);
+        oracle.answer(check).ended(true);
         assert_eq!(oracle.totals("a"), Totals { health_checks: 1, ..Totals::default() });
-        assert!(oracle.snapshot().anonymous.is_empty());
+        assert!(oracle.snapshot().anonymous.is_empty() && oracle.snapshot().paths.is_empty());
     }
 
     #[test]
@@ -292,6 +371,36 @@ mod tests {
         let snapshot = oracle.snapshot();
         assert_eq!(snapshot.unrecorded, 1);
         assert_eq!(snapshot.requests["y"]["other"].received, 1);
+    }
+
+    #[test]
+    fn what_was_sent_is_booked_though_its_task_was_dropped() {
+        let oracle = Oracle::of(["a"]);
+        let request = Entry { asks_range: true, ..entry(Some("x"), "GET") };
+        oracle.received(request);
+        oracle.answer(request).body_bytes = 5;
+        let mut answer = oracle.answer(request);
+        answer.body_bytes = 7;
+        answer.ended(true);
+        let snapshot = oracle.snapshot();
+        assert_eq!(snapshot.requests["x"]["GET"].body_bytes, 12);
+        let path = PathCounts { received: 1, range_requests: 1, body_bytes: 12 };
+        assert_eq!(snapshot.paths["/x"], path);
+        let totals = &snapshot.servers["a"];
+        assert_eq!((totals.body_bytes, totals.answered_whole, totals.answered_partly), (12, 1, 0));
+    }
+
+    #[test]
+    fn paths_without_number_are_one() {
+        let oracle = Oracle::of(["a"]);
+        let paths: Vec<_> = (0..PATHS_LIMIT + 5).map(|number| format!("/{number}")).collect();
+        for path in &paths {
+            oracle.received(Entry { path, ..entry(None, "GET") });
+        }
+        oracle.received(Entry { path: "/1", ..entry(None, "GET") });
+        let paths = oracle.snapshot().paths;
+        assert_eq!(paths.len(), PATHS_LIMIT + 1);
+        assert_eq!((paths["other"].received, paths["/1"].received), (5, 2));
     }
 
     #[test]

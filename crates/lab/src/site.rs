@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::header;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::active::Active;
+use crate::api::Request;
 use crate::fault::{Delay, Ending, Fault, LONGEST, Rule, TlsTrouble};
 use crate::oracle::{Entry, Oracle};
 use crate::rng::Rng;
@@ -149,13 +151,15 @@ impl Site {
         self.dice().bytes(count)
     }
 
-    pub(crate) fn entry<'a>(
-        &'a self,
-        method: &'a str,
-        path: &str,
-        id: Option<&'a str>,
-    ) -> Entry<'a> {
-        Entry { server: &self.name, id, method, is_health_check: path == HEALTH_PATH }
+    pub(crate) fn entry<'a>(&'a self, request: &'a Request) -> Entry<'a> {
+        Entry {
+            server: &self.name,
+            id: request.id(),
+            method: request.method.as_str(),
+            path: &request.path,
+            asks_range: request.headers.contains_key(header::RANGE),
+            is_health_check: request.path == HEALTH_PATH,
+        }
     }
 
     pub(crate) fn is_listening(&self) -> bool {

@@ -89,7 +89,7 @@ pub(crate) async fn serve(mut connection: Connection, site: &Site) {
             Err(Unreadable::Gone) => return,
             Err(Unreadable::Refused(status, why)) => {
                 let _ = connection
-                    .send(Reply::error(status, why), Manner::Whole, Version::closing())
+                    .send(Reply::error(status, why), Manner::Whole, Version::closing(), &mut 0)
                     .await;
                 return connection.wire.finish().await;
             }
@@ -178,7 +178,7 @@ impl Connection {
 
     async fn exchange(&mut self, site: &Site) -> Result<Next, Unreadable> {
         let Head { mut request, framing, version, expects_continue } = self.read_head().await?;
-        site.oracle.received(site.entry(request.method.as_str(), &request.path, request.id()));
+        site.oracle.received(site.entry(&request));
         if expects_continue && self.buffer.is_empty() {
             self.wire.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
@@ -209,10 +209,9 @@ impl Connection {
         };
         let upgrade = reply.upgrade;
         reply.chunked &= upgrade.is_none();
-        let sent = self.send(reply, manner, version).await;
-        let is_whole = matches!(sent, Ok(None));
-        site.oracle
-            .answered(site.entry(request.method.as_str(), &request.path, request.id()), is_whole);
+        let mut answer = site.oracle.answer(site.entry(request));
+        let sent = self.send(reply, manner, version, &mut answer.body_bytes).await;
+        answer.ended(matches!(sent, Ok(None)));
         Ok(match (sent?, manner, upgrade) {
             (Some(after), ..) => Next::End(after),
             (None, Manner::Cut(cut, after), Some(protocol)) => {

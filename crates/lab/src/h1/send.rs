@@ -10,20 +10,32 @@ use super::{Connection, Version};
 use crate::api::{PIECE_BYTES, Reply};
 use crate::exchange::{After, Cut, Edge, Manner};
 
+/// What waits to be written.
+struct Out<'a> {
+    buffer: BytesMut,
+    /// How much of it is of the body, chunks' heads aside.
+    body_bytes: u64,
+    /// How much of the body was written before.
+    sent: &'a mut u64,
+}
+
 impl Connection {
-    /// Sends an answer; what follows it if it was broken on purpose, none if it was sent whole.
+    /// Sends an answer; what follows it if it was broken on purpose, none if it was sent whole. `sent` grows by the bytes
+    /// of the body that the kernel has taken, at once, for the caller may not live to see the end.
     pub(crate) async fn send(
         &mut self,
         mut reply: Reply,
         manner: Manner,
         version: Version,
+        sent: &mut u64,
     ) -> io::Result<Option<After>> {
         reply.seal();
         let is_framed = reply.chunked && !version.is_old;
-        let mut out = head(&reply, is_framed, version.keep_alive);
+        let buffer = head(&reply, is_framed, version.keep_alive);
+        let mut out = Out { buffer, body_bytes: 0, sent };
         let cut = match manner {
             Manner::HalfHead => {
-                out.truncate(out.len() / 2);
+                out.buffer.truncate(out.buffer.len() / 2);
                 self.write(&mut out).await?;
                 return Ok(Some(After::Silence));
             }
@@ -48,7 +60,7 @@ impl Connection {
     async fn send_body(
         &mut self,
         reply: &mut Reply,
-        out: &mut BytesMut,
+        out: &mut Out<'_>,
         manner: Manner,
         is_framed: bool,
         cut: Option<(Cut, After)>,
@@ -64,7 +76,7 @@ impl Connection {
         loop {
             if left == 0 {
                 if is_framed && let Some((Cut { edge: Edge::InHead(drawn), .. }, _)) = cut {
-                    put_part_of_head(out, reply.source.left(), drawn);
+                    put_part_of_head(&mut out.buffer, reply.source.left(), drawn);
                 }
                 self.write(out).await?;
                 return Ok(cut.map(|(_, after)| after));
@@ -75,13 +87,14 @@ impl Connection {
             let is_open = left == 0 && cut.is_some_and(|(cut, _)| cut.edge == Edge::InChunk);
             if is_framed {
                 let more = if is_open { promised(reply.source.left()) } else { 0 };
-                out.put_slice(format!("{:x}\r\n", piece.len() as u64 + more).as_bytes());
+                out.buffer.put_slice(format!("{:x}\r\n", piece.len() as u64 + more).as_bytes());
             }
-            out.put_slice(&piece);
+            out.buffer.put_slice(&piece);
+            out.body_bytes += piece.len() as u64;
             if is_framed && !is_open {
-                out.put_slice(b"\r\n");
+                out.buffer.put_slice(b"\r\n");
             }
-            if out.len() >= WRITE_BYTES || !reply.source.is_instant() || pause.is_some() {
+            if out.buffer.len() >= WRITE_BYTES || !reply.source.is_instant() || pause.is_some() {
                 self.write(out).await?;
             }
             if let Some(pause) = pause {
@@ -89,19 +102,20 @@ impl Connection {
             }
         }
         if is_framed && !reply.is_to_head {
-            out.put_slice(b"0\r\n");
-            put_fields(out, &reply.trailers);
-            out.put_slice(b"\r\n");
+            out.buffer.put_slice(b"0\r\n");
+            put_fields(&mut out.buffer, &reply.trailers);
+            out.buffer.put_slice(b"\r\n");
         }
         self.write(out).await?;
         // An endless body may have ended before its cut; it is broken all the same, unless that was by chance.
         Ok(cut.filter(|(cut, _)| !cut.spares_shorter).map(|(_, after)| after))
     }
 
-    async fn write(&mut self, out: &mut BytesMut) -> io::Result<()> {
-        self.wire.write_all(out).await?;
+    async fn write(&mut self, out: &mut Out<'_>) -> io::Result<()> {
+        self.wire.write_all(&out.buffer).await?;
         self.wire.flush().await?;
-        out.clear();
+        out.buffer.clear();
+        *out.sent += std::mem::take(&mut out.body_bytes);
         Ok(())
     }
 }

@@ -44,6 +44,7 @@ async fn a_body_breaks_at_the_byte_that_was_asked_for() {
             (1, 0),
             "{rule}"
         );
+        assert_eq!(lab.oracle().snapshot().requests["x"]["GET"].body_bytes, 10, "{rule}");
     }
 }
 

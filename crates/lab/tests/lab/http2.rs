@@ -170,6 +170,7 @@ async fn a_break_after_the_head_breaks_the_stream_at_its_byte() {
             "{rule}"
         );
         within(lab.oracle().wait_until(|books| books.servers["a"].answered_partly == 1)).await;
+        assert_eq!(lab.oracle().totals("a").body_bytes, sent, "{rule}");
         assert_eq!(lab.oracle().executions("x"), 1, "{rule}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::raw::{End, Raw, field, lab, pattern};
+use crate::raw::{End, Raw, field, lab, pattern, within};
 
 /// What comes after the head of an answer, and how it ends.
 async fn body(addr: SocketAddr, path: &str) -> (Vec<u8>, End) {
@@ -75,7 +75,10 @@ async fn a_transfer_that_goes_on_where_it_broke_ends_in_the_end() {
     }
     assert!(got == pattern(length));
     assert!(asked > 2, "{asked}");
-    assert_eq!(lab.oracle().totals("a").answered_whole, 1);
+    within(lab.oracle().wait_until(|books| books.servers["a"].answered_whole == 1)).await;
+    // Nothing was sent twice, and the books know it.
+    let path = lab.oracle().snapshot().paths["/bytes/300000"].clone();
+    assert_eq!((path.received, path.range_requests, path.body_bytes), (asked, asked, length));
 }
 
 #[tokio::test]
