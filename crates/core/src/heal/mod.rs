@@ -3,6 +3,8 @@
 //! Nothing can be tried again in secret then: what was delivered stands. What is left is to continue exactly where it broke, or to
 //! break loudly. An answer that isn't complete is never passed off as one that is.
 //!
+//! - [`events`]: a server-sent event stream goes on behind the last event that was delivered, by `Last-Event-ID`.
 //! - [`range`]: a download goes on behind what was delivered, by `Range` and `If-Range` (RFC 9110, section 14).
 
+pub mod events;
 pub mod range;

@@ -1,0 +1,114 @@
+//! What we write into a stream ourselves, between two blocks: a sign of life, and the word that it broke.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+
+use super::unhealable::Unhealable;
+use crate::breaks::BreakKind;
+
+/// A comment: applications hear that the stream lives, and see no event.
+pub const HEARTBEAT: &[u8] = b": mainstay healing\n\n";
+
+/// What the error event tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakNotice<'a> {
+    /// What broke.
+    pub kind: BreakKind,
+    /// Why it can't be continued, if that is a matter of the stream and not of means.
+    pub reason: Option<Unhealable>,
+    /// The id after which the application stands.
+    pub last_event_id: Option<&'a [u8]>,
+    /// Events that were delivered.
+    pub delivered: u64,
+}
+
+impl BreakNotice<'_> {
+    /// The event, of the type `name`.
+    #[must_use]
+    pub fn event(&self, name: &str) -> Vec<u8> {
+        let mut text = String::new();
+        text.push_str("event: ");
+        text.push_str(name);
+        text.push_str("\ndata: {\"code\":\"");
+        text.push_str(self.kind.code());
+        text.push('"');
+        if let Some(reason) = self.reason {
+            text.push_str(",\"reason\":\"");
+            text.push_str(reason.code());
+            text.push('"');
+        }
+        if let Some(id) = self.last_event_id {
+            text.push_str(",\"last_event_id\":");
+            push_json(&mut text, &String::from_utf8_lossy(id));
+        }
+        // Writing into a `String` can't fail.
+        let _ = write!(text, ",\"delivered\":{}}}\n\n", self.delivered);
+        text.into_bytes()
+    }
+}
+
+/// A JSON string (RFC 8259, section 7), on one line.
+fn push_json(text: &mut String, value: &str) {
+    text.push('"');
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => {
+                text.push('\\');
+                text.push(character);
+            }
+            '\0'..='\x1f' => {
+                let _ = write!(text, "\\u{:04x}", u32::from(character));
+            }
+            _ => text.push(character),
+        }
+    }
+    text.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heal::events::block::Block;
+
+    #[test]
+    fn the_event_tells_what_broke_why_it_stays_so_and_where_the_application_stands() {
+        let notice = BreakNotice {
+            kind: BreakKind::BodyReset,
+            reason: Some(Unhealable::IdsRepeat),
+            last_event_id: Some(b"41"),
+            delivered: 7,
+        };
+        let text = String::from_utf8(notice.event("error")).unwrap();
+        let wanted = "event: error\ndata: {\"code\":\"body-reset\",\"reason\":\"event-ids-repeat\",\
+                      \"last_event_id\":\"41\",\"delivered\":7}\n\n";
+        assert_eq!(text, wanted);
+        let bare = BreakNotice { reason: None, last_event_id: None, ..notice };
+        let text = String::from_utf8(bare.event("broken")).unwrap();
+        assert_eq!(text, "event: broken\ndata: {\"code\":\"body-reset\",\"delivered\":7}\n\n");
+    }
+
+    #[test]
+    fn whatever_an_id_is_the_event_stays_one_block_and_sets_no_id() {
+        let id = b"a\"b\\c\x01\x7f\xff\n\r\nid: x\n\n\xc3\xa4";
+        let notice = BreakNotice {
+            kind: BreakKind::BodyStalled,
+            reason: None,
+            last_event_id: Some(id),
+            delivered: 0,
+        };
+        let event = notice.event("error");
+        let block = Block::read(&event);
+        assert_eq!((block.event, block.id), (&b"error"[..], None));
+        let line: Vec<_> = block.data().collect();
+        let wanted = "{\"code\":\"body-stalled\",\"last_event_id\":\"a\\\"b\\\\c\\u0001\u{7f}\u{fffd}\
+                      \\u000a\\u000d\\u000aid: x\\u000a\\u000aä\",\"delivered\":0}";
+        assert_eq!(line, [wanted.as_bytes()]);
+    }
+
+    #[test]
+    fn the_sign_of_life_is_no_event() {
+        let block = Block::read(HEARTBEAT);
+        assert!(!block.has_data && block.id.is_none() && block.retry.is_none());
+    }
+}
