@@ -41,11 +41,12 @@ impl<'a> Block<'a> {
         fields(self.bytes).filter(|(name, _)| *name == b"data").map(|(_, value)| value)
     }
 
-    /// Whether its data is this one line, whatever blanks are around it.
+    /// Its data without the blanks around it, if it is one line.
     #[must_use]
-    pub fn data_is(&self, line: &[u8]) -> bool {
+    pub fn data_line(&self) -> Option<&'a [u8]> {
         let mut lines = self.data();
-        lines.next().is_some_and(|first| first.trim_ascii() == line) && lines.next().is_none()
+        let first = lines.next()?;
+        lines.next().is_none().then(|| first.trim_ascii())
     }
 
     /// What it means to the application: comments, blanks, `retry` and line ends left aside.
@@ -145,11 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn data_is_compared_without_the_blanks_around_it() {
-        assert!(read("data: [DONE]\n\n").data_is(b"[DONE]"));
-        assert!(read("data:  [DONE] \r\n\r\n").data_is(b"[DONE]"));
-        assert!(!read("data: [DONE]\ndata: x\n\n").data_is(b"[DONE]"));
-        assert!(!read(": [DONE]\n\n").data_is(b"[DONE]"));
+    fn data_of_one_line_is_told_without_the_blanks_around_it() {
+        let line = |text| read(text).data_line();
+        assert_eq!(line("data: [DONE]\n\n"), Some(&b"[DONE]"[..]));
+        assert_eq!(line("data:  [DONE] \r\n\r\n"), Some(&b"[DONE]"[..]));
+        assert_eq!(line("data\n\n"), Some(&b""[..]));
+        assert_eq!(line("data: [DONE]\ndata: x\n\n"), None);
+        assert_eq!(line(": [DONE]\n\n"), None);
     }
 
     #[test]

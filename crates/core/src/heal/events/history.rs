@@ -86,7 +86,9 @@ impl History {
             None => true,
             Some(last) => order::compare(last, id) == Some(Ordering::Less),
         };
-        self.last_id = Some(id.to_vec());
+        let last_id = self.last_id.get_or_insert_default();
+        last_id.clear();
+        last_id.extend_from_slice(id);
         self.since_id = 0;
     }
 

@@ -25,8 +25,8 @@
 //!   on right there sends them first. If they don't come, it can't be told what else is missing, and that is
 //!   [`Unhealable::TailNotRepeated`]; [`EventSettings::volatile`] names the events that don't matter.
 //! - **Never two for one.** An event is compared by its id, type and data. The same id with another event is
-//!   [`Unhealable::IdReused`]: the server has begun to count anew. An event without an id that could be either waits for the next one
-//!   with an id, which decides.
+//!   [`Unhealable::IdReused`]: the server has begun to count anew. An event without an id that could be either waits for one that
+//!   decides, at best one with an id; if none can, it is [`Unhealable::Ambiguous`].
 //! - **In bounded memory.** [`EventSettings::remembered`] events are remembered. Beyond that an id is known to be new only if all ids
 //!   rose so far (counters, offsets, times) and it is above them. If they didn't, the stream isn't continued:
 //!   [`Unhealable::TooManyEvents`].

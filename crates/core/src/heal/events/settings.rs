@@ -16,7 +16,7 @@ pub struct EventSettings {
     /// Bytes of a block that isn't whole which are kept back. 1 KiB to 64 MiB, default 1 MiB. Too low: streams with long events
     /// can't be continued; too high: memory, for each stream whose server ends no block.
     pub block_bytes: usize,
-    /// Events that are remembered of a stream, to recognise what comes again; 32 to 64 bytes each. 16 to 1,000,000, default
+    /// Events that are remembered of a stream, to recognise what comes again; 48 bytes each. 16 to 1,000,000, default
     /// 4,096. Too low: long streams whose ids are in no order can't be continued; too high: memory, for each stream.
     pub remembered: usize,
     /// Types of events that mean nothing when they are missing or come twice, such as `ping`. They are passed on as they come, if

@@ -21,6 +21,28 @@ use crate::check::Checked;
 /// The driver pushes pieces in and passes on what comes out ([`Stream::take`]). When the connection ends it asks
 /// [`Stream::on_end`], when it breaks [`Stream::is_complete`] and then [`Stream::resume`]; a connection that continues is
 /// announced by [`Stream::on_reconnected`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use mainstay_core::Checked;
+/// use mainstay_core::heal::events::{Parts, Source, Stream, Unhealable};
+///
+/// let mut stream = Stream::new(Arc::new(Checked::default()), None);
+/// let piece = b"data: a\nid: 1\n\ndata: b\nid";
+/// let (mut at, mut parts) = (0, Parts::new());
+/// while let Some(part) = stream.take(piece, &mut at)? {
+///     parts.push(part.source);
+/// }
+/// assert_eq!(parts.into_inner(), [Source::Piece(0..15)]);
+///
+/// // It breaks, and a connection is made that asks for what came after event 1; its server begins with it.
+/// assert_eq!(stream.resume()?.last_event_id.as_deref(), Some(&b"1"[..]));
+/// stream.on_reconnected();
+/// let (piece, mut at) = (b"data: a\nid: 1\n\ndata: b\nid: 2\n\n", 0);
+/// let part = stream.take(piece, &mut at)?.expect("event 2");
+/// assert_eq!(part.source.bytes(piece), b"data: b\nid: 2\n\n");
+/// # Ok::<(), Unhealable>(())
+/// ```
 #[derive(Debug)]
 pub struct Stream {
     settings: Arc<Checked<EventSettings>>,

@@ -59,8 +59,9 @@ impl Default for Terminal {
 impl Terminal {
     /// Whether `block` ends its stream.
     pub(super) fn is_ended_by(&self, block: &Block<'_>) -> bool {
-        let is_data = |data: &String| block.data_is(data.as_bytes());
-        block.has_data && (is_one_of(block.event, &self.events) || self.data.iter().any(is_data))
+        let is_data = |line| is_one_of(line, &self.data);
+        block.has_data
+            && (is_one_of(block.event, &self.events) || block.data_line().is_some_and(is_data))
     }
 
     /// Whether a stream that begins with `block` has to end so.
