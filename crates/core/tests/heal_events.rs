@@ -18,12 +18,18 @@ struct Seen {
     last_id: String,
 }
 
-/// Reads a stream as WHATWG HTML, section 9.2.6 has it. Gives the events, and the bytes that no empty line ends.
+/// Reads a stream as WHATWG HTML, section 9.2.6 has it. Gives the events, and the lines that no empty one ends.
 fn read(bytes: &[u8]) -> (Vec<Seen>, String) {
+    let (seen, open, _) = read_with_id(bytes);
+    (seen, open)
+}
+
+/// Reads a stream, and gives the last event id at the end of its last block too.
+fn read_with_id(bytes: &[u8]) -> (Vec<Seen>, String, String) {
     let text = String::from_utf8_lossy(bytes);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    let (mut seen, mut last_id) = (Vec::new(), String::new());
+    let (mut seen, mut last_id, mut last_id_of_block) = (Vec::new(), String::new(), String::new());
     let (mut event, mut data) = (String::new(), String::new());
     let mut lines: Vec<&str> = text.split('\n').collect();
     let mut open = lines.pop().unwrap_or_default().to_string();
@@ -39,6 +45,7 @@ fn read(bytes: &[u8]) -> (Vec<Seen>, String) {
                 }
                 event.clear();
                 open.clear();
+                last_id_of_block.clone_from(&last_id);
                 continue;
             }
             "data" => data.extend([value, "\n"]),
@@ -48,7 +55,7 @@ fn read(bytes: &[u8]) -> (Vec<Seen>, String) {
         }
         open.push_str(line);
     }
-    (seen, open)
+    (seen, open, last_id_of_block)
 }
 
 /// A block of the server's.
@@ -83,6 +90,17 @@ fn shape(with_id: impl Strategy<Value = bool>) -> impl Strategy<Value = Shape> {
             end,
         },
     )
+}
+
+/// What makes a difference to a reader, in any order.
+fn jumble() -> impl Strategy<Value = Vec<u8>> {
+    let words = [
+        "\n", "\n", "\r", "\r\n", "\n\n", "\r\r", "\r\n\r\n", ":", ": ", " ", "data", "data:",
+        "data: x", "id", "id: 1", "id:2", "id: \0", "event", "event: e", "retry: 5", "ä",
+        "\u{feff}", "x",
+    ];
+    let word = prop::sample::select(words.to_vec());
+    prop::collection::vec(word, 0..60).prop_map(|words| words.concat().into_bytes())
 }
 
 /// How the server makes its ids.
@@ -332,6 +350,36 @@ proptest! {
             let all = all_of(&logs(1));
             prop_assert_eq!(contents(&seen), contents(&all));
             prop_assert_eq!(outcome, Outcome::Whole);
+        }
+    }
+
+    #[test]
+    fn what_isn_t_broken_is_passed_on_to_the_byte_and_read_as_applications_do(
+        bytes in jumble(),
+        cuts in prop::collection::vec(1..20_usize, 1..20),
+    ) {
+        let settings = Checked::new(EventSettings::default()).expect("within bounds");
+        let mut stream = Stream::new(Arc::new(settings), None);
+        let (mut got, mut rest, mut cuts) = (Vec::new(), &bytes[..], cuts.iter().cycle());
+        while !rest.is_empty() {
+            let length = cuts.next().map_or(rest.len(), |cut| rest.len().min(*cut));
+            let (piece, later) = rest.split_at(length);
+            take_all(&mut stream, piece, &mut got).expect("no connection before");
+            rest = later;
+        }
+        let (seen, open, last_id) = read_with_id(&bytes);
+        prop_assert_eq!(stream.counts().delivered, seen.len() as u64);
+        prop_assert_eq!(stream.last_event_id().unwrap_or_default(), last_id.as_bytes());
+        prop_assert_eq!(&read(&got).0, &seen);
+        match stream.on_end() {
+            StreamEnd::Whole(last) => {
+                got.extend_from_slice(&last);
+                prop_assert_eq!(got, bytes);
+            }
+            end => {
+                prop_assert_eq!(end, StreamEnd::Broken);
+                prop_assert!(!open.is_empty() || !bytes.ends_with(b"\n"), "nothing was cut off");
+            }
         }
     }
 }
