@@ -84,7 +84,7 @@ pub(crate) enum After {
 
 /// Decides what becomes of a request that has been read whole, and executes it if that is part of it.
 pub(crate) async fn carry_out(site: &Site, request: &Request) -> Outcome {
-    let (fault, active) = site.fault_for(request.method.as_str(), &request.path);
+    let (fault, active) = site.fault_for(request);
     match fault {
         // The listener and the connection see to these, or the DNS server does; a request that meets them is answered.
         Fault::Healthy

@@ -64,14 +64,16 @@ impl Site {
     }
 
     /// The fault that meets this request, with the rule it comes from.
-    pub(crate) fn fault_for(&self, method: &str, path: &str) -> (Fault, Arc<Active>) {
+    pub(crate) fn fault_for(&self, request: &Request) -> (Fault, Arc<Active>) {
         let active = self.active();
-        let fault = active.fault(Instant::now());
-        let scope = &active.rule.scope;
-        let meets = *fault != Fault::Healthy
-            && scope.covers(method, path)
-            && scope.ratio.draw(&mut self.dice());
-        let fault = if meets { fault.clone() } else { Fault::Healthy };
+        let Rule { scope, others, .. } = &active.rule;
+        let others = others.iter().map(|other| (&other.fault, &other.scope));
+        let rules = std::iter::once((active.fault(Instant::now()), scope)).chain(others);
+        let entry = self.entry(request);
+        let mut fitting =
+            rules.filter(|(_, scope)| scope.covers(entry.method, entry.path, entry.asks_range));
+        let met = fitting.find(|(_, scope)| scope.ratio.draw(&mut self.dice()));
+        let fault = met.map_or(Fault::Healthy, |(fault, _)| fault.clone());
         (fault, active)
     }
 

@@ -118,7 +118,7 @@ impl Name {
 
     /// What is wrong with the answer to a question of this family.
     fn trouble(&self, family: Option<Family>) -> Option<DnsTrouble> {
-        let Rule { fault: Fault::Dns(DnsFault { trouble, family: only }), scope } = self.rule()
+        let Rule { fault: Fault::Dns(DnsFault { trouble, family: only }), scope, .. } = self.rule()
         else {
             return None;
         };

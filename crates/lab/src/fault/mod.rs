@@ -2,7 +2,7 @@
 //!
 //! [`Fault`] says what happens, [`Scope`] to which requests, [`Rule`] is both. A rule is written as one line of
 //! text (`reset-before ratio=0.5 methods=POST`), which `parse.rs` reads and `Display` writes back; [`KINDS`] is
-//! the same list for people.
+//! the same list for people. Several may be written with `;` between them: a request meets the first that is for it.
 //!
 //! Some faults concern a connection and not a request (`refuse`, `blackhole`, `half-dead`, `close-idle`,
 //! `close-on-reuse`, `tls-…`, `h2-ping-policy`, `h2-max-streams`): they take no scope, `close-on-reuse` alone takes a
@@ -208,28 +208,41 @@ pub struct Scope {
     pub methods: Vec<String>,
     /// The path begins with this; empty: all.
     pub path: String,
+    /// Only requests with a `Range`, or only those without; none: all.
+    pub range: Option<bool>,
 }
 
 impl Scope {
     /// Whether it is for requests of this kind, the ratio aside.
-    pub(crate) fn covers(&self, method: &str, path: &str) -> bool {
-        (self.methods.is_empty() || self.methods.iter().any(|m| m == method))
+    pub(crate) fn covers(&self, method: &str, path: &str, asks_range: bool) -> bool {
+        self.range.is_none_or(|range| range == asks_range)
+            && (self.methods.is_empty() || self.methods.iter().any(|m| m == method))
             && path.starts_with(&self.path)
     }
 }
 
-/// A fault and the requests it is for.
+/// A fault and the requests it is for, and what meets the others.
+///
+/// ```
+/// # use mainstay_lab::Rule;
+/// // The first answer breaks, and what continues it isn't what was asked for.
+/// let rule: Rule = "reset-in-body at=last range=false; range-wrong-start".parse()?;
+/// assert_eq!(rule.others.len(), 1);
+/// # Ok::<(), mainstay_lab::Invalid>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// What happens.
     pub fault: Fault,
     /// To which requests.
     pub scope: Scope,
+    /// What meets the requests that it doesn't: the first of these that is for them. They have no others.
+    pub others: Vec<Self>,
 }
 
 impl From<Fault> for Rule {
     fn from(fault: Fault) -> Self {
-        Self { fault, scope: Scope::default() }
+        Self { fault, scope: Scope::default(), others: Vec::new() }
     }
 }
 

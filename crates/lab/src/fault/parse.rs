@@ -14,18 +14,58 @@ impl FromStr for Rule {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let mut words = text.split_whitespace();
-        let Some(word) = words.next() else {
-            return Err(unknown_kind("").into());
-        };
-        let mut parameters = Parameters::read(words);
-        let scope = scope(word, &mut parameters);
-        let fault = fault(word, &mut parameters);
-        parameters.refuse_the_rest(word);
-        Invalid::check(parameters.problems)?;
-        Ok(Self { fault, scope })
+        let mut problems = Vec::new();
+        let mut rules = Vec::new();
+        let is_list = text.contains(';');
+        for (index, text) in text.split(';').enumerate() {
+            let (rule, mut found) = one(text);
+            let word = text.split_whitespace().next().unwrap_or_default();
+            if found.is_empty() && is_list && !may_be_in_list(&rule, index) {
+                found.push(Problem::new("a rule with others", word, LISTED));
+            }
+            problems.append(&mut found);
+            rules.push(rule);
+        }
+        if rules.len() > RULES_LIMIT {
+            let allowed = format!("at most {RULES_LIMIT}");
+            problems.push(Problem::new("the number of rules", rules.len().to_string(), allowed));
+        }
+        Invalid::check(problems)?;
+        let others = rules.split_off(1);
+        // A text has a first piece, however it is split.
+        let first = rules.pop().unwrap_or_else(|| Fault::Healthy.into());
+        Ok(Self { others, ..first })
     }
 }
+
+/// A rule without others, and what is wrong with it.
+fn one(text: &str) -> (Rule, Vec<Problem>) {
+    let mut words = text.split_whitespace();
+    let Some(word) = words.next() else {
+        return (Fault::Healthy.into(), vec![unknown_kind("")]);
+    };
+    let mut parameters = Parameters::read(words);
+    let scope = scope(word, &mut parameters);
+    let fault = fault(word, &mut parameters);
+    parameters.refuse_the_rest(word);
+    (Rule { fault, scope, others: Vec::new() }, parameters.problems)
+}
+
+/// A connection can follow one rule only; a clock and a queue belong to the first.
+fn may_be_in_list(rule: &Rule, index: usize) -> bool {
+    let (ratio, others) = match &rule.fault {
+        Fault::Flap { fault, .. } => takes(fault.word()),
+        fault => takes(fault.word()),
+    };
+    let is_first_only = matches!(rule.fault, Fault::Flap { .. } | Fault::Capacity { .. });
+    ratio && others && (index == 0 || !is_first_only)
+}
+
+/// See [`may_be_in_list`].
+const LISTED: &str = "faults of requests, flap and capacity only as the first";
+
+/// Nobody follows more than this.
+const RULES_LIMIT: usize = 16;
 
 /// What a broken parameter is replaced by while the rest is read; the rule is refused in the end.
 const UNREAD: Duration = Duration::ZERO;
@@ -211,6 +251,9 @@ fn scope(word: &str, p: &mut Parameters<'_>) -> Scope {
         }
         scope.path = text.to_owned();
     }
+    if others && p.has("range") {
+        scope.range = Some(p.flag("range", false));
+    }
     scope
 }
 
@@ -365,7 +408,7 @@ impl<'a> Parameters<'a> {
     fn refuse_the_rest(&mut self, word: &str) {
         let own = KINDS.iter().find(|kind| kind.word == word).map_or("", |kind| kind.parameters);
         let scope = match takes(word) {
-            (_, true) => " [ratio=N] [methods=A,B] [path=/PREFIX]",
+            (_, true) => " [ratio=N] [methods=A,B] [path=/PREFIX] [range=BOOL]",
             (true, false) if word.starts_with("dns-") => " [ratio=N]",
             _ => "",
         };
@@ -452,6 +495,10 @@ mod tests {
             "etag-weak",
             "etag-none",
             "changing lies=false",
+            "status code=503 executed=false path=/x range=true",
+            "reset-in-body at=last range=false; range-wrong-start ratio=0.5; hang path=/slow",
+            "flap up=200ms down=100ms hang; reset-before",
+            "healthy path=/good; reset-before",
             "changing every=1000ms lies=true",
             "h2-refuse-stream",
             "h2-goaway",
@@ -480,6 +527,13 @@ mod tests {
         assert_eq!(found.len(), 4, "{found:?}");
         assert!(found.contains(&"ratio is `2`, allowed: a number from 0 to 1".to_owned()));
         assert!(found.iter().any(|p| p.contains("colour=red") && p.contains("bytes=N every=TIME")));
+    }
+
+    #[test]
+    fn everything_wrong_with_several_rules_is_named_at_once() {
+        let found = problems("hang ratio=2; truncate at=end; explode");
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!(problems(&"hang; ".repeat(20)).len(), 2, "too many, and an empty one");
     }
 
     #[test]
@@ -519,6 +573,14 @@ mod tests {
             "throttle retry-after=soon",
             "tls-odd",
             "range-odd",
+            "hang range=maybe",
+            "refuse; hang",
+            "hang; refuse",
+            "hang; flap up=1s down=1s hang",
+            "flap up=1s down=1s refuse; hang",
+            "hang;",
+            "; hang",
+            "dns-timeout; hang",
             "changing every=0",
             "tls-expired ratio=0.5",
             "dns-timeout family=b",

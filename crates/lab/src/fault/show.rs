@@ -18,6 +18,12 @@ impl Display for Rule {
         if !scope.path.is_empty() {
             write!(f, " path={}", scope.path)?;
         }
+        if let Some(range) = scope.range {
+            write!(f, " range={range}")?;
+        }
+        for other in &self.others {
+            write!(f, "; {other}")?;
+        }
         Ok(())
     }
 }

@@ -96,6 +96,21 @@ async fn a_range_may_be_said_to_lie_outside() {
 }
 
 #[tokio::test]
+async fn a_body_may_break_and_what_continues_it_be_wrong() {
+    let (lab, addr) = lab("truncate at=10 range=false; range-short path=/bytes; hang").await;
+    assert_eq!(get(addr, "/bytes/100", "").await.1, pattern(10));
+    let (head, bytes) = get(addr, "/bytes/100", "range: bytes=10-\r\n").await;
+    assert_eq!(field(&head, "content-range"), Some("bytes 10-54/100"));
+    assert_eq!(bytes, seeded(0, 10, 55));
+    // What no earlier rule is for meets the last.
+    let mut raw = Raw::to(addr).await;
+    raw.send("GET / HTTP/1.1\r\nrange: bytes=0-\r\n\r\n").await;
+    assert!(raw.is_silent().await);
+    let rule = lab.server("a").unwrap().rule().to_string();
+    assert_eq!(rule, "truncate at=10 range=false; range-short path=/bytes; hang");
+}
+
+#[tokio::test]
 async fn whoever_asks_for_the_whole_gets_it() {
     for kind in mainstay_lab::RangeTrouble::ALL {
         let (_lab, addr) = lab(kind.word()).await;

@@ -60,6 +60,8 @@ fn rule(value: &Value<'_>, target: Option<&Target>, reader: &mut Reader<'_>) -> 
     let on_the_way = matches!(rule.fault, Misdeed::Blackhole | Misdeed::Slow(_));
     let allowed = match target {
         Some(Target::Between(..)) if !on_the_way => "blackhole or slow, between two zones",
+        _ if rule.scope.range.is_some() => "no range: calls of a world ask for no part of anything",
+        _ if !rule.others.is_empty() => "one rule; each further one is a fault of its own",
         _ if !rule.scope.path.is_empty() => "no path: all calls of a world have the same",
         _ if !trouble::is_followed(&rule.fault) => trouble::NOT_FOLLOWED,
         _ => return Some(rule),

@@ -154,6 +154,28 @@ what = \"explode\"
     }
 
     #[test]
+    fn a_fault_that_has_no_meaning_in_a_world_is_refused() {
+        let world = |what: &str| {
+            format!(
+                "[world]\nduration = \"1s\"\n[load]\narrivals = \"constant\"\nrate = 1\n\
+                [[endpoint]]\nname = \"a\"\n[[fault]]\nat = \"0s\"\nendpoint = \"a\"\nwhat = \"{what}\"\n"
+            )
+        };
+        for (what, why) in [
+            ("hang path=/x", "no path"),
+            ("hang range=true", "no range"),
+            ("hang ratio=0.5; reset-before", "one rule"),
+            ("reset-in-body every=300KB", "a fault that the simulator follows"),
+            ("range-lies", "a fault that the simulator follows"),
+        ] {
+            let found = problems(&world(what));
+            let expected = format!("line 11: fault.what is `\"{what}\"`, allowed: {why}");
+            assert!(found.len() == 1 && found[0].starts_with(&expected), "{found:?}");
+        }
+        assert!(parse(&world("hang ratio=0.5"), None).is_ok());
+    }
+
+    #[test]
     fn what_is_not_toml_is_named_with_its_line() {
         assert!(problems("[world]\nseed = = 3")[0].starts_with("line 2: the text is"));
     }
