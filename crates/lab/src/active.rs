@@ -1,5 +1,6 @@
 //! The rule that a server follows now, and what it means at a moment: flapping, warming up, queueing.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,6 +15,8 @@ pub(crate) struct Active {
     /// Counts the rules of a server, so that a change can be waited for.
     pub(crate) version: u64,
     pub(crate) queue: Option<Queue>,
+    /// How many requests have met the rule, and each of its others.
+    met: Vec<AtomicU64>,
     since: Instant,
 }
 
@@ -26,7 +29,8 @@ impl Active {
             }
             _ => None,
         };
-        Self { rule, version, queue, since }
+        let met = (0..=rule.others.len()).map(|_| AtomicU64::new(0)).collect();
+        Self { rule, version, queue, met, since }
     }
 
     /// What happens now; never a `flap`.
@@ -36,6 +40,14 @@ impl Active {
             Fault::Flap { .. } => &Fault::Healthy,
             other => other,
         }
+    }
+
+    /// Takes one of the times that the rule of this place may be met; false if none is left.
+    pub(crate) fn takes_one(&self, place: usize, times: Option<u64>) -> bool {
+        let Some(times) = times else { return true };
+        let next = |met| (met < times).then_some(met + 1);
+        let met = self.met.get(place);
+        met.is_some_and(|met| met.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok())
     }
 
     /// Whether the server listens now.

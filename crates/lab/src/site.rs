@@ -70,10 +70,12 @@ impl Site {
         let others = others.iter().map(|other| (&other.fault, &other.scope));
         let rules = std::iter::once((active.fault(Instant::now()), scope)).chain(others);
         let entry = self.entry(request);
-        let mut fitting =
-            rules.filter(|(_, scope)| scope.covers(entry.method, entry.path, entry.asks_range));
-        let met = fitting.find(|(_, scope)| scope.ratio.draw(&mut self.dice()));
-        let fault = met.map_or(Fault::Healthy, |(fault, _)| fault.clone());
+        let met = rules.enumerate().find(|(place, (_, scope))| {
+            scope.covers(entry.method, entry.path, entry.asks_range)
+                && scope.ratio.draw(&mut self.dice())
+                && active.takes_one(*place, scope.times)
+        });
+        let fault = met.map_or(Fault::Healthy, |(_, (fault, _))| fault.clone());
         (fault, active)
     }
 

@@ -210,6 +210,8 @@ pub struct Scope {
     pub path: String,
     /// Only requests with a `Range`, or only those without; none: all.
     pub range: Option<bool>,
+    /// So many requests, and no more; none: no end. A server counts them from when the rule was set.
+    pub times: Option<u64>,
 }
 
 impl Scope {

@@ -251,6 +251,9 @@ fn scope(word: &str, p: &mut Parameters<'_>) -> Scope {
         }
         scope.path = text.to_owned();
     }
+    if others && p.has("times") {
+        scope.times = Some(p.number("times", 1..=u64::MAX, None));
+    }
     if others && p.has("range") {
         scope.range = Some(p.flag("range", false));
     }
@@ -408,7 +411,7 @@ impl<'a> Parameters<'a> {
     fn refuse_the_rest(&mut self, word: &str) {
         let own = KINDS.iter().find(|kind| kind.word == word).map_or("", |kind| kind.parameters);
         let scope = match takes(word) {
-            (_, true) => " [ratio=N] [methods=A,B] [path=/PREFIX] [range=BOOL]",
+            (_, true) => " [ratio=N] [methods=A,B] [path=/PREFIX] [range=BOOL] [times=N]",
             (true, false) if word.starts_with("dns-") => " [ratio=N]",
             _ => "",
         };
@@ -495,7 +498,7 @@ mod tests {
             "etag-weak",
             "etag-none",
             "changing lies=false",
-            "status code=503 executed=false path=/x range=true",
+            "status code=503 executed=false path=/x range=true times=2",
             "reset-in-body at=last range=false; range-wrong-start ratio=0.5; hang path=/slow",
             "flap up=200ms down=100ms hang; reset-before",
             "healthy path=/good; reset-before",
@@ -574,6 +577,8 @@ mod tests {
             "tls-odd",
             "range-odd",
             "hang range=maybe",
+            "hang times=0",
+            "half-dead times=1",
             "refuse; hang",
             "hang; refuse",
             "hang; flap up=1s down=1s hang",

@@ -21,6 +21,9 @@ impl Display for Rule {
         if let Some(range) = scope.range {
             write!(f, " range={range}")?;
         }
+        if let Some(times) = scope.times {
+            write!(f, " times={times}")?;
+        }
         for other in &self.others {
             write!(f, "; {other}")?;
         }

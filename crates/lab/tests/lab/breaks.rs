@@ -226,6 +226,24 @@ async fn a_scope_spares_the_others() {
 }
 
 #[tokio::test]
+async fn a_rule_is_met_so_many_times_and_no_more() {
+    let rule = "status code=502 methods=GET times=2; status code=504 times=1";
+    let (lab, addr) = lab(rule).await;
+    let mut raw = Raw::to(addr).await;
+    for _ in 0..2 {
+        // A rule that is set again counts anew.
+        for (method, status) in
+            [("GET", 502), ("POST", 504), ("POST", 201), ("GET", 502), ("GET", 200)]
+        {
+            raw.ask(method, "/").await;
+            let (head, _) = raw.answer().await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {status}: {head}");
+        }
+        lab.set("a", rule.parse::<Rule>().unwrap()).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_ratio_draws_the_same_each_time_the_seed_is_the_same() {
     let mut runs = Vec::new();
     for _ in 0..2 {

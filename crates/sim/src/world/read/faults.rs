@@ -61,6 +61,7 @@ fn rule(value: &Value<'_>, target: Option<&Target>, reader: &mut Reader<'_>) -> 
     let allowed = match target {
         Some(Target::Between(..)) if !on_the_way => "blackhole or slow, between two zones",
         _ if rule.scope.range.is_some() => "no range: calls of a world ask for no part of anything",
+        _ if rule.scope.times.is_some() => "no times: a fault of a world has a time",
         _ if !rule.others.is_empty() => "one rule; each further one is a fault of its own",
         _ if !rule.scope.path.is_empty() => "no path: all calls of a world have the same",
         _ if !trouble::is_followed(&rule.fault) => trouble::NOT_FOLLOWED,

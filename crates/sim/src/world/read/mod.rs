@@ -164,6 +164,7 @@ what = \"explode\"
         for (what, why) in [
             ("hang path=/x", "no path"),
             ("hang range=true", "no range"),
+            ("hang times=1", "no times"),
             ("hang ratio=0.5; reset-before", "one rule"),
             ("reset-in-body every=300KB", "a fault that the simulator follows"),
             ("range-lies", "a fault that the simulator follows"),
