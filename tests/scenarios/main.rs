@@ -2,8 +2,10 @@
 //!
 //! A file says why it matters (its first comment), which servers there are, what the config adds, and then, line by line, what
 //! happens and what is expected. `script.rs` reads it, `stage.rs` sets it up, `play.rs` runs it. One test a file, named
-//! after it: `cargo nextest run -E 'test(reset_before_head)'`.
+//! after it: `cargo nextest run -E 'test(reset_before_head)'`. When it has been played, the same script runs in the simulator, and
+//! `agreement` compares what was decided.
 
+mod agreement;
 mod play;
 mod script;
 mod stage;
@@ -26,6 +28,9 @@ fn main() -> std::process::ExitCode {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().replace('-', "_");
             Trial::test(name, move || run(&path))
         })
+        .chain([Trial::test("what_the_simulator_leaves_out_is_there", move || {
+            agreement::check_left_out(&folder).map_err(Failed::from)
+        })])
         .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -34,7 +39,8 @@ fn run(path: &Path) -> Result<(), Failed> {
     let text = std::fs::read_to_string(path)?;
     let script = script::parse(&text).map_err(|why| format!("{}: {why}", path.display()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime
-        .block_on(play::play(&script))
-        .map_err(|why| Failed::from(format!("{}: {why}", path.display())))
+    let wrong = |why| Failed::from(format!("{}: {why}", path.display()));
+    let played = runtime.block_on(play::play(&script)).map_err(wrong)?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    agreement::check(&name, &script, &played).map_err(wrong)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use mainstay_lab::Rule;
 use mainstay_lab::load::{Load, Summary};
+use mainstay_record::CallRecord;
 use serde_json::Value as Json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -27,17 +28,33 @@ struct Running {
 #[derive(Default)]
 struct Done {
     summary: Summary,
-    attempts: u64,
+    ended: Vec<EndedCall>,
 }
 
-pub(crate) async fn play(script: &Script) -> Result<(), String> {
+/// A call that is over, as its application knows it.
+pub(crate) struct EndedCall {
+    pub(crate) id: Option<String>,
+    pub(crate) attempts: u32,
+}
+
+/// What came of a scenario, for whoever asks further.
+pub(crate) struct Played {
+    /// The calls of each load.
+    pub(crate) calls: BTreeMap<String, Vec<EndedCall>>,
+    /// The proxy's records of those in which something broke.
+    pub(crate) records: Vec<CallRecord>,
+}
+
+pub(crate) async fn play(script: &Script) -> Result<Played, String> {
     let stage = Stage::set(script).await?;
     let mut play = Play { stage, running: BTreeMap::new(), done: BTreeMap::new() };
     for (line, step) in &script.steps {
         play.step(step).await.map_err(|why| format!("line {line}: {why}"))?;
     }
+    let records = play.broken_calls().await?;
     play.stage.lab.shutdown().await;
-    Ok(())
+    let calls = play.done.into_iter().map(|(name, done)| (name, done.ended)).collect();
+    Ok(Played { calls, records })
 }
 
 impl Play {
@@ -94,15 +111,15 @@ impl Play {
         }
         let (count, results) = watch::channel(0);
         let task = tokio::spawn(async move {
-            let (mut attempts, mut ended) = (0, 0);
+            let mut ended = Vec::new();
             let summary = load
                 .run(|result| {
-                    attempts += u64::from(result.attempts.unwrap_or(0));
-                    ended += 1;
-                    count.send_replace(ended);
+                    let attempts = result.attempts.unwrap_or(0);
+                    ended.push(EndedCall { id: result.call_id.clone(), attempts });
+                    count.send_replace(ended.len());
                 })
                 .await;
-            Done { summary, attempts }
+            Done { summary, ended }
         });
         self.running.insert(name.to_owned(), Running { results, task });
         Ok(())
@@ -225,18 +242,23 @@ impl Play {
         }
     }
 
-    /// By how much the records differ from the calls that were made: nothing, once the last body has been booked.
+    /// By how much the records differ from the calls that were made.
     async fn records(&self) -> Result<f64, String> {
         let calls: u64 = self.done.values().map(|done| done.summary.calls).sum();
+        let status = self.settled().await?;
+        let count = |field| number(&status, &["counts", "calls", field]);
+        let (records, ended) = (count("records")?, count("delivered")? + count("failed")?);
+        Ok(records - calls as f64 + (ended - records).abs())
+    }
+
+    /// The status once the last body has been booked.
+    async fn settled(&self) -> Result<Json, String> {
         let counting = async {
             loop {
                 let status = self.stage.admin("/status").await?;
                 let count = |field| number(&status, &["counts", "calls", field]);
-                let ended = count("delivered")? + count("failed")?;
                 if count("in_progress")? == 0.0 && count("started")? == count("records")? {
-                    return Ok::<f64, String>(
-                        count("records")? - calls as f64 + (ended - count("records")?).abs(),
-                    );
+                    return Ok::<Json, String>(status);
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -244,6 +266,13 @@ impl Play {
         tokio::time::timeout(PATIENCE, counting)
             .await
             .map_err(|_| "records and calls never came to agree")?
+    }
+
+    /// The records of all calls in which something broke.
+    async fn broken_calls(&self) -> Result<Vec<CallRecord>, String> {
+        self.settled().await?;
+        let mut answer = self.stage.admin("/calls").await?;
+        serde_json::from_value(answer["calls"].take()).map_err(text)
     }
 }
 
@@ -261,7 +290,7 @@ fn of_load(done: &Done, what: &[&str], value: Value) -> Result<f64, String> {
         ["good"] => summary.good,
         ["bad"] => summary.bad(),
         ["calls"] => summary.calls,
-        ["attempts"] => done.attempts,
+        ["attempts"] => done.ended.iter().map(|call| u64::from(call.attempts)).sum(),
         ["without-answer"] => summary.without_answer.values().sum(),
         [end @ ("not-connected" | "broken" | "incomplete" | "timed-out")] => {
             summary.without_answer.get(end).copied().unwrap_or_default()

@@ -30,7 +30,8 @@ impl Stage {
         let lab =
             Lab::start(Spec::of(script.servers.iter().map(String::as_str))).await.map_err(text)?;
         let mut config = tempfile::Builder::new().suffix(".toml").tempfile().map_err(text)?;
-        config.write_all(config_text(script, &lab).as_bytes()).map_err(text)?;
+        let servers = lab.servers().iter().map(|server| (server.name(), server.addr()));
+        config.write_all(config_text(script, servers).as_bytes()).map_err(text)?;
         let mut binary = Command::new(env!("CARGO_BIN_EXE_mainstay"))
             .args(["run", "--config"])
             .arg(config.path())
@@ -64,13 +65,14 @@ impl Stage {
     }
 }
 
-fn config_text(script: &Script, lab: &Lab) -> String {
-    let endpoints: Vec<String> = lab
-        .servers()
-        .iter()
-        .map(|server| {
-            format!("{{ url = \"http://{}\", name = \"{}\" }}", server.addr(), server.name())
-        })
+/// The config of a scenario, with these servers as its endpoints.
+pub(crate) fn config_text<A: std::fmt::Display>(
+    script: &Script,
+    servers: impl IntoIterator<Item = (impl std::fmt::Display, A)>,
+) -> String {
+    let endpoints: Vec<String> = servers
+        .into_iter()
+        .map(|(name, address)| format!("{{ url = \"http://{address}\", name = \"{name}\" }}"))
         .collect();
     format!(
         "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\n[upstream.api]\nendpoints = [{}]\n{}",

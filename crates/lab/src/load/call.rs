@@ -27,6 +27,8 @@ pub struct CallResult {
     pub took: Duration,
     /// How it ended.
     pub ended: Ended,
+    /// What the answer's `mainstay-call-id` said.
+    pub call_id: Option<String>,
     /// What the answer's `mainstay-attempts` said.
     pub attempts: Option<u32>,
     /// What the problem document of a given-up call said: its `break` and its `certainty`.
@@ -101,6 +103,7 @@ pub(super) async fn make(
         due_after: Duration::ZERO,
         took: Duration::ZERO,
         ended: Ended::TimedOut,
+        call_id: None,
         attempts: None,
         problem: None,
     };
@@ -128,6 +131,7 @@ async fn exchange(
     };
     let status = answer.status();
     let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+    result.call_id = text("mainstay-call-id").map(str::to_owned);
     result.attempts = text("mainstay-attempts").and_then(|count| count.parse().ok());
     let is_problem = text("content-type") == Some("application/problem+json");
     let Ok(body) = answer.into_body().collect().await else { return Ended::Incomplete };

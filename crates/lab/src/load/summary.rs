@@ -88,6 +88,7 @@ mod tests {
                 due_after: Duration::ZERO,
                 took: Duration::from_millis(millis),
                 ended,
+                call_id: None,
                 attempts: None,
                 problem: None,
             });
