@@ -89,7 +89,7 @@ impl Pace {
             Self::Stalling => {
                 let fault = Misdeed::Slow(Delay::Fixed(timeout + ms(50)));
                 let scope = Scope { ratio: Ratio::from_millionths(20_000), ..Scope::default() };
-                Some(Rule { fault, scope })
+                Some(Rule { scope, ..Rule::from(fault) })
             }
         }
     }
