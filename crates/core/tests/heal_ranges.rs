@@ -178,9 +178,13 @@ fn unsatisfied(total: usize) -> Answer {
 
 /// Reads `Range` as a server does.
 fn asked_for(range: &str, total: usize) -> Option<Part> {
-    let (first, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
-    let first: usize = first.parse().unwrap();
-    let ends = if last.is_empty() { total } else { last.parse::<usize>().unwrap() + 1 };
+    let (first, last) = range
+        .strip_prefix("bytes=")
+        .and_then(|range| range.split_once('-'))
+        .expect("a range of bytes");
+    let first: usize = first.parse().expect("where it begins");
+    let ends =
+        if last.is_empty() { total } else { last.parse::<usize>().expect("where it ends") + 1 };
     (first < total).then_some((first, ends.min(total)))
 }
 
@@ -191,6 +195,8 @@ struct Known {
     overlap: usize,
     /// Whether the request said where the part ends.
     is_bounded: bool,
+    /// Whether the first answer said how much there is in all. Of a part alone another total is no lie that matters.
+    knows_total: bool,
 }
 
 /// The answer of a lie; nothing if here it would be none.
@@ -204,7 +210,7 @@ fn lie(lie: Lie, content: &[u8], known: &Known, turn: &Turn) -> Option<Answer> {
         Lie::BeyondEnd if known.is_bounded && ends < content.len() => {
             answer = part_of(content, (first, ends + 1), turn);
         }
-        Lie::OtherTotal if known.is_bounded && ends == content.len() => {
+        Lie::OtherTotal if known.knows_total => {
             let total = content.len() + 1;
             answer.set("content-range", format!("bytes {first}-{}/{total}", ends - 1));
         }
@@ -261,6 +267,8 @@ struct Drive {
     delivered: Vec<u8>,
     /// Whether the length of what is wanted can be known by now.
     knows_length: bool,
+    /// Whether the first answer said that of the representation.
+    knows_total: bool,
 }
 
 /// How reading an answer came out.
@@ -287,11 +295,16 @@ impl Drive {
         let settings =
             RangeSettings { skip_limit_bytes: skip_limit as u64, ..RangeSettings::default() };
         let download =
-            Download::of(asked, answer.status, answer.fields(), answer.length, &settings).unwrap();
+            Download::of(asked, answer.status, answer.fields(), answer.length, &settings)
+                .expect("healable");
         let wanted = range.unwrap_or((0, content.len()));
         let knows_length = range.is_some() || turn.says_length;
+        let knows_total = if range.is_some() { turn.says_total } else { turn.says_length };
         let delivered = Vec::new();
-        (Self { content, wanted, skip_limit, download, delivered, knows_length }, answer)
+        (
+            Self { content, wanted, skip_limit, download, delivered, knows_length, knows_total },
+            answer,
+        )
     }
 
     fn wanted(&self) -> &[u8] {
@@ -352,7 +365,7 @@ impl Drive {
         };
         prop_assert_eq!(part, (first, self.wanted.1), "neither before nor behind what is wanted");
         let is_bounded = !ask.range().ends_with('-');
-        let known = Known { part, overlap, is_bounded };
+        let known = Known { part, overlap, is_bounded, knows_total: self.knows_total };
         let too_far = (first > self.skip_limit).then_some(Mismatch::TooFarToSkip);
         let (answer, reason) = match turn.manner {
             Manner::Honest => (part_of(&self.content, part, turn), None),
@@ -490,7 +503,7 @@ fn half_way(range: Option<Part>) -> Drive {
     let content: Vec<u8> = (0..2_000_u32).map(|place| (place * 7 % 251) as u8).collect();
     let turn = Turn { breaks_at: 50, ..Turn::LAST };
     let (mut drive, answer) = Drive::new(content, range, 1 << 20, &turn);
-    assert_eq!(drive.read(&answer.body, &turn).unwrap(), Came::Broke);
+    assert_eq!(drive.read(&answer.body, &turn).expect("a prefix"), Came::Broke);
     drive
 }
 
@@ -501,7 +514,7 @@ fn each_lie_is_told_and_found() {
             let mut drive = half_way(range);
             let ask = drive.download.ask().unwrap();
             let part = asked_for(ask.range(), drive.content.len()).unwrap();
-            let known = Known { part, overlap: OVERLAP, is_bounded: true };
+            let known = Known { part, overlap: OVERLAP, is_bounded: true, knows_total: true };
             let is_told = lie(kind, &drive.content, &known, &Turn::LAST).is_some();
             let turn = Turn { manner: Manner::Lie(kind), ..Turn::LAST };
             drive.resume(&turn).unwrap();
