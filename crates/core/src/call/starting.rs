@@ -203,14 +203,14 @@ impl Call {
         }
         let reservation = ctx.upstream.budget().reserve(Price::Transient, ctx.now);
         let means = Means::Reserved(reservation.ok_or(HedgeRefusal::BudgetEmpty)?);
-        // A hedge that has to wait comes too late.
+        let seat = ctx.upstream.gate().seat().ok_or(HedgeRefusal::Held)?;
+        let pick = ctx.upstream.pick(self.want(Purpose::Hedge), ctx.now, ctx.chance);
+        let mut pick = pick.map_err(|_| HedgeRefusal::NoEndpoint)?;
+        // Last, since a place under the rate limit isn't given back. A hedge that has to wait comes too late.
         let Pass::Go = ctx.upstream.gate().pass(self.facts.lane, ctx.now, ctx.now, ctx.chance)
         else {
             return Err(HedgeRefusal::Held);
         };
-        let seat = ctx.upstream.gate().seat().ok_or(HedgeRefusal::Held)?;
-        let pick = ctx.upstream.pick(self.want(Purpose::Hedge), ctx.now, ctx.chance);
-        let mut pick = pick.map_err(|_| HedgeRefusal::NoEndpoint)?;
         pick.permit.keep(seat);
         Ok(self.send_out(pick, AttemptReason::Hedge, means, Connection::Any, ctx))
     }

@@ -278,6 +278,34 @@ fn a_hedge_that_would_have_to_wait_is_left_out() {
 }
 
 #[test]
+fn a_hedge_that_is_not_made_takes_no_place_under_the_rate_limit() {
+    let hedge = HedgeSettings {
+        after: HedgeAfter::Fixed(Duration::from_millis(30)),
+        ..HedgeSettings::default()
+    };
+    let policy = CallPolicy { hedge: Some(hedge), ..policy() };
+    let no_seat = LoadSettings { limit: Some(LimitSettings::Fixed(1)), ..rated(1, 2) };
+    let cases = [
+        (&["a", "b"][..], no_seat, HedgeRefusal::Held),
+        (&["a"], rated(1, 2), HedgeRefusal::NoEndpoint),
+    ];
+    for (endpoints, load, why) in cases {
+        let idempotent = facts(Repetition::Idempotent);
+        let budget = BudgetSettings::default();
+        let mut story = Story::under(endpoints, idempotent, policy.clone(), budget, load);
+        story.start();
+        assert_eq!(story.wait(), "");
+        let refused = |event: &Event| *event == Event::HedgeRefused { reason: why };
+        assert!(story.events.iter().any(refused), "{:?}", story.events);
+        assert_eq!(story.answers(1, 200), "deliver 1");
+        story.tell(|call, ctx| call.on_body_end(None, ctx));
+        let (_, mut story) = next(story);
+        assert_eq!(story.start(), "attempt 1 at a", "the second place of the burst");
+        assert_eq!(held(&story), []);
+    }
+}
+
+#[test]
 fn while_everything_is_turned_away_most_calls_are_not_sent() {
     let load =
         LoadSettings { throttle: Some(ThrottleSettings::default()), ..LoadSettings::default() };
