@@ -63,7 +63,8 @@ const MISTAKES: [MistakeKind; 10] = [
     MistakeKind::Contradiction,
 ];
 
-const LINTS: [LintCode; 23] = [
+const LINTS: [LintCode; 24] = [
+    LintCode::StaleTooLarge,
     LintCode::HedgeUnused,
     LintCode::AdaptiveUnused,
     LintCode::LineUnused,

@@ -3,8 +3,8 @@
 use mainstay_core::line::LineSettings;
 
 use super::{LintCode, Linter, Subject};
-use crate::settings::{Route, Upstream};
-use crate::text::show_length;
+use crate::settings::{Limits, Route, Upstream};
+use crate::text::{show_length, show_size};
 
 impl Linter<'_> {
     pub(super) fn hedging(&mut self, route: &Route, upstream: &Upstream, subject: &Subject) {
@@ -85,6 +85,29 @@ impl Linter<'_> {
             let advice = "say key_rate in place of rate, or have both";
             let keys = ["rate_key_header"];
             self.add(LintCode::RateKeyUnused, subject, &keys, message, advice);
+        }
+    }
+
+    /// Bodies that arrive have a quarter of the store to themselves, and one that doesn't fit there is never kept.
+    pub(super) fn stale(
+        &mut self,
+        index: usize,
+        route: &Route,
+        upstream: &Upstream,
+        limits: &Limits,
+    ) {
+        let Some(stale) = &route.stale else { return };
+        let room = limits.stale_bytes_total / 4;
+        if stale.answer_bytes > room {
+            let message = format!(
+                "an answer of `stale.answer_size` is never kept: {} is more than a quarter of limits.stale_total, {}",
+                show_size(stale.answer_bytes as u64),
+                show_size(room as u64)
+            );
+            let advice = "say a smaller stale.answer_size, or a larger limits.stale_total";
+            let keys = ["stale.answer_size", "stale"];
+            let subject = Subject::route(index, route, upstream);
+            self.add(LintCode::StaleTooLarge, &subject, &keys, message, advice);
         }
     }
 }

@@ -70,6 +70,8 @@ pub enum LintCode {
     LineUnused,
     /// A rate by key without keys, or keys without a rate by key.
     RateKeyUnused,
+    /// Answers may be kept that there is no room for.
+    StaleTooLarge,
     /// Consistent hashing has nothing to go by, or a hash has no use.
     HashUnused,
     /// Idle connections are kept for longer than most servers do.
@@ -105,6 +107,7 @@ impl LintCode {
             Self::AdaptiveUnused => "adaptive-unused",
             Self::LineUnused => "line-unused",
             Self::RateKeyUnused => "rate-key-unused",
+            Self::StaleTooLarge => "stale-too-large",
             Self::HashUnused => "hash-unused",
             Self::PoolIdleTooLong => "pool-idle-too-long",
             Self::Danger => "danger",
@@ -165,6 +168,7 @@ impl Linter<'_> {
             self.upstream(upstream, &routes);
             for (index, route) in routes {
                 self.call(index, route, upstream);
+                self.stale(index, route, upstream, &settings.limits);
             }
         }
         let line = |lint: &Lint| lint.place.as_ref().map(|place| (place.line, place.column));
