@@ -5,6 +5,8 @@
 //!
 //! - [`events`]: a server-sent event stream goes on behind the last event that was delivered, by `Last-Event-ID`.
 //! - [`range`]: a download goes on behind what was delivered, by `Range` and `If-Range` (RFC 9110, section 14).
+//! - [`socket`]: a WebSocket connection can't be continued, but its break is found soon, and told in the protocol's own words.
 
 pub mod events;
 pub mod range;
+pub mod socket;
