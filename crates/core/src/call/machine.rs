@@ -20,7 +20,7 @@ use super::{Action, Attempts, CallFacts, CallPolicy, Ctx, Deadline, DeadlineReas
 
 /// One call, from `on_start` until its body has been delivered or it was given up.
 ///
-/// News: [`on_start`](Self::on_start), [`on_upload`](Self::on_upload),
+/// News: [`on_start`](Self::on_start), [`on_upload`](Self::on_upload), [`on_body_spilled`](Self::on_body_spilled),
 /// [`on_body_unrepeatable`](Self::on_body_unrepeatable), [`on_break`](Self::on_break), [`on_head`](Self::on_head),
 /// [`on_grpc_outcome`](Self::on_grpc_outcome), [`on_body_end`](Self::on_body_end), [`on_time`](Self::on_time), [`on_cancel`](Self::on_cancel).
 /// Answers, to be drained after each: [`next_action`](Self::next_action), [`next_event`](Self::next_event),
@@ -42,6 +42,8 @@ pub struct Call {
     pub(super) repeatable: bool,
     /// Whether all of the request's body is here, so that two attempts can send it at a time.
     pub(super) whole: bool,
+    /// Whether it is larger than memory for it.
+    pub(super) spilled: bool,
     /// How often it has lined up.
     pub(super) lined_up: u8,
     /// What the attempt that has just ended leaves to one that goes on in its place.
@@ -120,6 +122,7 @@ impl Call {
             worst: Certainty::NotSent,
             repeatable: true,
             whole: !facts.has_body,
+            spilled: false,
             lined_up: 0,
             seat: None,
             actions: Queue::new(),
@@ -170,12 +173,12 @@ impl Call {
 
     /// The request's body last moved at `moved_at`, so the attempt that sends it is alive. Tell it before [`Call::on_time`].
     ///
-    /// A call that can't be repeated has just this attempt, and its own deadline gives way too: it bounds retries, not the
-    /// size of an upload.
+    /// The call's own deadline gives way too where the body is larger than memory for it, whether or not it is kept
+    /// elsewhere: the deadline bounds waits and retries, not the size of an upload.
     pub fn on_upload(&mut self, moved_at: Timestamp) {
         let State::Trying(out) = &mut self.state else { return };
         let ends_at = out.moved(moved_at, self.policy.attempt_timeout);
-        if !self.repeatable {
+        if self.spilled || !self.repeatable {
             self.ends_at = self.ends_at.max(ends_at);
         }
     }
@@ -184,6 +187,11 @@ impl Call {
     /// [`Call::on_time`].
     pub fn on_body_whole(&mut self) {
         self.whole = self.repeatable;
+    }
+
+    /// The request's body has outgrown memory, and can be sent again all the same. Tell it before [`Call::on_upload`].
+    pub fn on_body_spilled(&mut self) {
+        self.spilled = true;
     }
 
     /// The request's body can't be sent a second time: too large to keep, or broken at its source.

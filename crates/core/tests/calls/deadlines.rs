@@ -7,7 +7,7 @@ use mainstay_core::budget::BudgetSettings;
 use mainstay_core::call::{AdaptiveTimeout, Layer};
 use mainstay_core::event::StopReason;
 use mainstay_core::upstream::{Percentile, Purpose, Report, ScopeId, Want};
-use mainstay_core::{BreakKind, CallFacts, CallPolicy, Certainty, Chance};
+use mainstay_core::{BreakKind, Call, CallFacts, CallPolicy, Certainty, Chance};
 
 use crate::story::{Story, facts, policy};
 
@@ -181,4 +181,33 @@ fn what_was_never_sent_moves_on_whoever_retries() {
     let mut story = story_of(CallFacts { layer, ..facts(Repetition::Unsafe) }, policy());
     story.start();
     assert_eq!(story.breaks(1, BreakKind::ConnectRefused, Certainty::NotSent), "attempt 2 at b");
+}
+
+/// How far the call's end moves when a body moves at the last moment.
+fn moved_by(told: impl FnOnce(&mut Call)) -> Duration {
+    let mut story = story_of(facts(Repetition::Idempotent), policy());
+    story.start();
+    let end = story.call.deadline_at();
+    story.tell(|call, _| {
+        told(call);
+        call.on_upload(end);
+    });
+    story.call.deadline_at().since(end)
+}
+
+#[test]
+fn the_deadline_moves_along_with_a_body_that_is_larger_than_memory_and_with_no_other() {
+    let moves = policy().attempt_timeout;
+    assert_eq!(moved_by(|_| ()), Duration::ZERO);
+    assert_eq!(moved_by(Call::on_body_spilled), moves);
+    assert_eq!(moved_by(Call::on_body_unrepeatable), moves);
+}
+
+#[test]
+fn a_body_that_has_spilled_is_sent_again() {
+    let mut story = story_of(facts(Repetition::Idempotent), policy());
+    story.start();
+    story.tell(|call, _| call.on_body_spilled());
+    story.breaks(1, BreakKind::WriteFailed, Certainty::MaybeProcessed);
+    assert_eq!(story.wait(), "attempt 2 at b");
 }
