@@ -63,7 +63,7 @@ const MISTAKES: [MistakeKind; 10] = [
     MistakeKind::Contradiction,
 ];
 
-const LINTS: [LintCode; 24] = [
+const LINTS: [LintCode; 26] = [
     LintCode::StaleTooLarge,
     LintCode::HedgeUnused,
     LintCode::AdaptiveUnused,
@@ -83,6 +83,8 @@ const LINTS: [LintCode; 24] = [
     LintCode::HalfOpenTooShort,
     LintCode::BudgetTooLarge,
     LintCode::CheckOverlaps,
+    LintCode::SpillUnused,
+    LintCode::SpillExceedsTotal,
     LintCode::HashUnused,
     LintCode::PoolIdleTooLong,
     LintCode::Danger,

@@ -9,7 +9,7 @@ use mainstay_core::line::Priority;
 use mainstay_core::retry::{BackoffSettings, Growth, Jitter, MaxAttempts, RetrySettings};
 use mainstay_core::upstream::ScopeId;
 
-use crate::settings::{CallFields, Fallback, Forwarded, HostRewrite, Route, Stale};
+use crate::settings::{CallFields, Fallback, Forwarded, HostRewrite, Route, Spill, Stale};
 
 /// What is said about calls, at an upstream or at a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub(crate) struct CallDraft {
     pub(crate) idempotent: bool,
     pub(crate) idempotency_headers: Vec<String>,
     pub(crate) replay: usize,
+    pub(crate) spill: Option<Spill>,
     pub(crate) body_idle_timeout: Duration,
     /// `endpoint`, `keep`, or a host.
     pub(crate) host: String,
@@ -86,6 +87,7 @@ impl Default for CallDraft {
             idempotent,
             idempotency_headers: vec!["idempotency-key".into()],
             replay: 1 << 20,
+            spill: None,
             body_idle_timeout: Duration::from_secs(30),
             host: "endpoint".into(),
             forwarded: Forwarded::Nothing,
@@ -117,6 +119,7 @@ impl CallDraft {
             idempotent: policy.idempotent,
             idempotency_headers: route.idempotency_headers.clone(),
             replay: route.replay_bytes,
+            spill: route.spill,
             body_idle_timeout: route.body_idle_timeout,
             host: host.to_owned(),
             forwarded: route.forwarded,

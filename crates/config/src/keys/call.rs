@@ -7,11 +7,11 @@ use mainstay_core::upstream::Percentile;
 
 use super::kind::percentiles;
 use super::{
-    GIB, Key, Kind, MIB, Rule, degrade, hours, key, length, millis, minutes, number, secs, section,
-    size, switched_section,
+    GIB, KIB, Key, Kind, MIB, Rule, degrade, hours, key, length, millis, minutes, number, secs,
+    section, size, switched_section,
 };
 use crate::draft::{BackoffDraft, CallDraft, GrowthWord, RetryDraft};
-use crate::settings::Forwarded;
+use crate::settings::{Forwarded, Spill};
 
 pub(crate) fn call() -> Vec<Key<CallDraft>> {
     let own = vec![
@@ -64,6 +64,12 @@ pub(crate) fn call() -> Vec<Key<CallDraft>> {
         retry(),
         |c: &mut CallDraft| &mut c.retry,
     );
+    let spill = switched_section(
+        "spill",
+        "A request's body goes on in an encrypted file where `replay` ends, so that large uploads can be sent again. Off unless it is written.",
+        spill(),
+        |c: &mut CallDraft| &mut c.spill,
+    );
     let stale = switched_section(
         "stale",
         "Good answers are kept, and given once more when none comes, by RFC 9111 and 5861. Marked as such by `Proxy-Status`.",
@@ -76,7 +82,13 @@ pub(crate) fn call() -> Vec<Key<CallDraft>> {
         degrade::fallback(),
         |c: &mut CallDraft| &mut c.fallback,
     );
-    own.chain(retry).chain(hedge).chain(adaptive).chain(stale).chain(fallback).collect()
+    own.chain(retry)
+        .chain(spill)
+        .chain(hedge)
+        .chain(adaptive)
+        .chain(stale)
+        .chain(fallback)
+        .collect()
 }
 
 /// What a call says of itself, and what its attempts say to the upstream.
@@ -95,6 +107,15 @@ fn about_calls() -> Vec<Key<CallDraft>> {
             .says("Header field, such as a token, by whose value the upstream keeps its rate limits: `key_rate` counts by it, and a 429 pauses only calls with the same value. The value itself isn't kept."),
         key("attempt_header", Kind::Flag, |c: &mut CallDraft| &mut c.fields.attempt)
             .says("Whether each attempt says in `Mainstay-Attempt` which it is and of how many, and a request's own is heeded: a layer below one that will try again leaves the trying to it, so that layers of retries don't multiply."),
+    ]
+}
+
+fn spill() -> Vec<Key<Spill>> {
+    vec![
+        key("size", size(64 * KIB, 64 * GIB), |s: &mut Spill| &mut s.bytes)
+            .says("Most of one body in its file, beyond `replay`; at most `limits.spill_total`.")
+            .low("Larger requests can't be retried.")
+            .high("Disk, for each call; `limits.spill_total` bounds the sum."),
     ]
 }
 

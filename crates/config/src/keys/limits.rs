@@ -1,7 +1,7 @@
 //! `[limits]`
 
 use super::call::REPLAY_TOTAL_MOST;
-use super::{KIB, Key, MIB, hours, key, length, millis, number, size};
+use super::{GIB, KIB, Key, Kind, MIB, Rule, hours, key, length, millis, number, size};
 use crate::settings::Limits;
 
 pub(super) fn keys() -> Vec<Key<Limits>> {
@@ -35,6 +35,13 @@ pub(super) fn keys() -> Vec<Key<Limits>> {
             .says("Request bodies kept to be sent again, all calls together.")
             .low("Under load requests can't be retried.")
             .high("Memory."),
+        key("spill_total", size(64 * KIB, SPILL_TOTAL_MOST), |l: &mut Limits| &mut l.spill_bytes_total)
+            .says("Request bodies in files for routes with `spill`, all calls together.")
+            .low("Of many large uploads some can't be sent again.")
+            .high("Disk, for as long as those calls last."),
+        key("spill_dir", Kind::Text(Rule::Any), |l: &mut Limits| &mut l.spill_dir)
+            .default_is("the system's directory for temporary files")
+            .says("Where those files are, without a name and encrypted. Give one on a disk: `/tmp` is memory on some systems. Relative to where the proxy is started."),
         key("stale_total", size(64 * KIB, REPLAY_TOTAL_MOST), |l: &mut Limits| &mut l.stale_bytes_total)
             .says("Answers kept for when an upstream fails, all routes together; a quarter of it is for those that are just arriving. Nothing is taken where no route has `stale`.")
             .low("Answers are forgotten before they are needed.")
@@ -49,3 +56,6 @@ pub(super) fn keys() -> Vec<Key<Limits>> {
             .high("One connection takes everything."),
     ]
 }
+
+/// More than the disks of one machine.
+const SPILL_TOTAL_MOST: u64 = 64 * 1024 * GIB;

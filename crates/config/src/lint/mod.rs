@@ -6,6 +6,7 @@
 
 mod call;
 mod load;
+mod spill;
 mod upstream;
 
 use std::fmt;
@@ -72,6 +73,10 @@ pub enum LintCode {
     RateKeyUnused,
     /// Answers may be kept that there is no room for.
     StaleTooLarge,
+    /// Bodies that go on in a file for nothing.
+    SpillUnused,
+    /// One body's file may be larger than all together.
+    SpillExceedsTotal,
     /// Consistent hashing has nothing to go by, or a hash has no use.
     HashUnused,
     /// Idle connections are kept for longer than most servers do.
@@ -108,6 +113,8 @@ impl LintCode {
             Self::LineUnused => "line-unused",
             Self::RateKeyUnused => "rate-key-unused",
             Self::StaleTooLarge => "stale-too-large",
+            Self::SpillUnused => "spill-unused",
+            Self::SpillExceedsTotal => "spill-exceeds-total",
             Self::HashUnused => "hash-unused",
             Self::PoolIdleTooLong => "pool-idle-too-long",
             Self::Danger => "danger",
@@ -158,6 +165,7 @@ impl Subject {
 impl Linter<'_> {
     fn all(mut self, settings: &Settings) -> Vec<Lint> {
         self.listeners(settings);
+        self.disk(settings);
         for (index, upstream) in settings.upstreams.iter().enumerate() {
             let routes: Vec<(usize, &Route)> = settings
                 .routes
@@ -169,6 +177,7 @@ impl Linter<'_> {
             for (index, route) in routes {
                 self.call(index, route, upstream);
                 self.stale(index, route, upstream, &settings.limits);
+                self.spill(index, route, upstream, &settings.limits);
             }
         }
         let line = |lint: &Lint| lint.place.as_ref().map(|place| (place.line, place.column));

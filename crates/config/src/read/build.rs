@@ -282,6 +282,7 @@ fn finished(route: ReadRoute, name: String, policy: Checked<CallPolicy>) -> Rout
         upstream: route.upstream.unwrap_or_default(),
         policy: Arc::new(policy),
         replay_bytes: call.replay,
+        spill: call.spill,
         body_idle_timeout: call.body_idle_timeout,
         host: call.host_rewrite(),
         forwarded: call.forwarded,

@@ -1,5 +1,6 @@
 //! What bounds the applications' side, so that no client can exhaust the proxy.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Bounds of the applications' side.
@@ -19,6 +20,10 @@ pub struct Limits {
     pub connections: usize,
     /// Bytes of request bodies kept for replay, all calls together. Default 256 MiB.
     pub replay_bytes_total: usize,
+    /// Bytes of request bodies in files, all calls together. Default 8 GiB.
+    pub spill_bytes_total: u64,
+    /// Where those files are. Default the system's directory for temporary files.
+    pub spill_dir: Option<PathBuf>,
     /// Bytes of answers that are kept for when an upstream fails, all routes together. 64 KiB to 64 GiB, default 8 MiB.
     pub stale_bytes_total: usize,
     /// Bytes of an upstream's answer head. Default 64 KiB.
@@ -37,6 +42,8 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(75),
             connections: 10_000,
             replay_bytes_total: 256 * 1024 * 1024,
+            spill_bytes_total: 8 * 1024 * 1024 * 1024,
+            spill_dir: None,
             stale_bytes_total: 8 * 1024 * 1024,
             answer_head_bytes: 64 * 1024,
             http2_streams: 100,

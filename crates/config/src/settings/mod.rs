@@ -19,7 +19,7 @@ pub use connect::{
 pub use degrade::{Fallback, Stale};
 pub use limits::Limits;
 pub use records::{RecordedCalls, Records};
-pub use route::{CallFields, Forwarded, HostRewrite, Matcher, NameMatch, PathMatch, Route};
+pub use route::{CallFields, Forwarded, HostRewrite, Matcher, NameMatch, PathMatch, Route, Spill};
 pub use upstream::{Endpoint, Probe, ProbeKind, Scheme, Upstream};
 
 /// Everything that `mainstay run` needs to know.

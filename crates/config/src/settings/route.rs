@@ -20,6 +20,8 @@ pub struct Route {
     pub policy: Arc<Checked<CallPolicy>>,
     /// Bytes of a request's body that are kept for replay; 0 to 64 MiB, default 1 MiB.
     pub replay_bytes: usize,
+    /// Whether what comes beyond them goes to a file. Default no.
+    pub spill: Option<Spill>,
     /// How long a body, either way, may make no progress. Default 30 s.
     pub body_idle_timeout: Duration,
     /// The `Host` that the upstream sees.
@@ -38,6 +40,19 @@ pub struct Route {
     pub stale: Option<Stale>,
     /// The answer that stands in for one that didn't come. Default none.
     pub fallback: Option<Fallback>,
+}
+
+/// A request's body goes on in an encrypted file where memory for its replay ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spill {
+    /// Bytes of one body in its file. 64 KiB to 64 GiB, default 1 GiB.
+    pub bytes: u64,
+}
+
+impl Default for Spill {
+    fn default() -> Self {
+        Self { bytes: 1 << 30 }
+    }
 }
 
 /// Header fields that say how a call is to be treated; their names in lower case.

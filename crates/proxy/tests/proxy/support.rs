@@ -148,6 +148,7 @@ pub(crate) fn route(name: &str, matcher: Matcher) -> Route {
         upstream: 0,
         policy: Arc::new(Checked::new(CallPolicy::default()).unwrap()),
         replay_bytes: 64 * 1024,
+        spill: None,
         body_idle_timeout: PATIENCE,
         host: HostRewrite::Endpoint,
         forwarded: Forwarded::Nothing,
