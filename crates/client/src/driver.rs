@@ -13,6 +13,7 @@ mod request;
 mod running;
 
 use std::future::poll_fn;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -30,7 +31,7 @@ pub use delivered::DeliveredBody;
 pub use grpc::is_grpc;
 
 use crate::Clock;
-use crate::body::{BodyError, ReplayMemory, Source};
+use crate::body::{BodyError, Source, Store};
 use crate::chance::seed;
 use crate::degrade::Degraded;
 use crate::pool::{AnswerBody, Broken};
@@ -42,7 +43,7 @@ use running::Running;
 /// Runs calls. Cheap to clone; one per core or one for all.
 #[derive(Clone, Debug)]
 pub struct Client {
-    replay: Arc<ReplayMemory>,
+    store: Store,
     run: u64,
     reuse_timers: bool,
 }
@@ -86,10 +87,16 @@ struct Held {
 }
 
 impl Client {
-    /// A client whose calls together keep at most so many bytes of request bodies for replay.
+    /// A client whose calls together keep at most so many bytes of request bodies for replay, in memory.
     #[must_use]
     pub fn new(replay_bytes_total: usize) -> Self {
-        Self { replay: ReplayMemory::new(replay_bytes_total), run: seed(), reuse_timers: false }
+        Self { store: Store::new(replay_bytes_total), run: seed(), reuse_timers: false }
+    }
+
+    /// This client with so many bytes of disk in `dir` beside the memory, for routes whose bodies may spill.
+    #[must_use]
+    pub fn with_disk(self, dir: PathBuf, bytes: u64) -> Self {
+        Self { store: self.store.with_disk(dir, bytes), ..self }
     }
 
     /// This client, for threads each of which runs one runtime in its whole life, as the proxy's do: timers that
@@ -163,9 +170,7 @@ impl Running {
         endpoint: EndpointId,
         outcome: Result<Response<AnswerBody>, Broken>,
     ) {
-        if !self.body.is_repeatable() {
-            self.call.on_body_unrepeatable();
-        }
+        self.tell_of_body();
         match outcome {
             Ok(response) => {
                 let status = response.status();

@@ -53,8 +53,10 @@ pub struct Plan {
     pub service: Arc<Service>,
     /// How they are treated.
     pub policy: Arc<Checked<CallPolicy>>,
-    /// Bytes of a request's body that are kept for replay.
+    /// Bytes of a request's body that are kept for replay in memory.
     pub replay_bytes: usize,
+    /// Bytes beyond them that are kept in an encrypted file.
+    pub spill_bytes: u64,
     /// Bytes that a request's body may have.
     pub body_bytes: Option<u64>,
     /// How long a body, either way, may make no progress.

@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
-use mainstay::body::{Gate, Replay, ReplayLimits, ReplayMemory, Source};
+use mainstay::body::{Gate, Replay, ReplayLimits, Source, Store};
 use mainstay::pool::{OnContinue, Target};
 use mainstay_core::{BreakKind, Certainty};
 use peer::{Conversation, Peer, assert_broken, exchange, get, read, request, send, until_counts};
@@ -486,7 +486,7 @@ async fn an_early_answer_is_delivered_while_the_request_is_still_being_sent() {
 }
 
 fn stuck_body() -> mainstay::Outgoing {
-    let limits = ReplayLimits { kept_bytes: 1 << 20, body_bytes: None };
+    let limits = ReplayLimits { kept_bytes: 1 << 20, ..ReplayLimits::default() };
     let source = Source::Full("never sent".into());
-    Replay::new(source, limits, &ReplayMemory::new(1 << 20)).outgoing(Some(Gate::default()))
+    Replay::new(source, limits, &Store::new(1 << 20)).outgoing(Some(Gate::default()))
 }

@@ -7,6 +7,7 @@ use mainstay::degrade::{Fallback, FallbackError, Kept};
 use mainstay::pool::TargetError;
 use mainstay::{Client, Degrade, Service};
 use mainstay_config::Settings;
+use mainstay_config::settings::Limits;
 use mainstay_record::Recorder;
 
 use crate::error::StartError;
@@ -90,15 +91,7 @@ impl Generation {
         if !errors.is_empty() {
             return Err(errors.into());
         }
-        let client = match previous {
-            // The same account: bodies that are kept now count on.
-            Some(previous) if previous.replay_bytes() == settings.limits.replay_bytes_total => {
-                previous.client.clone()
-            }
-            _ => {
-                Client::new(settings.limits.replay_bytes_total).on_runtimes_that_keep_their_thread()
-            }
-        };
+        let client = client(&settings.limits, previous);
         let kept = kept(&settings, previous);
         let degrade = settings
             .routes
@@ -122,10 +115,24 @@ impl Generation {
     pub(crate) fn service(&self, name: &str) -> Option<&Arc<Service>> {
         self.services.iter().find(|service| &**service.name() == name)
     }
+}
 
-    const fn replay_bytes(&self) -> usize {
-        self.settings.limits.replay_bytes_total
-    }
+/// The client by `limits`. A reload that leaves alone what they say about kept bodies keeps the account of them, so that
+/// those of calls under way count on.
+fn client(limits: &Limits, previous: Option<&Generation>) -> Client {
+    let room = |limits: &Limits| {
+        (limits.replay_bytes_total, limits.spill_bytes_total, limits.spill_dir.clone())
+    };
+    let same = previous.filter(|previous| room(&previous.settings.limits) == room(limits));
+    same.map_or_else(
+        || {
+            let (memory_bytes, disk_bytes, dir) = room(limits);
+            Client::new(memory_bytes)
+                .with_disk(dir.unwrap_or_else(std::env::temp_dir), disk_bytes)
+                .on_runtimes_that_keep_their_thread()
+        },
+        |previous| previous.client.clone(),
+    )
 }
 
 /// The answers that are kept, if any route keeps some. A reload keeps them, unless their bound is another.

@@ -75,7 +75,10 @@ pub(super) struct RepeatablePart {
     may_be_done_twice: bool,
     pub(super) why: String,
     /// The largest request body that can be sent a second time.
-    pub(super) replay_bytes: usize,
+    pub(super) replay_bytes: u64,
+    /// Whether a part of it is kept in a file.
+    #[serde(skip)]
+    pub(super) spills: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -147,11 +150,13 @@ impl Report {
         let method = head.method.as_str();
         let ground = Ground::of(method, key.is_some(), route.policy.idempotent);
         let facts = CallFacts::of(method, key.is_some(), &route.policy);
+        let spilled = route.spill.map(|spill| spill.bytes);
         self.repeatable = Some(RepeatablePart {
             ground: ground.code(),
             may_be_done_twice: facts.repetition.is_idempotent(),
             why: words::ground(ground, method, key.map(String::as_str), route),
-            replay_bytes: route.replay_bytes,
+            replay_bytes: route.replay_bytes as u64 + spilled.unwrap_or_default(),
+            spills: spilled.is_some(),
         });
         let played = Played {
             policy: &route.policy,

@@ -59,10 +59,9 @@ impl Drawing<'_> {
         }
         if let Some(repeatable) = &report.repeatable {
             self.said("repeatable", Ink::Bold, &repeatable.why);
-            let replay = format!(
-                "a body of more than {} bytes can't be sent again (`replay`)",
-                repeatable.replay_bytes
-            );
+            let by = if repeatable.spills { "`replay` and `spill`" } else { "`replay`" };
+            let most = repeatable.replay_bytes;
+            let replay = format!("a body of more than {most} bytes can't be sent again ({by})");
             self.said("", Ink::Faint, &replay);
         }
     }

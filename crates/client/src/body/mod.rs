@@ -4,16 +4,23 @@
 //! for it. What was read is kept, up to the route's limit and the process's, and a later attempt sends the very
 //! same bytes first. Past a limit nothing is kept any more and the call can't be repeated: a replay is
 //! byte-identical or doesn't happen.
+//!
+//! What is kept is in memory first. Where the route allows it, what comes after that goes to an encrypted file
+//! (`spill`). Whatever is wrong with the file, a full disk or a byte that changed, costs the repetition and
+//! nothing else.
 
 mod gate;
-mod memory;
+mod kept;
 mod outgoing;
 mod replay;
+mod room;
+mod spill;
+mod store;
 
 pub use gate::Gate;
-pub use memory::ReplayMemory;
 pub use outgoing::Outgoing;
 pub use replay::{Replay, ReplayLimits};
+pub use store::Store;
 
 use bytes::Bytes;
 
@@ -41,6 +48,8 @@ pub enum BodyError {
     Malformed,
     /// A later attempt has taken the body over.
     Superseded,
+    /// What was kept of it in a file can't be read again, or isn't what was written.
+    Lost,
 }
 
 impl std::fmt::Display for BodyError {
@@ -50,6 +59,7 @@ impl std::fmt::Display for BodyError {
             Self::TooLarge => "the request's body is larger than allowed",
             Self::Malformed => "the request's body is malformed",
             Self::Superseded => "a later attempt sends the request's body",
+            Self::Lost => "what was kept of the request's body can't be read again",
         })
     }
 }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::Sleep;
 
 use super::replay::{Piece, Shared};
+use super::spill::Fetch;
 use super::{BodyError, Gate};
 
 /// The body of one attempt's request. By default there is none.
@@ -20,7 +21,9 @@ pub struct Outgoing(Option<Reader>);
 struct Reader {
     shared: Arc<Mutex<Shared>>,
     number: u32,
-    place: usize,
+    /// How many bytes of the body come before the next.
+    place: u64,
+    fetching: Option<Fetch>,
     left_bytes: Option<u64>,
     waits: Option<(Gate, Option<Pin<Box<Sleep>>>)>,
     trailers_sent: bool,
@@ -34,7 +37,15 @@ impl Outgoing {
         gate: Option<Gate>,
     ) -> Self {
         let waits = gate.map(|gate| (gate, None));
-        Self(Some(Reader { shared, number, place: 0, left_bytes, waits, trailers_sent: false }))
+        Self(Some(Reader {
+            shared,
+            number,
+            place: 0,
+            fetching: None,
+            left_bytes,
+            waits,
+            trailers_sent: false,
+        }))
     }
 }
 
@@ -59,21 +70,37 @@ impl Reader {
         if self.trailers_sent {
             return Poll::Ready(None);
         }
-        let piece = ready!(self.shared.lock().poll_piece(self.number, self.place, cx));
-        Poll::Ready(match piece {
-            Err(error) => Some(Err(error)),
-            Ok(Piece::End) => None,
-            Ok(Piece::Trailers(trailers)) => {
-                self.trailers_sent = true;
-                Some(Ok(Frame::trailers(trailers)))
+        loop {
+            if let Some(fetching) = &mut self.fetching {
+                let fetched = ready!(fetching.poll(cx));
+                self.fetching = None;
+                return Poll::Ready(Some(match fetched {
+                    Ok(data) => Ok(self.data(data)),
+                    Err(_) => Err(self.shared.lock().fail(BodyError::Lost)),
+                }));
             }
-            Ok(Piece::Data(data)) => {
-                self.place += 1;
-                self.left_bytes =
-                    self.left_bytes.map(|left| left.saturating_sub(data.len() as u64));
-                Some(Ok(Frame::data(data)))
-            }
-        })
+            let piece = ready!(self.shared.lock().poll_piece(self.number, self.place, cx));
+            return Poll::Ready(match piece {
+                Err(error) => Some(Err(error)),
+                Ok(Piece::End) => None,
+                Ok(Piece::Trailers(trailers)) => {
+                    self.trailers_sent = true;
+                    Some(Ok(Frame::trailers(trailers)))
+                }
+                Ok(Piece::Data(data)) => Some(Ok(self.data(data))),
+                Ok(Piece::Written(fetch)) => {
+                    self.fetching = Some(fetch);
+                    continue;
+                }
+            });
+        }
+    }
+
+    fn data(&mut self, data: Bytes) -> Frame<Bytes> {
+        let bytes = data.len() as u64;
+        self.place += bytes;
+        self.left_bytes = self.left_bytes.map(|left| left.saturating_sub(bytes));
+        Frame::data(data)
     }
 }
 

@@ -10,15 +10,19 @@ use http_body::{Body, Frame};
 use mainstay_core::Timestamp;
 use parking_lot::Mutex;
 
-use super::memory::Share;
-use super::{BodyError, Gate, Outgoing, ReplayMemory, Source};
+use super::kept::Kept;
+use super::spill::{Fetch, Spill, Stored};
+use super::store::Disk;
+use super::{BodyError, Gate, Outgoing, Source, Store};
 use crate::Clock;
 
 /// What bounds a request's body.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReplayLimits {
-    /// Bytes that are kept for replay.
+    /// Bytes that are kept for replay in memory.
     pub kept_bytes: usize,
+    /// Bytes beyond them that are kept in a file, if the store has a disk.
+    pub spilled_bytes: u64,
     /// Bytes that the body may have.
     pub body_bytes: Option<u64>,
 }
@@ -31,9 +35,10 @@ pub struct Replay(Option<Arc<Mutex<Shared>>>);
 pub(super) struct Shared {
     source: Source,
     limits: ReplayLimits,
-    share: Share,
-    /// Everything read so far, while the body is repeatable.
-    kept: Vec<Bytes>,
+    /// Everything read so far, while the body is repeatable: first what is in memory, then the rest.
+    kept: Kept,
+    spill: Option<Spill>,
+    disk: Option<Arc<Disk>>,
     trailers: Option<HeaderMap>,
     /// The source has been read to its end.
     ended: bool,
@@ -48,6 +53,7 @@ pub(super) struct Shared {
 /// What a reader gets next.
 pub(super) enum Piece {
     Data(Bytes),
+    Written(Fetch),
     Trailers(HeaderMap),
     End,
 }
@@ -55,7 +61,7 @@ pub(super) enum Piece {
 impl Replay {
     /// The body that comes from `source`.
     #[must_use]
-    pub fn new(source: Source, limits: ReplayLimits, memory: &Arc<ReplayMemory>) -> Self {
+    pub fn new(source: Source, limits: ReplayLimits, store: &Store) -> Self {
         let empty = match &source {
             Source::Empty => true,
             Source::Full(bytes) => bytes.is_empty(),
@@ -67,8 +73,9 @@ impl Replay {
         Self(Some(Arc::new(Mutex::new(Shared {
             source,
             limits,
-            share: memory.share(),
-            kept: Vec::new(),
+            kept: Kept::new(limits.kept_bytes as u64, store.memory.share()),
+            spill: None,
+            disk: store.disk.clone(),
             trailers: None,
             ended: false,
             read_bytes: 0,
@@ -100,13 +107,20 @@ impl Replay {
         self.0.as_ref().is_none_or(|shared| shared.lock().repeatable)
     }
 
-    /// Whether all of it is here and kept, so that two attempts can send it at a time.
+    /// Whether all of it is in memory, so that two attempts can send it at a time. They could from a file as well, but
+    /// what is that large costs more to send twice than an answer that comes sooner is worth.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.0.as_ref().is_none_or(|shared| {
             let shared = shared.lock();
-            shared.ended && shared.repeatable
+            shared.ended && shared.repeatable && shared.spill.is_none()
         })
+    }
+
+    /// Whether it has outgrown memory, and goes on in a file.
+    #[must_use]
+    pub fn is_spilled(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| shared.lock().spill.is_some())
     }
 
     /// Whether there is one at all.
@@ -130,7 +144,7 @@ impl Replay {
         self.0.as_ref().and_then(|shared| shared.lock().failed)
     }
 
-    /// When a piece of it last moved; `None` if none did.
+    /// When a piece of it was last taken to be sent; `None` if none was.
     #[must_use]
     pub fn moved_at(&self) -> Option<Timestamp> {
         self.0.as_ref().map(|shared| shared.lock().moved_at).filter(|at| *at > Timestamp::ZERO)
@@ -158,19 +172,20 @@ impl Shared {
             }
     }
 
-    /// The piece at `place` of the reader's own count: a kept one, or the next of the source.
+    /// What comes at `place`, which is where the reader is: what is kept of it, or the next piece of the source.
     pub(super) fn poll_piece(
         &mut self,
         reader: u32,
-        place: usize,
+        place: u64,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Piece, BodyError>> {
         // What is here as a whole can be sent by two attempts at a time; the source has one reader.
         if reader != self.reader && !(self.ended && self.repeatable) {
             return Poll::Ready(Err(BodyError::Superseded));
         }
-        if let Some(kept) = self.kept.get(place) {
-            return Poll::Ready(Ok(Piece::Data(kept.clone())));
+        if let Some(piece) = self.stored(place) {
+            self.moved_at = Clock::now();
+            return Poll::Ready(Ok(piece));
         }
         if let Some(failed) = self.failed {
             return Poll::Ready(Err(failed));
@@ -178,9 +193,31 @@ impl Shared {
         if self.ended {
             return Poll::Ready(Ok(self.trailers.clone().map_or(Piece::End, Piece::Trailers)));
         }
+        ready!(self.poll_room(cx));
         let frame = ready!(self.poll_source(cx));
         self.moved_at = Clock::now();
         Poll::Ready(self.take_in(frame))
+    }
+
+    fn stored(&self, place: u64) -> Option<Piece> {
+        if let Some(data) = self.kept.at(place) {
+            return Some(Piece::Data(data));
+        }
+        let stored = self.spill.as_ref()?.at(place.checked_sub(self.kept.len())?)?;
+        Some(match stored {
+            Stored::Here(data) => Piece::Data(data),
+            Stored::Written(fetch) => Piece::Written(fetch),
+        })
+    }
+
+    /// Ready when one more piece can be kept, or none has to be.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(spill) = &mut self.spill else { return Poll::Ready(()) };
+        // Whoever asks has read all that is kept, so that nothing is missed that is forgotten now.
+        if ready!(spill.poll_room(cx)).is_err() {
+            self.forget();
+        }
+        Poll::Ready(())
     }
 
     fn poll_source(
@@ -225,19 +262,34 @@ impl Shared {
         if self.limits.body_bytes.is_some_and(|limit| self.read_bytes > limit) {
             return Err(self.fail(BodyError::TooLarge));
         }
-        if self.repeatable {
-            let room = self.limits.kept_bytes.saturating_sub(self.share.taken());
-            if data.len() <= room && self.share.take(data.len()) {
-                self.kept.push(data.clone());
-            } else {
-                self.forget();
-            }
+        if self.repeatable && !self.keep(data.clone()) {
+            self.forget();
         }
         Ok(Piece::Data(data))
     }
 
-    /// A body that broke at its source, or that is too large, ends the call: there is nothing to send again.
-    fn fail(&mut self, error: BodyError) -> BodyError {
+    /// Keeps what was read; false when there is no room for it.
+    fn keep(&mut self, mut data: Bytes) -> bool {
+        if self.spill.is_none() {
+            self.kept.fill(&mut data);
+        }
+        data.is_empty() || self.spill(data)
+    }
+
+    /// Keeps in the file what memory has no room for.
+    fn spill(&mut self, data: Bytes) -> bool {
+        let Some(disk) = &self.disk else { return false };
+        let most_bytes = self.limits.spilled_bytes;
+        // What is known to be too large needn't be written first.
+        let fits = |bytes| bytes <= self.kept.len().saturating_add(most_bytes);
+        if self.spill.is_none() && !self.total_bytes().is_none_or(fits) {
+            return false;
+        }
+        self.spill.get_or_insert_with(|| Spill::new(disk, most_bytes)).push(data)
+    }
+
+    /// A body that broke at its source, that is too large, or lost, ends the call: there is nothing to send again.
+    pub(super) fn fail(&mut self, error: BodyError) -> BodyError {
         self.forget();
         self.failed = Some(error);
         error
@@ -245,8 +297,8 @@ impl Shared {
 
     fn forget(&mut self) {
         self.repeatable = false;
-        self.kept = Vec::new();
-        self.share.clear();
+        self.kept.clear();
+        self.spill = None;
     }
 }
 

@@ -10,15 +10,15 @@ use mainstay_core::{Break, BreakKind, Certainty};
 use tokio::time::{Instant, timeout_at};
 
 use super::{failed, late};
-use crate::body::{Outgoing, Replay, ReplayLimits, ReplayMemory, Source};
+use crate::body::{Outgoing, Replay, ReplayLimits, Source, Store};
 use crate::driver::grpc::{describe, outcome};
 use crate::pool::{AnswerBody, Broken, Target};
 
 pub(super) fn request(target: &Target, service: &str) -> Result<Request<Outgoing>, Broken> {
     let endpoint = target.endpoint();
     let message = encode(service);
-    let limits = ReplayLimits { kept_bytes: message.len(), body_bytes: None };
-    let memory = ReplayMemory::new(message.len());
+    let limits = ReplayLimits { kept_bytes: message.len(), ..ReplayLimits::default() };
+    let memory = Store::new(message.len());
     let body = Replay::new(Source::Full(message), limits, &memory);
     let made = Request::post(format!("{}/grpc.health.v1.Health/Check", endpoint.base_path))
         .header(header::HOST, endpoint.authority())

@@ -71,8 +71,12 @@ impl Running {
     pub(super) fn new(client: &Client, plan: &Plan, head: Parts, body: Source) -> Self {
         let id = CallId::next(client.run);
         let is_grpc = is_grpc(&head.headers);
-        let limits = ReplayLimits { kept_bytes: plan.replay_bytes, body_bytes: plan.body_bytes };
-        let body = Replay::new(body, limits, &client.replay);
+        let limits = ReplayLimits {
+            kept_bytes: plan.replay_bytes,
+            spilled_bytes: plan.spill_bytes,
+            body_bytes: plan.body_bytes,
+        };
+        let body = Replay::new(body, limits, &client.store);
         let facts = facts(plan, &head, body.is_some());
         Self {
             call: Call::new(Arc::clone(&plan.policy), facts, Clock::now()),
@@ -244,16 +248,23 @@ impl Running {
     }
 
     fn time_passes(&mut self) {
-        if let Some(moved_at) = self.body.moved_at() {
-            if !self.body.is_repeatable() {
-                self.call.on_body_unrepeatable();
-            }
-            self.call.on_upload(moved_at);
-        }
+        self.tell_of_body();
         if self.body.is_whole() {
             self.call.on_body_whole();
         }
         self.tell(|call, ctx| call.on_time(ctx));
+    }
+
+    /// Tells the machine how it stands with the request's body.
+    pub(super) fn tell_of_body(&mut self) {
+        if !self.body.is_repeatable() {
+            self.call.on_body_unrepeatable();
+        } else if self.body.is_spilled() {
+            self.call.on_body_spilled();
+        }
+        if let Some(moved_at) = self.body.moved_at() {
+            self.call.on_upload(moved_at);
+        }
     }
 
     /// Does what the machine wants while an attempt is awaited. Says how that ends, if it does.

@@ -67,8 +67,8 @@ fn judged(crossing: &Crossing) -> (Certainty, Cow<'static, str>) {
 
 fn kind(error: &hyper::Error, facts: &Facts) -> BreakKind {
     let silent_end = !facts.read && !error.is_parse();
-    if find::<BodyError>(error).is_some() {
-        BreakKind::ClientGone
+    if let Some(error) = find::<BodyError>(error) {
+        kind_of_own_body(*error)
     } else if !facts.read && find::<rustls::Error>(error).is_some_and(is_alert) {
         // In TLS 1.3 the peer judges our certificate after our side of the handshake is done.
         BreakKind::TlsAlert
@@ -113,7 +113,18 @@ pub(super) fn before_head_of_stream(error: &h2::Error, facts: &StreamFacts) -> B
 
 /// The break of an HTTP/2 exchange whose own body broke at its source.
 pub(super) fn request_body_failed(error: BodyError) -> Broken {
-    Broken::new(BreakKind::ClientGone, Certainty::MaybeProcessed).details(error.to_string())
+    Broken::new(kind_of_own_body(error), Certainty::MaybeProcessed).details(error.to_string())
+}
+
+/// What is lost is no fault of the application.
+const fn kind_of_own_body(error: BodyError) -> BreakKind {
+    match error {
+        BodyError::Lost => BreakKind::WriteFailed,
+        BodyError::ClientGone
+        | BodyError::TooLarge
+        | BodyError::Malformed
+        | BodyError::Superseded => BreakKind::ClientGone,
+    }
 }
 
 fn of_stream(

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use mainstay::Outgoing;
-use mainstay::body::{Replay, ReplayLimits, ReplayMemory, Source};
+use mainstay::body::{Replay, ReplayLimits, Source, Store};
 use mainstay::pool::{AnswerBody, AnswerError, Broken, Counts, Target};
 use mainstay_config::settings::{ConnectSettings, Endpoint, Scheme};
 use mainstay_core::{Break, BreakKind, Certainty};
@@ -101,6 +101,14 @@ impl Conversation {
         self.read.drain(..bytes).collect()
     }
 
+    /// The next byte of a body; nothing when the connection ends before it.
+    pub async fn next_byte(&mut self) -> Option<u8> {
+        if self.read.is_empty() && !matches!(self.stream.read_buf(&mut self.read).await, Ok(1..)) {
+            return None;
+        }
+        Some(self.read.remove(0))
+    }
+
     pub async fn say(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
@@ -140,11 +148,11 @@ pub fn get() -> Request<Outgoing> {
 }
 
 pub fn request(method: Method, body: &'static str) -> Request<Outgoing> {
-    let limits = ReplayLimits { kept_bytes: 1 << 20, body_bytes: None };
+    let limits = ReplayLimits { kept_bytes: 1 << 20, ..ReplayLimits::default() };
     let body = Replay::new(
         Source::Full(Bytes::from_static(body.as_bytes())),
         limits,
-        &ReplayMemory::new(1 << 20),
+        &Store::new(1 << 20),
     );
     let request = Request::builder().method(method).uri("/path?query").header("host", "peer.test");
     request.body(body.outgoing(None)).unwrap()

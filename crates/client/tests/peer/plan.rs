@@ -28,6 +28,7 @@ pub fn plan_to(urls: &[String], config: &str) -> (Plan, Arc<Recorder>) {
         service: Service::new(&settings.upstreams[0], &recorder, None).expect("a service"),
         policy: Arc::clone(&route.policy),
         replay_bytes: route.replay_bytes,
+        spill_bytes: route.spill.as_ref().map_or(0, |spill| spill.bytes),
         body_bytes: settings.limits.body_bytes,
         body_idle_timeout: route.body_idle_timeout,
         host: route.host.clone(),

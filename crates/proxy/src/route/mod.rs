@@ -129,6 +129,7 @@ impl Route {
             service: Arc::clone(service),
             policy: Arc::clone(&settings.policy),
             replay_bytes: settings.replay_bytes,
+            spill_bytes: settings.spill.as_ref().map_or(0, |spill| spill.bytes),
             body_bytes,
             body_idle_timeout: settings.body_idle_timeout,
             host: settings.host.clone(),

@@ -1,0 +1,41 @@
+//! Where the bodies of all calls of a process are kept: memory, and disk where that is allowed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::room::Room;
+
+/// Room for bodies that may have to be sent again. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(super) memory: Arc<Room>,
+    pub(super) disk: Option<Arc<Disk>>,
+}
+
+/// A directory for the parts of bodies that memory has no room for.
+#[derive(Debug)]
+pub(super) struct Disk {
+    pub(super) dir: PathBuf,
+    pub(super) room: Arc<Room>,
+}
+
+impl Store {
+    /// So many bytes of memory for all calls together, and no disk.
+    #[must_use]
+    pub fn new(memory_bytes: usize) -> Self {
+        Self { memory: Room::new(memory_bytes as u64), disk: None }
+    }
+
+    /// The same with so many bytes of disk in `dir`. What files take beside the bodies, 16 bytes for each 64 KiB, isn't
+    /// counted.
+    #[must_use]
+    pub fn with_disk(self, dir: PathBuf, bytes: u64) -> Self {
+        Self { disk: Some(Arc::new(Disk { dir, room: Room::new(bytes) })), ..self }
+    }
+
+    /// Bytes of disk that nobody has taken; none without a disk.
+    #[must_use]
+    pub fn free_disk_bytes(&self) -> u64 {
+        self.disk.as_ref().map_or(0, |disk| disk.room.free_bytes())
+    }
+}
