@@ -7,12 +7,14 @@ use core::time::Duration;
 
 use crate::breaks::{Break, BreakKind, Certainty};
 use crate::call::HedgeRefusal;
+use crate::heal::NotHealed;
 use crate::time::Timestamp;
 use crate::upstream::EndpointId;
 
-/// Which attempt of a call, counted from 1. Free repeats of what was never sent count too.
+/// Which attempt of a call, counted from 1. Free repeats of what was never sent count too, and so does what continues a
+/// broken answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AttemptId(pub u8);
+pub struct AttemptId(pub u16);
 
 /// Why an attempt was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +27,8 @@ pub enum AttemptReason {
     Failover,
     /// Another one is out and has no answer yet.
     Hedge,
+    /// The body of a delivered answer broke, and this is to continue it.
+    Resume,
 }
 
 /// Why nothing more was tried.
@@ -125,6 +129,8 @@ pub enum Held {
     Rate,
     /// The end of a pause that the peer asked for.
     Pause,
+    /// Means of the budget, in the middle of an answer that is to be continued.
+    Budget,
 }
 
 impl Held {
@@ -135,6 +141,7 @@ impl Held {
             Self::Limit => "limit",
             Self::Rate => "rate",
             Self::Pause => "pause",
+            Self::Budget => "budget",
         }
     }
 }
@@ -275,7 +282,7 @@ pub enum Event {
         /// Its status.
         status: u16,
         /// How many attempts were made.
-        attempts: u8,
+        attempts: u16,
         /// What saved it.
         saved: Saved,
         /// From the call's start to the head of the answer.
@@ -290,7 +297,7 @@ pub enum Event {
         /// How far the request may have got: the worst of all attempts.
         certainty: Certainty,
         /// How many attempts were made.
-        attempts: u8,
+        attempts: u16,
         /// From the call's start.
         took: Duration,
     },
@@ -307,6 +314,27 @@ pub enum Event {
         endpoint: EndpointId,
         /// What broke.
         kind: BreakKind,
+    },
+    /// A delivered answer whose body had broken goes on.
+    BodyResumed {
+        /// By which attempt.
+        attempt: AttemptId,
+        /// Where it comes from now.
+        endpoint: EndpointId,
+        /// From the break to the head of the answer that continues it.
+        took: Duration,
+    },
+    /// A delivered answer whose body had broken reached the application whole.
+    AnswerHealed {
+        /// How often it had broken.
+        breaks: u16,
+    },
+    /// A delivered answer whose body had broken was not continued, and ends so that the application notices.
+    AnswerCut {
+        /// What broke.
+        kind: BreakKind,
+        /// Why it ends.
+        why: NotHealed,
     },
     /// A breaker opened.
     BreakerOpened {
@@ -406,6 +434,9 @@ impl Event {
             Self::CallFailed { .. } => "call-failed",
             Self::CallDegraded { .. } => "call-degraded",
             Self::BodyFailed { .. } => "body-failed",
+            Self::BodyResumed { .. } => "body-resumed",
+            Self::AnswerHealed { .. } => "answer-healed",
+            Self::AnswerCut { .. } => "answer-cut",
             Self::BreakerOpened { .. } => "breaker-opened",
             Self::BreakerHalfOpened { .. } => "breaker-half-opened",
             Self::BreakerClosed { .. } => "breaker-closed",

@@ -6,6 +6,7 @@
 //! | refused by the peer | again | again, unless switched off | again |
 //! | maybe processed | retry | outcome unknown | retry |
 //! | turned away (429, 503 with `Retry-After`) | after the hint | only when declared | after the hint |
+//! | answer broken, none of it delivered | retry | fail loudly | retry |
 //! | reply started | resume or fail loudly | fail loudly | fail loudly |
 //!
 //! The methods are those that RFC 9110 (section 9.2.2) defines as idempotent. An `Idempotency-Key` or a route's
@@ -24,6 +25,8 @@ pub enum Situation {
     MaybeProcessed,
     /// The peer answered that we should come back later.
     TurnedAway,
+    /// An answer came and broke, and none of it has been delivered.
+    AnswerBroken,
     /// The head of an answer has been delivered.
     ReplyStarted,
 }
@@ -200,12 +203,16 @@ pub const fn verdict(
         (Situation::Refused, Idempotent | Declared) => Verdict::Again,
         (Situation::Refused, Unsafe) if repeat_refused => Verdict::Again,
         (Situation::Refused, Unsafe) => Verdict::TurnedAway,
-        (Situation::MaybeProcessed, Idempotent | Declared) => Verdict::Retry,
+        (Situation::MaybeProcessed | Situation::AnswerBroken, Idempotent | Declared) => {
+            Verdict::Retry
+        }
         (Situation::MaybeProcessed, Unsafe) => Verdict::OutcomeUnknown,
         (Situation::TurnedAway, Idempotent | Declared) => Verdict::RetryAfterHint,
         (Situation::TurnedAway, Unsafe) => Verdict::TurnedAway,
         (Situation::ReplyStarted, Idempotent) => Verdict::Resume,
-        (Situation::ReplyStarted, Unsafe | Declared) => Verdict::FailLoudly,
+        (Situation::ReplyStarted, Unsafe | Declared) | (Situation::AnswerBroken, Unsafe) => {
+            Verdict::FailLoudly
+        }
     }
 }
 
@@ -255,6 +262,12 @@ mod tests {
             Situation::TurnedAway,
             [(Idempotent, later), (Unsafe, Verdict::TurnedAway), (Declared, later)],
         );
+    }
+
+    #[test]
+    fn an_answer_that_broke_before_any_of_it_was_delivered_is_asked_for_again() {
+        let (retry, loud) = (Verdict::Retry, Verdict::FailLoudly);
+        check(Situation::AnswerBroken, [(Idempotent, retry), (Unsafe, loud), (Declared, retry)]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::upstream::{EndpointId, Permit, Purpose, Report};
 
 use super::ending::worse;
 use super::machine::{Call, Kept, Means, State};
-use super::out::Trying;
+use super::out::{Paid, Trying};
 use super::{Action, Connection, Ctx, DeadlineReason, Layer};
 
 impl Call {
@@ -25,7 +25,7 @@ impl Call {
             State::New
             | State::Waiting(_)
             | State::Lined(_)
-            | State::Delivered { .. }
+            | State::Delivered(_)
             | State::Over => None,
         }
     }
@@ -48,7 +48,8 @@ impl Call {
         ctx: &mut Ctx<'_>,
     ) -> Permit {
         let dead = trying.dead_connection(&what, self.attempts.repeats()).is_some();
-        let Trying { attempt, mut permit, started_at, cancelled, .. } = trying;
+        let Trying { attempt, mut permit, started_at, cancelled, paid, .. } = trying;
+        paid.spend(ctx.now);
         let took = ctx.now.since(started_at);
         self.events.push(Event::AttemptFailed { attempt, endpoint: permit.endpoint(), what, took });
         self.worst = worse(self.worst, what.certainty);
@@ -76,7 +77,7 @@ impl Call {
     }
 
     pub(super) fn deliver_success(&mut self, trying: Trying, status: u16, ctx: &mut Ctx<'_>) {
-        let Trying { attempt, reason, mut permit, charge, started_at, .. } = trying;
+        let Trying { attempt, reason, mut permit, paid, started_at, .. } = trying;
         let took = ctx.now.since(started_at);
         self.events.push(Event::AttemptSucceeded {
             attempt,
@@ -87,17 +88,17 @@ impl Call {
         if let Some(event) = permit.report(Report::Answered(took), ctx.now, ctx.chance) {
             self.events.push(event);
         }
-        match charge {
+        match paid {
             // A retry that succeeds was worth it, and gets its price back. A hedge isn't known to have been: the first
             // attempt might have succeeded too.
-            Some(charge) if reason == AttemptReason::Hedge => drop(charge),
-            Some(charge) => charge.refund(),
-            None if attempt.0 == 1 => ctx.upstream.budget().on_first_try_success(),
-            None => {}
+            Paid::Charge(charge) if reason == AttemptReason::Hedge => drop(charge),
+            Paid::Charge(charge) => charge.refund(),
+            Paid::Nothing if attempt.0 == 1 => ctx.upstream.budget().on_first_try_success(),
+            Paid::Nothing | Paid::Held(_) => {}
         }
         let saved = match reason {
             AttemptReason::First => Saved::NotNeeded,
-            AttemptReason::Retry => Saved::ByRetry,
+            AttemptReason::Retry | AttemptReason::Resume => Saved::ByRetry,
             AttemptReason::Failover => Saved::ByFailover,
             AttemptReason::Hedge => Saved::ByHedge,
         };
@@ -192,10 +193,10 @@ impl Call {
         ctx: &mut Ctx<'_>,
     ) {
         let settings = &self.policy.retry;
-        if self.leaves_retries() {
+        if self.leaves_retries() && !self.is_resuming() {
             return self.stop(what.kind, StopReason::LeftToCaller, hint, answer, ctx);
         }
-        if self.attempts.used_up(settings) {
+        if self.attempts_used() {
             return self.stop(what.kind, StopReason::AttemptsUsed, hint, answer, ctx);
         }
         // A 503's hint holds its own endpoint only, and the pick goes elsewhere while there is an elsewhere; a 429
@@ -214,6 +215,9 @@ impl Call {
                 StopReason::DeadlineTooClose
             };
             return self.stop(what.kind, stop, hint, answer, ctx);
+        }
+        if self.is_resuming() {
+            return self.wait(delay, hinted, Means::Owed, what.kind, ctx.now);
         }
         let Some(reservation) = ctx.upstream.budget().reserve(price, ctx.now) else {
             return self.stop(what.kind, StopReason::BudgetEmpty, hint, answer, ctx);

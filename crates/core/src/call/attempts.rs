@@ -9,8 +9,10 @@ use crate::retry::{BackoffSettings, RetrySettings, backoff};
 /// Counts the attempts of a call and spaces them.
 #[derive(Clone, Debug, Default)]
 pub struct Attempts {
-    made: u8,
+    made: u16,
     free: u8,
+    /// How many were made before there was progress: before the answer, or before more of its body.
+    settled: u16,
     last_wait: Duration,
 }
 
@@ -27,7 +29,7 @@ impl Attempts {
 
     /// Attempts made so far, free ones included.
     #[must_use]
-    pub const fn made(&self) -> u8 {
+    pub const fn made(&self) -> u16 {
         self.made
     }
 
@@ -37,10 +39,17 @@ impl Attempts {
         self.free
     }
 
-    /// Attempts made so far that the policy counts: all but repeats of what was never sent.
+    /// Attempts made since there was progress that the policy counts: all but repeats of what was never sent.
     #[must_use]
     pub const fn counted(&self) -> u8 {
-        self.made - self.free
+        let counted = (self.made - self.settled).saturating_sub(self.free as u16);
+        if counted > u8::MAX as u16 { u8::MAX } else { counted as u8 }
+    }
+
+    /// An answer is on its way to the application, or more of it has come: what breaks from here on is counted anew.
+    pub fn on_progress(&mut self) {
+        (self.settled, self.free) = (self.made, 0);
+        self.last_wait = Duration::ZERO;
     }
 
     /// Whether one more repeat of a request that was never sent is allowed; counts it.
@@ -98,6 +107,19 @@ mod tests {
         attempts.start();
         assert!(attempts.used_up(&settings));
         assert_eq!(attempts.made(), 4);
+    }
+
+    #[test]
+    fn progress_begins_the_count_anew_but_not_the_numbers() {
+        let (settings, mut attempts) = (RetrySettings::default(), Attempts::default());
+        for _ in 0..3 {
+            attempts.start();
+        }
+        assert!(attempts.used_up(&settings));
+        attempts.on_progress();
+        assert_eq!((attempts.counted(), attempts.made()), (0, 3));
+        assert_eq!(attempts.start(), AttemptId(4));
+        assert_eq!(attempts.counted(), 1);
     }
 
     #[test]

@@ -24,4 +24,6 @@ pub enum DeadlineReason {
     Backoff,
     /// A rate limit or a pause of the peer lets it start there.
     Held,
+    /// What has come of an answer goes to the application there, although more was waited for.
+    Commit,
 }

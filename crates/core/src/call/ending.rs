@@ -7,6 +7,7 @@ use crate::event::{Event, Saved, StopReason};
 use crate::time::Timestamp;
 use crate::upstream::Permit;
 
+use super::body::Delivered;
 use super::machine::{Call, Kept, State};
 use super::{Action, Ctx, GaveUp};
 
@@ -20,6 +21,9 @@ impl Call {
         answer: Option<(Kept, Permit)>,
         ctx: &mut Ctx<'_>,
     ) {
+        if self.stop_resuming(stop) {
+            return;
+        }
         if self.attempts.made() > 0 {
             self.events.push(Event::RetryRefused { reason: stop });
         } else if stop.is_shed() {
@@ -61,7 +65,9 @@ impl Call {
             took: now.since(self.started_at),
             as_is,
         });
-        self.state = State::Delivered { permit };
+        self.delivered = true;
+        self.attempts.on_progress();
+        self.state = State::Delivered(Delivered { permit, held: None, moved: false });
     }
 
     pub(super) fn note_failure(&mut self, kind: BreakKind, ctx: &Ctx<'_>) {

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use crate::breaks::grpc::GrpcOutcome;
-use crate::breaks::safety::{Repetition, Verdict, situation, verdict};
+use crate::breaks::safety::{Repetition, Verdict, verdict};
 use crate::breaks::{Break, BreakKind, Certainty};
 use crate::budget::Reservation;
 use crate::check::Checked;
@@ -12,8 +12,9 @@ use crate::event::{AttemptId, DegradedBy, Event, StopReason};
 use crate::line::Refused;
 use crate::queue::Queue;
 use crate::time::Timestamp;
-use crate::upstream::{Booking, EndpointId, Permit, ScopeId, Seat, Upstream};
+use crate::upstream::{Booking, EndpointId, ScopeId, Seat, Upstream};
 
+use super::body::{Delivered, Resuming};
 use super::ending::worse;
 use super::out::{Hedge, Out};
 use super::{Action, Attempts, CallFacts, CallPolicy, Ctx, Deadline, DeadlineReason, Layer, Tried};
@@ -22,7 +23,10 @@ use super::{Action, Attempts, CallFacts, CallPolicy, Ctx, Deadline, DeadlineReas
 ///
 /// News: [`on_start`](Self::on_start), [`on_upload`](Self::on_upload), [`on_body_spilled`](Self::on_body_spilled),
 /// [`on_body_unrepeatable`](Self::on_body_unrepeatable), [`on_break`](Self::on_break), [`on_head`](Self::on_head),
-/// [`on_grpc_outcome`](Self::on_grpc_outcome), [`on_body_end`](Self::on_body_end), [`on_time`](Self::on_time), [`on_cancel`](Self::on_cancel).
+/// [`on_grpc_outcome`](Self::on_grpc_outcome), [`on_time`](Self::on_time), [`on_cancel`](Self::on_cancel); of an answer's body
+/// [`on_held`](Self::on_held) before any of it is delivered, then [`on_body_end`](Self::on_body_end),
+/// [`on_body_break`](Self::on_body_break), [`on_body_progress`](Self::on_body_progress), and while it is being continued
+/// [`on_resumed`](Self::on_resumed), [`on_mismatch`](Self::on_mismatch).
 /// Answers, to be drained after each: [`next_action`](Self::next_action), [`next_event`](Self::next_event),
 /// [`next_deadline`](Self::next_deadline).
 ///
@@ -46,6 +50,12 @@ pub struct Call {
     pub(super) spilled: bool,
     /// How often it has lined up.
     pub(super) lined_up: u8,
+    /// Whether the application has the head of an answer.
+    pub(super) delivered: bool,
+    /// How often the body of that answer has broken.
+    pub(super) breaks: u16,
+    /// While the body of that answer is broken and is to be continued.
+    pub(super) resuming: Option<Resuming>,
     /// What the attempt that has just ended leaves to one that goes on in its place.
     pub(super) seat: Option<Seat>,
     pub(super) actions: Queue<Action, 2>,
@@ -59,7 +69,7 @@ pub(super) enum State {
     Trying(Out),
     Waiting(Waiting),
     Lined(Lined),
-    Delivered { permit: Option<Permit> },
+    Delivered(Delivered),
     Over,
 }
 
@@ -79,6 +89,8 @@ pub(super) enum Until {
     Pause,
     /// The rate limit's slot has come.
     Rate(Option<Booking>),
+    /// The budget is to be asked again.
+    Means,
 }
 
 /// The next attempt starts at a time.
@@ -104,6 +116,8 @@ pub(super) enum Means {
     Free,
     /// Tokens that were set aside.
     Reserved(Reservation),
+    /// The budget is asked when it starts.
+    Owed,
 }
 
 impl Call {
@@ -124,6 +138,9 @@ impl Call {
             whole: !facts.has_body,
             spilled: false,
             lined_up: 0,
+            delivered: false,
+            breaks: 0,
+            resuming: None,
             seat: None,
             actions: Queue::new(),
             events: Queue::new(),
@@ -248,10 +265,19 @@ impl Call {
         let Some((trying, other)) = self.take_trying(attempt) else { return };
         match broken {
             None => {
+                debug_assert!(
+                    !self.is_resuming(),
+                    "whether it continues the answer wasn't looked at"
+                );
                 if let Some(other) = other {
                     self.outrun(other, ctx);
                 }
                 self.deliver_success(trying, status, ctx);
+            }
+            // An answer is with the application already; this one only says how the endpoint is.
+            Some(what) if self.is_resuming() => {
+                drop(self.close_attempt(trying, what, ctx));
+                self.decide(what, None, None, ctx);
             }
             Some(what) => {
                 let permit = self.close_attempt(trying, what, ctx);
@@ -270,29 +296,10 @@ impl Call {
         }
     }
 
-    /// The body of the delivered answer ended: whole, or by a break. The outcome that a gRPC call's trailers tell counts as
-    /// one.
-    pub fn on_body_end(&mut self, broke: Option<BreakKind>, ctx: &mut Ctx<'_>) {
-        let State::Delivered { permit } = &mut self.state else { return };
-        if let (Some(kind), Some(permit)) = (broke, permit.take()) {
-            let endpoint = permit.endpoint();
-            self.events.push(Event::BodyFailed { endpoint, kind });
-            // The outcome of a gRPC call may come here too: one that is throttled says nothing against its endpoint.
-            if kind.blames_endpoint()
-                && kind != BreakKind::Throttled
-                && let Some(event) =
-                    ctx.upstream.note_body_failure(endpoint, self.policy.scope, ctx.now, ctx.chance)
-            {
-                self.events.push(event);
-            }
-        }
-        self.state = State::Over;
-    }
-
     /// The call has failed, or was to deliver a broken attempt's own answer, and the application gets something else in its
     /// place. That is the end of it.
     pub fn on_degraded(&mut self, by: DegradedBy, status: u16) {
-        debug_assert!(matches!(self.state, State::Delivered { .. } | State::Over));
+        debug_assert!(matches!(self.state, State::Delivered(_) | State::Over));
         self.events.push(Event::CallDegraded { by, status });
         self.state = State::Over;
     }
@@ -301,9 +308,7 @@ impl Call {
     pub fn on_time(&mut self, ctx: &mut Ctx<'_>) {
         match &mut self.state {
             State::Trying(out) => {
-                for attempt in out.cancel_due(self.ends_at, ctx.now) {
-                    self.actions.push(Action::Cancel { attempt });
-                }
+                out.end_due(self.ends_at, ctx.now).for_each(|action| self.actions.push(action));
                 if out.is_hedge_due(ctx.now) {
                     self.hedge(ctx);
                 }
@@ -315,7 +320,7 @@ impl Call {
             State::New
             | State::Waiting(_)
             | State::Lined(_)
-            | State::Delivered { .. }
+            | State::Delivered(_)
             | State::Over => {}
         }
     }
@@ -328,13 +333,17 @@ impl Call {
                 if let Hedge::Out(hedge) = hedge {
                     self.actions.push(Action::Cancel { attempt: hedge.attempt });
                 }
-                self.worst = worse(self.worst, Certainty::MaybeProcessed);
-                self.note_failure(BreakKind::ClientGone, ctx);
+                if !self.leave_resuming() {
+                    self.worst = worse(self.worst, Certainty::MaybeProcessed);
+                    self.note_failure(BreakKind::ClientGone, ctx);
+                }
             }
             State::New | State::Waiting(_) | State::Lined(_) => {
-                self.note_failure(BreakKind::ClientGone, ctx)
+                if !self.leave_resuming() {
+                    self.note_failure(BreakKind::ClientGone, ctx);
+                }
             }
-            State::Delivered { permit } => {
+            State::Delivered(Delivered { permit, .. }) => {
                 if let Some(permit) = permit {
                     self.events.push(Event::BodyFailed {
                         endpoint: permit.endpoint(),
@@ -372,12 +381,12 @@ impl Call {
             State::Waiting(waiting) => {
                 let why = match waiting.why {
                     Until::Retry => DeadlineReason::Backoff,
-                    Until::Pause | Until::Rate(_) => DeadlineReason::Held,
+                    Until::Pause | Until::Rate(_) | Until::Means => DeadlineReason::Held,
                 };
                 Some(Deadline { at: waiting.until, why })
             }
             State::Lined(_) => Some(Deadline { at: self.ends_at, why: DeadlineReason::Call }),
-            State::New | State::Delivered { .. } | State::Over => None,
+            State::New | State::Delivered(_) | State::Over => None,
         }
     }
 
@@ -395,7 +404,7 @@ impl Call {
 
     /// How many attempts were made.
     #[must_use]
-    pub const fn attempts(&self) -> u8 {
+    pub const fn attempts(&self) -> u16 {
         self.attempts.made()
     }
 
@@ -408,7 +417,7 @@ impl Call {
             State::New
             | State::Waiting(_)
             | State::Lined(_)
-            | State::Delivered { .. }
+            | State::Delivered(_)
             | State::Over => self.ends_at,
         };
         ends_at.since(now).saturating_sub(upstream.round_trip(endpoint))
@@ -439,7 +448,7 @@ impl Call {
     /// What the table says of a break of this call, before attempts, budget and deadline are asked. For records.
     #[must_use]
     pub fn verdict(&self, what: &Break) -> Verdict {
-        verdict(situation(what), self.facts.repetition, self.policy.retry.repeat_refused)
+        verdict(self.situation(what), self.facts.repetition, self.policy.retry.repeat_refused)
     }
 
     /// An answer with this status, read as a break, if it is one under the call's policy. For records.

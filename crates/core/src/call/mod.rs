@@ -25,6 +25,7 @@
 mod adaptive;
 mod after;
 mod attempts;
+mod body;
 mod deadlines;
 mod ending;
 mod hedge;
@@ -107,6 +108,18 @@ pub enum Action {
     },
     /// Answer the application ourselves: there is no answer of the upstream.
     Fail(GaveUp),
+    /// Give what has come of this attempt's answer to the application, although more was waited for.
+    Commit {
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// Go on with the body of the delivered answer from the answer of this attempt.
+    Continue {
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// End the body of the delivered answer so that the application notices: it isn't continued.
+    Cut(BreakKind),
 }
 
 /// Why a call has no answer of the upstream.
@@ -119,7 +132,7 @@ pub struct GaveUp {
     /// Why nothing more was tried.
     pub stop: StopReason,
     /// How many attempts were made.
-    pub attempts: u8,
+    pub attempts: u16,
     /// When it is worth coming back, if that is known.
     pub retry_after: Option<Duration>,
 }

@@ -4,12 +4,34 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::breaks::{Break, BreakKind, Certainty};
-use crate::budget::Charge;
+use crate::budget::{Charge, Reservation};
 use crate::event::{AttemptId, AttemptReason};
 use crate::time::Timestamp;
 use crate::upstream::{EndpointId, Permit};
 
-use super::{Connection, Deadline, DeadlineReason};
+use super::{Action, Connection, Deadline, DeadlineReason};
+
+/// What an attempt has paid.
+#[derive(Debug)]
+pub(super) enum Paid {
+    /// Nothing: the first one, and what was never sent.
+    Nothing,
+    /// The price of an extra attempt.
+    Charge(Charge),
+    /// The price is held until it is known whether it was worth it.
+    Held(Reservation),
+}
+
+impl Paid {
+    /// It came to nothing.
+    pub(super) fn spend(self, now: Timestamp) {
+        match self {
+            Self::Nothing => {}
+            Self::Charge(charge) => drop(charge),
+            Self::Held(reservation) => drop(reservation.charge(now)),
+        }
+    }
+}
 
 /// An attempt that is out.
 #[derive(Debug)]
@@ -17,11 +39,13 @@ pub(super) struct Trying {
     pub(super) attempt: AttemptId,
     pub(super) reason: AttemptReason,
     pub(super) permit: Permit,
-    pub(super) charge: Option<Charge>,
+    pub(super) paid: Paid,
     pub(super) connection: Connection,
     pub(super) started_at: Timestamp,
     /// When it has had its time.
     pub(super) ends_at: Timestamp,
+    /// When its answer, whose head is here, is waited for no longer.
+    pub(super) commit_at: Option<Timestamp>,
     pub(super) cancelled: Option<DeadlineReason>,
 }
 
@@ -41,13 +65,22 @@ impl Trying {
         (ended && (was_kept || was_full)).then(|| self.permit.endpoint())
     }
 
-    /// What ends it first, its own time or the call's.
+    /// What ends it first, its own time or the call's; an answer that is half here is delivered then.
     fn end(&self, call_at: Timestamp) -> Deadline {
-        if call_at <= self.ends_at {
+        let end = if call_at <= self.ends_at {
             Deadline { at: call_at, why: DeadlineReason::Call }
         } else {
             Deadline { at: self.ends_at, why: DeadlineReason::Attempt }
+        };
+        match self.commit_at {
+            Some(at) => Deadline { at: at.min(end.at), why: DeadlineReason::Commit },
+            None => end,
         }
+    }
+
+    /// Whether it is out for as long as it takes: not on its way out, and its answer hasn't begun.
+    const fn awaits_head(&self) -> bool {
+        self.cancelled.is_none() && self.commit_at.is_none()
     }
 
     /// What is next for it; none once it was cancelled, since it is on its way out.
@@ -55,11 +88,15 @@ impl Trying {
         self.cancelled.is_none().then(|| self.end(call_at))
     }
 
-    /// Whether its time is over, told once.
-    fn is_due(&mut self, call_at: Timestamp, now: Timestamp) -> bool {
-        let due = self.next(call_at).filter(|deadline| now >= deadline.at);
-        self.cancelled = self.cancelled.or(due.map(|deadline| deadline.why));
-        due.is_some()
+    /// What is to become of it if its time is over, told once.
+    fn due(&mut self, call_at: Timestamp, now: Timestamp) -> Option<Action> {
+        let due = self.next(call_at).filter(|deadline| now >= deadline.at)?;
+        self.cancelled = Some(due.why);
+        let attempt = self.attempt;
+        Some(match due.why {
+            DeadlineReason::Commit => Action::Commit { attempt },
+            _ => Action::Cancel { attempt },
+        })
     }
 }
 
@@ -84,13 +121,13 @@ pub(super) struct Out {
 impl Out {
     /// Whether it is time for the hedge; not for an attempt that is on its way out.
     pub(super) fn is_hedge_due(&self, now: Timestamp) -> bool {
-        matches!(self.hedge, Hedge::At(at) if now >= at && self.main.cancelled.is_none())
+        matches!(self.hedge, Hedge::At(at) if now >= at && self.main.awaits_head())
     }
 
     pub(super) fn next_deadline(&self, call_at: Timestamp) -> Option<Deadline> {
         let hedge = match &self.hedge {
             Hedge::None => None,
-            Hedge::At(at) if self.main.cancelled.is_none() => {
+            Hedge::At(at) if self.main.awaits_head() => {
                 Some(Deadline { at: *at, why: DeadlineReason::Hedge })
             }
             Hedge::At(_) => None,
@@ -100,19 +137,30 @@ impl Out {
         main.into_iter().chain(hedge).min_by_key(|deadline| deadline.at)
     }
 
-    /// The attempts whose time is over at `now`, each told once.
-    pub(super) fn cancel_due(
+    /// What becomes of the attempts whose time is over at `now`, each told once.
+    pub(super) fn end_due(
         &mut self,
         call_at: Timestamp,
         now: Timestamp,
-    ) -> impl Iterator<Item = AttemptId> {
+    ) -> impl Iterator<Item = Action> {
         let hedge = match &mut self.hedge {
             Hedge::Out(hedge) => Some(&mut **hedge),
             Hedge::None | Hedge::At(_) => None,
         };
         core::iter::once(&mut self.main)
             .chain(hedge)
-            .filter_map(move |trying| trying.is_due(call_at, now).then_some(trying.attempt))
+            .filter_map(move |trying| trying.due(call_at, now))
+    }
+
+    /// The head of this attempt's answer is here, and is held back until then.
+    pub(super) fn hold(&mut self, attempt: AttemptId, until: Timestamp) {
+        match &mut self.hedge {
+            Hedge::Out(hedge) if hedge.attempt == attempt => hedge.commit_at = Some(until),
+            Hedge::Out(_) | Hedge::None | Hedge::At(_) if self.main.attempt == attempt => {
+                self.main.commit_at = Some(until);
+            }
+            Hedge::Out(_) | Hedge::None | Hedge::At(_) => {}
+        }
     }
 
     /// Takes this attempt out of the race, with what is left of it. It is one of the two.

@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::breaks::StatusSet;
 use crate::breaks::safety::Repetition;
 use crate::check::{Check, Problems};
+use crate::heal::HealSettings;
 use crate::line::Priority;
 use crate::retry::RetrySettings;
 use crate::upstream::ScopeId;
@@ -26,6 +27,8 @@ pub struct CallPolicy {
     pub hedge: Option<HedgeSettings>,
     /// When and how often it is tried again.
     pub retry: RetrySettings,
+    /// How answers that break are held back and continued.
+    pub heal: HealSettings,
     /// Statuses that count as failures of the endpoint. Default: 408 and most 5xx.
     pub failures: StatusSet,
     /// Whether the route's requests may be done twice whatever their method. Default false.
@@ -44,6 +47,7 @@ impl Default for CallPolicy {
             adaptive_timeout: None,
             hedge: None,
             retry: RetrySettings::default(),
+            heal: HealSettings::default(),
             failures: StatusSet::DEFAULT,
             idempotent: false,
             priority: Priority::NORMAL,
@@ -81,6 +85,7 @@ impl Check for CallPolicy {
             problems.within("hedge", hedge);
         }
         problems.within("retry", &self.retry);
+        problems.within("heal", &self.heal);
     }
 }
 

@@ -13,12 +13,13 @@ use crate::upstream::{Booking, EndpointId, NoPick, Pass, Pick, Purpose, Seat, Wa
 
 use super::hedge::HedgeRefusal;
 use super::machine::{Call, Lined, Means, State, Until, Waiting};
-use super::out::{Hedge, Out, Trying};
+use super::out::{Hedge, Out, Paid, Trying};
 use super::{Action, Connection, Ctx};
 
 impl Call {
     /// Starts an attempt, or waits until it may start. `last`: what the application is told if it never does.
     pub(super) fn attempt(&mut self, means: Means, last: BreakKind, ctx: &mut Ctx<'_>) {
+        let Some(means) = self.afford(means, last, ctx) else { return };
         let latest = self.latest_start(ctx);
         let (until, why, by) =
             match ctx.upstream.gate().pass(self.facts.lane, ctx.now, latest, ctx.chance) {
@@ -85,7 +86,14 @@ impl Call {
     /// Picks an endpoint and starts an attempt there.
     pub(super) fn pick(&mut self, means: Means, last: BreakKind, seat: Seat, ctx: &mut Ctx<'_>) {
         let purpose = if self.attempts.made() > 0 { Purpose::Again } else { Purpose::First };
-        match ctx.upstream.pick(self.want(purpose), ctx.now, ctx.chance) {
+        let origin = self.origin();
+        let again =
+            origin.and_then(|at| ctx.upstream.pick_again(at, self.policy.scope, ctx.now).ok());
+        let picked = match again {
+            Some(pick) => Ok(pick),
+            None => ctx.upstream.pick(self.want(purpose), ctx.now, ctx.chance),
+        };
+        match picked {
             Ok(mut pick) => {
                 pick.permit.keep(seat);
                 self.start(pick, means, Connection::Any, ctx);
@@ -104,6 +112,7 @@ impl Call {
     ) {
         let endpoint = pick.permit.endpoint();
         let reason = match (self.attempts.made(), self.tried.contains(endpoint)) {
+            _ if self.is_resuming() => AttemptReason::Resume,
             (0, _) => AttemptReason::First,
             (_, true) => AttemptReason::Retry,
             (_, false) => AttemptReason::Failover,
@@ -133,18 +142,20 @@ impl Call {
         }
         self.events.push(Event::AttemptStarted { attempt, endpoint, reason });
         self.actions.push(Action::Attempt { attempt, endpoint, connection });
-        let charge = match means {
-            Means::Free => None,
-            Means::Reserved(reservation) => Some(reservation.charge(ctx.now)),
+        let paid = match means {
+            Means::Reserved(reservation) if self.is_resuming() => Paid::Held(reservation),
+            Means::Reserved(reservation) => Paid::Charge(reservation.charge(ctx.now)),
+            Means::Free | Means::Owed => Paid::Nothing,
         };
         Trying {
             attempt,
             reason,
             permit: pick.permit,
-            charge,
+            paid,
             connection,
             started_at: ctx.now,
             ends_at: ctx.now + self.attempt_timeout(endpoint, ctx),
+            commit_at: None,
             cancelled: None,
         }
     }
@@ -171,7 +182,7 @@ impl Call {
     fn hedge_after(&self, trying: &Trying, ctx: &Ctx<'_>) -> Option<Timestamp> {
         let settings = self.policy.hedge.as_ref()?;
         let may_be_done_twice = self.facts.repetition.is_idempotent() && !self.leaves_retries();
-        if !may_be_done_twice || !self.repeatable {
+        if !may_be_done_twice || !self.repeatable || self.is_resuming() {
             return None;
         }
         settings.due_at(trying.permit.endpoint(), ctx.upstream, ctx.now)
@@ -226,6 +237,9 @@ impl Call {
         last: BreakKind,
         ctx: &mut Ctx<'_>,
     ) {
+        if self.is_resuming() {
+            return self.await_endpoint(refused.until, means, ctx);
+        }
         let pause = refused.until.filter(|_| refused.kind == BreakKind::NoEndpoint);
         if let Some(until) = pause {
             let delay = backoff::wait_after_hint(until.since(ctx.now), Duration::ZERO, ctx.chance);
@@ -266,7 +280,7 @@ impl Call {
         }
         let Waiting { why, means, last, .. } = waiting;
         match why {
-            Until::Retry | Until::Pause => self.attempt(means, last, ctx),
+            Until::Retry | Until::Pause | Until::Means => self.attempt(means, last, ctx),
             Until::Rate(booking) => {
                 booking.into_iter().for_each(Booking::used);
                 self.seat_and_pick(means, last, ctx);

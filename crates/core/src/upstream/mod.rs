@@ -393,14 +393,20 @@ impl Upstream {
         now: Timestamp,
         chance: &mut Chance,
     ) -> Option<Event> {
-        let slot = self.slot(endpoint)?;
+        self.note_body_break(endpoint, now);
+        let settings = &self.settings.breaker;
+        let breaker = self.slot(endpoint)?.breaker(scope);
+        let transition = breaker.note_failure(settings, now, chance)?;
+        Some(self.note_transition(endpoint, scope, transition, now))
+    }
+
+    /// The body of an answer broke and is continued: others are preferred, and no breaker counts it.
+    pub(crate) fn note_body_break(&self, endpoint: EndpointId, now: Timestamp) {
+        let Some(slot) = self.slot(endpoint) else { return };
         slot.state.latency.observe(self.settings.failure_penalty, self.decay, now);
         if self.settings.ejection.is_some() {
             slot.state.tally.late_failure();
         }
-        let settings = &self.settings.breaker;
-        let transition = slot.breaker(scope).note_failure(settings, now, chance)?;
-        Some(self.note_transition(endpoint, scope, transition, now))
     }
 
     /// A breaker changed its state: what follows for its endpoint, and the event that tells it. A route's breaker

@@ -1,5 +1,6 @@
 //! Calls in virtual time: as dialogues whose every step is known, and under random news.
 
+mod bodies;
 mod deadlines;
 mod hedges;
 mod load;

@@ -104,20 +104,20 @@ impl Story {
         self.tell(|call, ctx| call.on_start(ctx))
     }
 
-    pub(super) fn breaks(&mut self, attempt: u8, kind: BreakKind, certainty: Certainty) -> String {
+    pub(super) fn breaks(&mut self, attempt: u16, kind: BreakKind, certainty: Certainty) -> String {
         self.tell(|call, ctx| call.on_break(AttemptId(attempt), Break::new(kind, certainty), ctx))
     }
 
-    pub(super) fn answers(&mut self, attempt: u8, status: u16) -> String {
+    pub(super) fn answers(&mut self, attempt: u16, status: u16) -> String {
         self.tell(|call, ctx| call.on_head(AttemptId(attempt), status, None, ctx))
     }
 
-    pub(super) fn answers_with_hint(&mut self, attempt: u8, status: u16, seconds: u64) -> String {
+    pub(super) fn answers_with_hint(&mut self, attempt: u16, status: u16, seconds: u64) -> String {
         let hint = Some(Duration::from_secs(seconds));
         self.tell(|call, ctx| call.on_head(AttemptId(attempt), status, hint, ctx))
     }
 
-    pub(super) fn ends_as_grpc(&mut self, attempt: u8, code: u8, pushback: Pushback) -> String {
+    pub(super) fn ends_as_grpc(&mut self, attempt: u16, code: u8, pushback: Pushback) -> String {
         let outcome = GrpcOutcome { code, pushback };
         self.tell(|call, ctx| call.on_grpc_outcome(AttemptId(attempt), outcome, ctx))
     }
@@ -173,6 +173,9 @@ pub(super) fn show(action: &Action, upstream: &Upstream) -> String {
         Action::Cancel { attempt } => format!("cancel {}", attempt.0),
         Action::Keep { attempt } => format!("keep {}", attempt.0),
         Action::Deliver { attempt } => format!("deliver {}", attempt.0),
+        Action::Commit { attempt } => format!("commit {}", attempt.0),
+        Action::Continue { attempt } => format!("continue with {}", attempt.0),
+        Action::Cut(kind) => format!("cut {}", kind.code()),
         Action::Fail(GaveUp { kind, certainty, stop, .. }) => {
             format!("fail {} {} {}", kind.code(), certainty.code(), stop.code())
         }
