@@ -115,6 +115,9 @@ fn events(reached: Reached<'_>) -> CensusPart {
     part.add("call-failed", reached.upstream(|sums| sums.failed.count() > 0));
     part.add("call-degraded", reached.upstream(|sums| sums.degraded.total() > 0));
     part.add("body-failed", reached.endpoint(|sums| sums.bodies.total() > 0));
+    part.add("body-resumed", reached.endpoint(|sums| sums.resumed > 0));
+    part.add("answer-healed", reached.upstream(|sums| sums.healed > 0));
+    part.add("answer-cut", reached.upstream(|sums| sums.cut.total() > 0));
     part.add("breaker-opened", reached.endpoint(|sums| sums.opens.total() > 0));
     part.add("endpoint-ejected", reached.endpoint(|sums| sums.ejects.total() > 0));
     for change in Change::ALL {

@@ -46,6 +46,12 @@ pub struct CallCounts {
     /// Good answers that a second attempt beside the first brought.
     #[serde(default)]
     pub saved_by_hedge: u64,
+    /// Delivered answers whose body broke and came whole all the same.
+    #[serde(default)]
+    pub healed: u64,
+    /// Delivered answers whose body broke and ended as visibly broken.
+    #[serde(default)]
+    pub cut: u64,
     /// Attempts of all calls.
     pub attempts: u64,
     /// Calls that are over, their bodies included: as many as started, once all is quiet.
@@ -177,6 +183,8 @@ impl CallCounts {
             saved_by_retry: sums.saved.of(Saved::ByRetry),
             saved_by_failover: sums.saved.of(Saved::ByFailover),
             saved_by_hedge: sums.saved.of(Saved::ByHedge),
+            healed: sums.healed,
+            cut: sums.cut.total(),
             attempts: sums.attempts,
             records: sums.over,
             broken: sums.broken,
@@ -193,6 +201,8 @@ impl CallCounts {
             saved_by_retry: self.saved_by_retry + other.saved_by_retry,
             saved_by_failover: self.saved_by_failover + other.saved_by_failover,
             saved_by_hedge: self.saved_by_hedge + other.saved_by_hedge,
+            healed: self.healed + other.healed,
+            cut: self.cut + other.cut,
             attempts: self.attempts + other.attempts,
             records: self.records + other.records,
             broken: self.broken + other.broken,

@@ -10,6 +10,7 @@ use mainstay_core::call::HedgeRefusal;
 use mainstay_core::event::{
     AttemptReason, DegradedBy, EjectCause, Held, OpenCause, Saved, StopReason,
 };
+use mainstay_core::heal::NotHealed;
 use mainstay_core::{Certainty, Event};
 
 /// A value of a closed set.
@@ -46,6 +47,24 @@ pub(crate) enum Change {
     AddressesChanged,
     AddressesKept,
     CertificateExpiring,
+}
+
+/// Why a broken answer wasn't continued, without the details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Off,
+    Unproven,
+    Stopped,
+}
+
+impl Cut {
+    pub(crate) const fn new(why: NotHealed) -> Self {
+        match why {
+            NotHealed::Off => Self::Off,
+            NotHealed::Unproven(_) => Self::Unproven,
+            NotHealed::Stopped(_) => Self::Stopped,
+        }
+    }
 }
 
 /// What decided how long a retry was put off.
@@ -129,7 +148,8 @@ impl Label for DegradedBy {
 }
 
 impl Label for AttemptReason {
-    const ALL: &'static [Self] = &[Self::First, Self::Retry, Self::Failover, Self::Hedge];
+    const ALL: &'static [Self] =
+        &[Self::First, Self::Retry, Self::Failover, Self::Hedge, Self::Resume];
 
     fn place(self) -> usize {
         self as usize
@@ -141,7 +161,25 @@ impl Label for AttemptReason {
             Self::Retry => "retry",
             Self::Failover => "failover",
             Self::Hedge => "hedge",
+            Self::Resume => "resume",
         }
+    }
+}
+
+impl Label for Cut {
+    const ALL: &'static [Self] = &[Self::Off, Self::Unproven, Self::Stopped];
+
+    fn place(self) -> usize {
+        self as usize
+    }
+
+    fn code(self) -> &'static str {
+        let why = match self {
+            Self::Off => NotHealed::Off,
+            Self::Unproven => NotHealed::Unproven(""),
+            Self::Stopped => NotHealed::Stopped(StopReason::AttemptsUsed),
+        };
+        why.group()
     }
 }
 
@@ -165,7 +203,7 @@ impl Label for HedgeRefusal {
 }
 
 impl Label for Held {
-    const ALL: &'static [Self] = &[Self::Limit, Self::Rate, Self::Pause];
+    const ALL: &'static [Self] = &[Self::Limit, Self::Rate, Self::Pause, Self::Budget];
 
     fn place(self) -> usize {
         self as usize
@@ -330,6 +368,7 @@ mod tests {
         check::<Outcome>();
         check::<Change>();
         check::<Delay>();
+        check::<Cut>();
     }
 
     /// Doesn't compile when an enum of the engine gets a value; the list above then needs it too.
@@ -368,7 +407,7 @@ mod tests {
         }
         for held in <Held as Label>::ALL {
             match held {
-                Held::Limit | Held::Rate | Held::Pause => {}
+                Held::Limit | Held::Rate | Held::Pause | Held::Budget => {}
             }
         }
         for by in <DegradedBy as Label>::ALL {
@@ -386,7 +425,7 @@ mod tests {
         }
         assert_eq!(<StopReason as Label>::ALL.len(), 17);
         assert_eq!(<HedgeRefusal as Label>::ALL.len(), 6);
-        assert_eq!(<Held as Label>::ALL.len(), 3);
+        assert_eq!(<Held as Label>::ALL.len(), 4);
         assert_eq!(<DegradedBy as Label>::ALL.len(), 2);
         assert_eq!(<Certainty as Label>::ALL.len(), 4);
     }

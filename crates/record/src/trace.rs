@@ -1,7 +1,7 @@
 //! The events of one call, kept together until it is over.
 
 use mainstay_core::event::AttemptId;
-use mainstay_core::{Event, Timestamp};
+use mainstay_core::{BreakKind, Event, Timestamp};
 
 use crate::{AttemptFacts, CallId};
 
@@ -162,14 +162,18 @@ pub(crate) const fn is_break(event: &Event) -> bool {
 const fn is_end(event: &Event) -> bool {
     matches!(
         event,
-        Event::CallDelivered { .. } | Event::CallFailed { .. } | Event::BodyFailed { .. }
+        Event::CallDelivered { .. }
+            | Event::CallFailed { .. }
+            | Event::AnswerHealed { .. }
+            | Event::AnswerCut { .. }
+            | Event::BodyFailed { kind: BreakKind::ClientGone, .. }
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mainstay_core::{BreakKind, EndpointId};
+    use mainstay_core::heal::NotHealed;
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -179,7 +183,7 @@ mod tests {
     fn events_past_the_bound_are_counted_and_the_end_is_still_kept() {
         let mut trace = CallTrace::default();
         (0..100).for_each(|millis| trace.push(at(millis), Event::BodyUnrepeatable));
-        let end = Event::BodyFailed { endpoint: EndpointId(0), kind: BreakKind::BodyReset };
+        let end = Event::AnswerCut { kind: BreakKind::BodyReset, why: NotHealed::Off };
         (0..10).for_each(|_| trace.push(at(100), end));
         assert_eq!(trace.events().count(), 68);
         assert_eq!(trace.dropped(), 36 + 6);

@@ -113,6 +113,9 @@ impl UpstreamRecorder {
             }
             Event::CallDegraded { by, .. } => self.calls.on_degraded(by),
             Event::BodyFailed { endpoint, kind } => self.endpoint(endpoint).on_body_broke(kind),
+            Event::BodyResumed { endpoint, .. } => self.endpoint(endpoint).on_resumed(),
+            Event::AnswerHealed { .. } => self.calls.on_healed(),
+            Event::AnswerCut { why, .. } => self.calls.on_cut(why),
             Event::BreakerOpened { endpoint, cause, .. } => {
                 self.endpoint(endpoint).on_opened(cause);
             }

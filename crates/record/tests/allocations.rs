@@ -41,7 +41,7 @@ fn nobody_pays_for_a_feed_that_nobody_reads() {
 }
 
 /// What a kept call holds, in bytes, after so many attempts with so many steps each, and texts of this length.
-fn kept_bytes(attempts: u8, steps: usize, text_bytes: usize) -> i64 {
+fn kept_bytes(attempts: u16, steps: usize, text_bytes: usize) -> i64 {
     let text = "x".repeat(text_bytes);
     let recorder = recorder();
     let api = api(&recorder);

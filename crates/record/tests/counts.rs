@@ -30,6 +30,8 @@ fn each_call_is_counted_once_by_how_it_ended() {
         saved_by_retry: 0,
         saved_by_failover: 1,
         saved_by_hedge: 0,
+        healed: 0,
+        cut: 0,
         attempts: 4,
         records: 4,
         broken: 2,
@@ -151,7 +153,7 @@ fn the_census_names_every_event_once_it_was_reached() {
     assert_eq!(census.breaks.seen, ["reset-before-head", "response-timeout", "body-reset"]);
     assert_eq!(census.breaks.never.len(), BreakKind::ALL.len() - 3);
     assert_eq!(census.stops.seen, ["outcome-unknown", "line-full"]);
-    assert_eq!(census.attempts.never, ["retry", "hedge"]);
+    assert_eq!(census.attempts.never, ["retry", "hedge", "resume"]);
     assert_eq!(census.opens.seen, ["consecutive-failures"]);
     assert_eq!(census.ejections.never, ["failure-share"]);
     assert_eq!(census.saved.seen, ["failover"]);

@@ -217,6 +217,8 @@ mod tests {
             certainty: None,
             stopped: None,
             body_broke: None,
+            healed: None,
+            cut: None,
             body_unrepeatable: false,
             attempts: vec![attempt],
             notes: Vec::new(),

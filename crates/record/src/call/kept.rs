@@ -56,11 +56,13 @@ impl KeptCall {
 
     /// Whether the application got to feel it: no answer, a broken one, a broken body.
     pub(crate) fn is_failed(&self) -> bool {
+        let is_healed =
+            || self.trace.events().any(|(_, event)| matches!(event, Event::AnswerHealed { .. }));
         self.trace.events().any(|(_, event)| match event {
-            Event::CallFailed { .. } => true,
+            Event::CallFailed { .. } | Event::AnswerCut { .. } => true,
             Event::CallDelivered { as_is, .. } => *as_is,
             // Whoever closes a stream that it has read enough of misses nothing.
-            Event::BodyFailed { kind, .. } => *kind != BreakKind::ClientGone,
+            Event::BodyFailed { kind, .. } => *kind != BreakKind::ClientGone && !is_healed(),
             _ => false,
         })
     }
@@ -84,6 +86,8 @@ impl KeptCall {
             certainty: None,
             stopped: None,
             body_broke: None,
+            healed: None,
+            cut: None,
             body_unrepeatable: false,
             attempts: Vec::new(),
             notes: Vec::new(),
@@ -196,6 +200,9 @@ impl Story<'_> {
                 record.status = Some(status);
             }
             Event::BodyFailed { kind, .. } => record.body_broke = Some(kind.code().into()),
+            Event::BodyResumed { .. } => {}
+            Event::AnswerHealed { breaks } => record.healed = Some(breaks),
+            Event::AnswerCut { why, .. } => record.cut = Some(why.code().into()),
             Event::BreakerOpened { endpoint, .. }
             | Event::BreakerHalfOpened { endpoint }
             | Event::BreakerClosed { endpoint }

@@ -39,8 +39,14 @@ pub struct CallRecord {
     pub certainty: Option<Cow<'static, str>>,
     /// Why nothing more was tried, if the last attempt broke.
     pub stopped: Option<Cow<'static, str>>,
-    /// What broke in the body of the delivered answer.
+    /// What broke in the body of the delivered answer; the last break if there were several.
     pub body_broke: Option<Cow<'static, str>>,
+    /// How often the body of the delivered answer broke, if it came whole all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healed: Option<u16>,
+    /// Why the broken body of the delivered answer wasn't continued: `off`, what was missing to the proof, or the reason to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cow<'static, str>>,
     /// Whether the request's body couldn't be sent again.
     pub body_unrepeatable: bool,
     /// Its attempts, in order.
@@ -64,7 +70,7 @@ pub struct CallRecord {
 /// A wait before an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HoldRecord {
-    /// What it waited for: `limit`, `rate`, `pause`.
+    /// What it waited for: `limit`, `rate`, `pause`, `budget`.
     pub by: Cow<'static, str>,
     /// When it began to, after the call's start.
     pub at_ms: f64,
@@ -74,10 +80,10 @@ pub struct HoldRecord {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AttemptRecord {
     /// Which, counted from 1.
-    pub attempt: u8,
+    pub attempt: u16,
     /// The name of the endpoint.
     pub endpoint: Arc<str>,
-    /// Why it was made: `first`, `retry`, `failover`, `hedge`.
+    /// Why it was made: `first`, `retry`, `failover`, `hedge`, `resume`.
     pub reason: Cow<'static, str>,
     /// When it began, after the call's start.
     pub started_ms: f64,

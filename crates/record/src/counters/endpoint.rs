@@ -34,6 +34,7 @@ pub(crate) struct EndpointCounters {
     checks_failed: Tally<BreakKind, KINDS>,
     changes: Tally<Change, CHANGES>,
     outrun: AtomicU64,
+    resumed: AtomicU64,
 }
 
 /// What each attempt counts.
@@ -52,6 +53,8 @@ pub(crate) struct EndpointSums {
     pub(crate) answered: HistogramSums,
     /// Attempts that were stopped, since the other one was faster.
     pub(crate) outrun: u64,
+    /// Broken bodies that it went on with.
+    pub(crate) resumed: u64,
     /// Attempts that broke.
     pub(crate) breaks: Sums<BreakKind, KINDS>,
     /// Bodies of delivered answers that broke.
@@ -81,6 +84,7 @@ impl EndpointCounters {
             checks_failed: Tally::default(),
             changes: Tally::default(),
             outrun: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
         })
     }
 
@@ -98,6 +102,10 @@ impl EndpointCounters {
 
     pub(crate) fn on_outrun(&self) {
         self.outrun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn on_resumed(&self) {
+        self.resumed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn on_broke(&self, kind: BreakKind) {
@@ -140,6 +148,7 @@ impl EndpointCounters {
             checks_failed: self.checks_failed.sums(),
             changes: self.changes.sums(),
             outrun: self.outrun.load(Ordering::Relaxed),
+            resumed: self.resumed.load(Ordering::Relaxed),
             ..EndpointSums::default()
         };
         for shard in self.hot.iter() {
@@ -165,6 +174,7 @@ impl EndpointCounters {
         self.checks_failed.absorb(&gone.checks_failed);
         self.changes.absorb(&gone.changes);
         self.outrun.fetch_add(gone.outrun, Ordering::Relaxed);
+        self.resumed.fetch_add(gone.resumed, Ordering::Relaxed);
     }
 }
 
@@ -182,6 +192,7 @@ impl EndpointSums {
             self.checks_failed.total(),
             self.changes.total(),
             self.outrun,
+            self.resumed,
         ];
         counted.iter().all(|count| *count == 0)
     }

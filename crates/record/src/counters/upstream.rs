@@ -7,6 +7,7 @@ use std::time::Duration;
 use mainstay_core::breaks::BreakKind;
 use mainstay_core::call::HedgeRefusal;
 use mainstay_core::event::{AttemptReason, DegradedBy, Held, Saved, StopReason};
+use mainstay_core::heal::NotHealed;
 use mainstay_core::{Certainty, Timestamp};
 use parking_lot::Mutex;
 
@@ -15,7 +16,7 @@ use super::endpoint::{EndpointCounters, EndpointSums};
 use super::histogram::{Histogram, HistogramSums};
 use super::shard::Sharded;
 use super::tally::{Sums, Tally};
-use crate::label::{Delay, Label};
+use crate::label::{Cut, Delay, Label};
 
 const KINDS: usize = BreakKind::ALL.len();
 const CERTAINTIES: usize = <Certainty as Label>::ALL.len();
@@ -24,6 +25,7 @@ const SAVES: usize = <Saved as Label>::ALL.len();
 const HEDGES: usize = <HedgeRefusal as Label>::ALL.len();
 const HELDS: usize = <Held as Label>::ALL.len();
 const DEGRADES: usize = <DegradedBy as Label>::ALL.len();
+const CUTS: usize = <Cut as Label>::ALL.len();
 const DELAYS: usize = <Delay as Label>::ALL.len();
 
 /// Endpoints that are remembered: twice as many as an upstream may have, so that a reload may replace them all.
@@ -47,6 +49,7 @@ pub(crate) struct UpstreamCounters {
     held: Tally<Held, HELDS>,
     shed: Tally<StopReason, STOPS>,
     degraded: Tally<DegradedBy, DEGRADES>,
+    cut: Tally<Cut, CUTS>,
     rare: Rare,
     amplification: Amplification,
     endpoints: Mutex<Vec<Arc<EndpointCounters>>>,
@@ -65,6 +68,7 @@ struct Calls {
 #[derive(Debug, Default)]
 struct Rare {
     unrepeatable: AtomicU64,
+    healed: AtomicU64,
     broken: AtomicU64,
     trace_dropped: AtomicU64,
 }
@@ -104,6 +108,10 @@ pub(crate) struct UpstreamSums {
     pub(crate) degraded: Sums<DegradedBy, DEGRADES>,
     /// Bodies of requests that couldn't be sent again.
     pub(crate) unrepeatable: u64,
+    /// Delivered answers that broke and came whole all the same.
+    pub(crate) healed: u64,
+    /// Delivered answers that broke and ended as broken.
+    pub(crate) cut: Sums<Cut, CUTS>,
     /// Calls with a record, since something broke.
     pub(crate) broken: u64,
     /// Events for which a trace had no room.
@@ -127,6 +135,7 @@ impl UpstreamCounters {
             held: Tally::default(),
             shed: Tally::default(),
             degraded: Tally::default(),
+            cut: Tally::default(),
             rare: Rare::default(),
             amplification: Amplification::default(),
             endpoints: Mutex::default(),
@@ -230,6 +239,14 @@ impl UpstreamCounters {
         self.rare.unrepeatable.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn on_healed(&self) {
+        self.rare.healed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn on_cut(&self, why: NotHealed) {
+        self.cut.count(Cut::new(why));
+    }
+
     pub(crate) fn on_over(&self) {
         self.hot.mine().over.fetch_add(1, Ordering::Relaxed);
     }
@@ -269,6 +286,8 @@ impl UpstreamCounters {
             shed: self.shed.sums(),
             degraded: self.degraded.sums(),
             unrepeatable: self.rare.unrepeatable.load(Ordering::Relaxed),
+            healed: self.rare.healed.load(Ordering::Relaxed),
+            cut: self.cut.sums(),
             broken: self.rare.broken.load(Ordering::Relaxed),
             trace_dropped: self.rare.trace_dropped.load(Ordering::Relaxed),
             endpoints: self.endpoint_sums(),

@@ -32,10 +32,13 @@ pub struct FeedItem {
     pub endpoint: Option<Arc<str>>,
     /// Which attempt of the call, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub attempt: Option<u8>,
+    pub attempt: Option<u16>,
     /// How many attempts the call made, the first included.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub attempts: Option<u8>,
+    pub attempts: Option<u16>,
+    /// How often an answer broke that came whole all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaks: Option<u16>,
     /// The code of the break.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<Cow<'static, str>>,
@@ -51,7 +54,8 @@ pub struct FeedItem {
     /// The status of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// What was decided: `wait`, `retry`, `failover`, `deliver`, `deliver-as-is`, `degrade`, `fail`, or `stop`.
+    /// What was decided: `wait`, `retry`, `failover`, `deliver`, `deliver-as-is`, `degrade`, `fail`, `resume`,
+    /// `cut`, or `stop`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<Cow<'static, str>>,
     /// Why: the reason to stop, what decided the delay, the cause of an opening or ejection, what saved the call, what
@@ -91,6 +95,9 @@ pub(crate) const fn is_news(event: &Event) -> bool {
         | Event::CallFailed { .. }
         | Event::CallDegraded { .. }
         | Event::BodyFailed { .. }
+        | Event::BodyResumed { .. }
+        | Event::AnswerHealed { .. }
+        | Event::AnswerCut { .. }
         | Event::EndpointThrottled { .. }
         | Event::AddressesChanged { .. }
         | Event::AddressesKept { .. }
@@ -210,6 +217,21 @@ impl Source<'_> {
                 endpoint: on(endpoint),
                 code: code(kind),
                 phase: Some(kind.phase().code().into()),
+                ..item
+            },
+            Event::BodyResumed { attempt, endpoint, took } => FeedItem {
+                attempt: Some(attempt.0),
+                endpoint: on(endpoint),
+                decision: Some("resume".into()),
+                took_ms: Some(millis(took)),
+                ..item
+            },
+            Event::AnswerHealed { breaks } => FeedItem { breaks: Some(breaks), ..item },
+            Event::AnswerCut { kind, why } => FeedItem {
+                code: code(kind),
+                phase: Some(kind.phase().code().into()),
+                decision: Some("cut".into()),
+                why: Some(why.code().into()),
                 ..item
             },
             Event::BreakerOpened { endpoint, cause, open_for } => FeedItem {

@@ -113,6 +113,7 @@ fn call_level(record: &CallRecord) -> Level {
         {
             Level::Info
         }
+        "delivered" if record.healed.is_some() => Level::Warn,
         "delivered" if record.body_broke.is_some() => Level::Error,
         "delivered" if !broke => Level::Info,
         "delivered" => Level::Warn,

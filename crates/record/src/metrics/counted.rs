@@ -56,6 +56,8 @@ pub(super) fn write_calls(page: &mut Page, all: &[Counted]) {
         sums.shed.iter().filter(|(reason, _)| reason.is_shed()).collect()
     });
     by_label(page, &table::DEGRADED, "kind", all, |sums| sums.degraded.iter().collect());
+    per_upstream(page, &table::ANSWERS_HEALED, all, |sums| sums.healed);
+    by_label(page, &table::ANSWERS_CUT, "why", all, |sums| sums.cut.iter().collect());
     by_label(page, &table::RETRIES_SCHEDULED, "delay", all, |sums| sums.delays.iter().collect());
     by_label(page, &table::RETRIES_REFUSED, "reason", all, |sums| sums.stops.iter().collect());
     write_amplification(page, all);
@@ -92,6 +94,9 @@ pub(super) fn write_endpoints(page: &mut Page, all: &[Counted]) {
         for (kind, count) in sums.bodies.seen() {
             family.count(&labels3(upstream, endpoint, ("kind", kind.code())), count);
         }
+    });
+    each(page, &table::BODIES_RESUMED, all, |family, upstream, endpoint, sums| {
+        family.count(&[("upstream", upstream), ("endpoint", endpoint)], sums.resumed);
     });
     write_changes(page, all);
 }

@@ -104,6 +104,21 @@ pub(crate) static BODY_FAILURES: Metric = counter(
     &["upstream", "endpoint", "kind"],
     "Bodies of delivered answers that broke",
 );
+pub(crate) static BODIES_RESUMED: Metric = counter(
+    "mainstay_bodies_resumed",
+    ENDPOINT,
+    "Bodies of delivered answers that broke and that the endpoint went on with",
+);
+pub(crate) static ANSWERS_HEALED: Metric = counter(
+    "mainstay_answers_healed",
+    UPSTREAM,
+    "Delivered answers whose body broke and came whole all the same",
+);
+pub(crate) static ANSWERS_CUT: Metric = counter(
+    "mainstay_answers_cut",
+    &["upstream", "why"],
+    "Delivered answers whose body broke and ended as visibly broken: continuing is off, what would come couldn't be proved right, or the means ran out",
+);
 pub(crate) static BODIES_UNREPEATABLE: Metric = counter(
     "mainstay_request_bodies_unrepeatable",
     UPSTREAM,
@@ -314,7 +329,7 @@ pub(crate) static PAUSED: Metric =
     gauge("mainstay_paused", UPSTREAM, "Whether the upstream asked all of us to stay away now");
 
 /// Every metric, in the order of the exposition and the manual.
-pub(crate) static ALL: [&Metric; 59] = [
+pub(crate) static ALL: [&Metric; 62] = [
     &CALLS_STARTED,
     &CALLS,
     &CALLS_IN_PROGRESS,
@@ -330,6 +345,8 @@ pub(crate) static ALL: [&Metric; 59] = [
     &ATTEMPTS_HELD,
     &CALLS_SHED,
     &DEGRADED,
+    &ANSWERS_HEALED,
+    &ANSWERS_CUT,
     &RETRIES_SCHEDULED,
     &RETRIES_REFUSED,
     &AMPLIFICATION,
@@ -338,6 +355,7 @@ pub(crate) static ALL: [&Metric; 59] = [
     &ATTEMPT_DURATION,
     &BREAKS,
     &BODY_FAILURES,
+    &BODIES_RESUMED,
     &BREAKER_TRANSITIONS,
     &BREAKER_OPENS,
     &EJECTIONS,

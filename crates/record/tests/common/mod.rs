@@ -10,6 +10,7 @@ use mainstay_core::call::HedgeRefusal;
 use mainstay_core::event::{
     AttemptId, AttemptReason, DegradedBy, EjectCause, Held, OpenCause, Saved, StopReason,
 };
+use mainstay_core::heal::NotHealed;
 use mainstay_core::{Break, BreakKind, Certainty, EndpointId, Event, Timestamp};
 use mainstay_record::{
     AttemptFacts, CallId, CallTag, CallTrace, ConnectionFacts, LogCalls, LogFormat, LogOptions,
@@ -111,16 +112,16 @@ pub(crate) fn connection() -> ConnectionFacts {
     }
 }
 
-pub(crate) fn started(attempt: u8, endpoint: EndpointId, reason: AttemptReason) -> Event {
+pub(crate) fn started(attempt: u16, endpoint: EndpointId, reason: AttemptReason) -> Event {
     Event::AttemptStarted { attempt: AttemptId(attempt), endpoint, reason }
 }
 
-pub(crate) fn succeeded(attempt: u8, endpoint: EndpointId, took: u64) -> Event {
+pub(crate) fn succeeded(attempt: u16, endpoint: EndpointId, took: u64) -> Event {
     Event::AttemptSucceeded { attempt: AttemptId(attempt), endpoint, status: 200, took: ms(took) }
 }
 
 pub(crate) fn broke(
-    attempt: u8,
+    attempt: u16,
     endpoint: EndpointId,
     kind: BreakKind,
     certainty: Certainty,
@@ -129,11 +130,11 @@ pub(crate) fn broke(
     Event::AttemptFailed { attempt: AttemptId(attempt), endpoint, what, took: ms(1002) }
 }
 
-pub(crate) fn delivered(attempts: u8, saved: Saved, as_is: bool, took: u64) -> Event {
+pub(crate) fn delivered(attempts: u16, saved: Saved, as_is: bool, took: u64) -> Event {
     Event::CallDelivered { status: 200, attempts, saved, took: ms(took), as_is }
 }
 
-pub(crate) fn failed(kind: BreakKind, certainty: Certainty, attempts: u8) -> Event {
+pub(crate) fn failed(kind: BreakKind, certainty: Certainty, attempts: u16) -> Event {
     Event::CallFailed { kind, certainty, attempts, took: ms(40) }
 }
 
@@ -187,6 +188,9 @@ pub(crate) fn everything() -> Vec<(u64, Event)> {
             Event::CallShed { reason: StopReason::LineFull },
             Event::CallDegraded { by: DegradedBy::Stale, status: 200 },
             Event::BodyFailed { endpoint: B, kind: BreakKind::BodyReset },
+            Event::BodyResumed { attempt: AttemptId(2), endpoint: A, took: ms(3) },
+            Event::AnswerHealed { breaks: 1 },
+            Event::AnswerCut { kind: BreakKind::BodyReset, why: NotHealed::Unproven("weak") },
             Event::BreakerHalfOpened { endpoint: A },
             Event::BreakerClosed { endpoint: A },
             Event::EndpointEjected {
