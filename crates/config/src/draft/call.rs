@@ -9,6 +9,7 @@ use mainstay_core::line::Priority;
 use mainstay_core::retry::{BackoffSettings, Growth, Jitter, MaxAttempts, RetrySettings};
 use mainstay_core::upstream::ScopeId;
 
+use super::HealDraft;
 use crate::settings::{CallFields, Fallback, Forwarded, HostRewrite, Route, Spill, Stale};
 
 /// What is said about calls, at an upstream or at a route.
@@ -33,6 +34,7 @@ pub(crate) struct CallDraft {
     pub(crate) fields: CallFields,
     pub(crate) stale: Option<Stale>,
     pub(crate) fallback: Option<Fallback>,
+    pub(crate) heal: HealDraft,
 }
 
 /// `[retry]`
@@ -74,6 +76,7 @@ impl Default for CallDraft {
             failures,
             idempotent,
             priority,
+            heal,
             scope: _,
         } = CallPolicy::default();
         Self {
@@ -95,6 +98,7 @@ impl Default for CallDraft {
             fields: CallFields::default(),
             stale: None,
             fallback: None,
+            heal: HealDraft::of(&heal),
         }
     }
 }
@@ -127,6 +131,7 @@ impl CallDraft {
             fields: route.fields.clone(),
             stale: route.stale.clone(),
             fallback: route.fallback.clone(),
+            heal: HealDraft::of(&policy.heal),
         }
     }
 
@@ -141,6 +146,7 @@ impl CallDraft {
             retry: self.retry.settings(),
             failures: self.failures,
             idempotent: self.idempotent,
+            heal: self.heal.settings(),
             scope,
         }
     }

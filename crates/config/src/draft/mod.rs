@@ -4,6 +4,7 @@
 //! checked settings when all layers are on it, and it can be made from them again, to be printed.
 
 mod call;
+mod heal;
 mod health;
 mod load;
 mod upstream;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use call::{BackoffDraft, CallDraft, GrowthWord, RetryDraft};
+pub(crate) use heal::HealDraft;
 pub(crate) use health::{HealthDraft, ProbeWord};
 pub(crate) use load::{KeyRateDraft, LimitDraft, LimitWord, RateDraft};
 pub(crate) use upstream::{EndpointDraft, TlsDraft, UpstreamDraft};

@@ -7,8 +7,8 @@ use mainstay_core::upstream::Percentile;
 
 use super::kind::percentiles;
 use super::{
-    GIB, KIB, Key, Kind, MIB, Rule, degrade, hours, key, length, millis, minutes, number, secs,
-    section, size, switched_section,
+    GIB, KIB, Key, Kind, MIB, Rule, degrade, heal, hours, key, length, millis, minutes, number,
+    secs, section, size, switched_section,
 };
 use crate::draft::{BackoffDraft, CallDraft, GrowthWord, RetryDraft};
 use crate::settings::{Forwarded, Spill};
@@ -82,7 +82,14 @@ pub(crate) fn call() -> Vec<Key<CallDraft>> {
         degrade::fallback(),
         |c: &mut CallDraft| &mut c.fallback,
     );
+    let heal = section(
+        "heal",
+        "What becomes of answers that break.",
+        heal::heal(),
+        |c: &mut CallDraft| &mut c.heal,
+    );
     own.chain(retry)
+        .chain(heal)
         .chain(spill)
         .chain(hedge)
         .chain(adaptive)

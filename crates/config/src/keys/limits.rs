@@ -42,6 +42,10 @@ pub(super) fn keys() -> Vec<Key<Limits>> {
         key("spill_dir", Kind::Text(Rule::Any), |l: &mut Limits| &mut l.spill_dir)
             .default_is("the system's directory for temporary files")
             .says("Where those files are, without a name and encrypted. Give one on a disk: `/tmp` is memory on some systems. Relative to where the proxy is started."),
+        key("hold_total", size(0, REPLAY_TOTAL_MOST), |l: &mut Limits| &mut l.hold_bytes_total)
+            .says("Bytes of answers that are held back before they are delivered (`heal.hold`), all calls together; what finds no room is delivered at once.")
+            .low("Under load answers that break show through.")
+            .high("Memory."),
         key("stale_total", size(64 * KIB, REPLAY_TOTAL_MOST), |l: &mut Limits| &mut l.stale_bytes_total)
             .says("Answers kept for when an upstream fails, all routes together; a quarter of it is for those that are just arriving. Nothing is taken where no route has `stale`.")
             .low("Answers are forgotten before they are needed.")

@@ -13,6 +13,7 @@ mod connect;
 mod degrade;
 mod ejection;
 mod endpoint;
+mod heal;
 mod health;
 mod kind;
 mod limits;

@@ -302,6 +302,10 @@ fn key_path(place: &str) -> Cow<'_, str> {
     match path {
         "rate.rate" => "rate.calls".into(),
         "keyed_rate.each.rate" => "key_rate.calls".into(),
+        "heal.hold.bytes" => "heal.hold".into(),
+        "heal.hold.time" => "heal.hold_for".into(),
+        "heal.floor.bytes_a_second" => "heal.min_rate".into(),
+        "heal.floor.window" => "heal.min_rate_window".into(),
         path => match path.strip_prefix("keyed_rate.") {
             Some(path) => format!("key_rate.{}", path.strip_prefix("each.").unwrap_or(path)).into(),
             None => path.into(),

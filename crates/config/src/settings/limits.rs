@@ -24,6 +24,8 @@ pub struct Limits {
     pub spill_bytes_total: u64,
     /// Where those files are. Default the system's directory for temporary files.
     pub spill_dir: Option<PathBuf>,
+    /// Bytes of answers that are held back before they are delivered, all calls together. Default 64 MiB.
+    pub hold_bytes_total: u64,
     /// Bytes of answers that are kept for when an upstream fails, all routes together. 64 KiB to 64 GiB, default 8 MiB.
     pub stale_bytes_total: usize,
     /// Bytes of an upstream's answer head. Default 64 KiB.
@@ -44,6 +46,7 @@ impl Default for Limits {
             replay_bytes_total: 256 * 1024 * 1024,
             spill_bytes_total: 8 * 1024 * 1024 * 1024,
             spill_dir: None,
+            hold_bytes_total: 64 * 1024 * 1024,
             stale_bytes_total: 8 * 1024 * 1024,
             answer_head_bytes: 64 * 1024,
             http2_streams: 100,
