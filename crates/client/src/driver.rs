@@ -8,6 +8,8 @@ mod degraded;
 mod delivered;
 mod fields;
 pub(crate) mod grpc;
+mod heal;
+mod hold;
 mod out;
 mod request;
 mod running;
@@ -31,7 +33,7 @@ pub use delivered::DeliveredBody;
 pub use grpc::is_grpc;
 
 use crate::Clock;
-use crate::body::{BodyError, Source, Store};
+use crate::body::{BodyError, Room, Source, Store};
 use crate::chance::seed;
 use crate::degrade::Degraded;
 use crate::pool::{AnswerBody, Broken};
@@ -44,6 +46,8 @@ use running::Running;
 #[derive(Clone, Debug)]
 pub struct Client {
     store: Store,
+    /// For answers that are held back.
+    hold: Arc<Room>,
     run: u64,
     reuse_timers: bool,
 }
@@ -56,7 +60,7 @@ pub struct Answer {
     /// The call's id.
     pub id: CallId,
     /// Attempts made, the first included.
-    pub attempts: u8,
+    pub attempts: u16,
     /// Which endpoint gave it; none if it stands in for one that didn't come.
     pub endpoint: Option<EndpointId>,
     /// Whether it is a broken attempt's own answer, delivered since nothing better came.
@@ -90,13 +94,21 @@ impl Client {
     /// A client whose calls together keep at most so many bytes of request bodies for replay, in memory.
     #[must_use]
     pub fn new(replay_bytes_total: usize) -> Self {
-        Self { store: Store::new(replay_bytes_total), run: seed(), reuse_timers: false }
+        let (store, hold) = (Store::new(replay_bytes_total), Room::new(HOLD_BYTES));
+        Self { store, hold, run: seed(), reuse_timers: false }
     }
 
     /// This client with so many bytes of disk in `dir` beside the memory, for routes whose bodies may spill.
     #[must_use]
     pub fn with_disk(self, dir: PathBuf, bytes: u64) -> Self {
         Self { store: self.store.with_disk(dir, bytes), ..self }
+    }
+
+    /// This client, whose calls together hold back at most so many bytes of answers before they deliver them; 64 MiB
+    /// unless this is said.
+    #[must_use]
+    pub fn holding(self, bytes_total: u64) -> Self {
+        Self { hold: Room::new(bytes_total), ..self }
     }
 
     /// This client, for threads each of which runs one runtime in its whole life, as the proxy's do: timers that
@@ -138,6 +150,11 @@ impl Client {
                 Some(Action::Fail(gave_up)) => return running.fail_or_degrade(plan, gave_up),
                 // The one that is awaited has been dropped already: what awaits it heeds this itself.
                 Some(Action::Cancel { attempt }) => running.cancel_beside(attempt),
+                Some(
+                    action @ (Action::Commit { .. } | Action::Continue { .. } | Action::Cut(_)),
+                ) => {
+                    debug_assert!(false, "{action:?} of an answer that nobody holds");
+                }
                 None => running.sleep().await,
             }
         }
@@ -272,6 +289,9 @@ impl Running {
         }
     }
 }
+
+/// Bytes of answers that are held back unless somebody says otherwise.
+const HOLD_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How long the answer asks us to stay away, if it turns the call away.
 fn hint(status: StatusCode, headers: &HeaderMap) -> Option<std::time::Duration> {

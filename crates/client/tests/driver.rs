@@ -282,7 +282,7 @@ async fn each_attempt_of_a_broken_call_is_recorded_with_its_connection_and_steps
 #[tokio::test]
 async fn a_body_that_broke_is_the_last_step_of_its_attempt() {
     let peer = Peer::listen().await;
-    let (plan, recorder) = plan(&[&peer], "");
+    let (plan, recorder) = plan(&[&peer], "heal.hold = false");
     let client = Client::new(1 << 20);
     let answering = async {
         let mut conversation = peer.accept().await;
@@ -369,7 +369,7 @@ async fn the_last_real_answer_comes_with_its_body() {
 }
 
 /// What comes of a call that is turned away with these fields: the status, and how many attempts were made.
-async fn turned_away(status: &str, fields: &str) -> (u16, u8) {
+async fn turned_away(status: &str, fields: &str) -> (u16, u16) {
     let peer = Peer::listen().await;
     let (plan, _) = plan(
         &[&peer],

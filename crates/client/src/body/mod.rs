@@ -20,6 +20,7 @@ mod store;
 pub use gate::Gate;
 pub use outgoing::Outgoing;
 pub use replay::{Replay, ReplayLimits};
+pub(crate) use room::{Room, Share};
 pub use store::Store;
 
 use bytes::Bytes;

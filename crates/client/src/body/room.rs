@@ -5,19 +5,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// So many bytes for all together.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(crate) struct Room {
     free: AtomicU64,
 }
 
 /// Bytes taken from a [`Room`]; they go back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(crate) struct Share {
     room: Arc<Room>,
     taken: u64,
 }
 
 impl Room {
-    pub(super) fn new(bytes: u64) -> Arc<Self> {
+    pub(crate) fn new(bytes: u64) -> Arc<Self> {
         Arc::new(Self { free: AtomicU64::new(bytes) })
     }
 
@@ -37,14 +37,14 @@ impl Room {
         self.free.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn share(self: &Arc<Self>) -> Share {
+    pub(crate) fn share(self: &Arc<Self>) -> Share {
         Share { room: Arc::clone(self), taken: 0 }
     }
 }
 
 impl Share {
     /// Takes `bytes` more; false, and nothing taken, when they aren't there.
-    pub(super) fn take(&mut self, bytes: u64) -> bool {
+    pub(crate) fn take(&mut self, bytes: u64) -> bool {
         let took = self.room.take(bytes);
         if took {
             self.taken += bytes;

@@ -1,30 +1,45 @@
 //! The body of an answer on its way to the application. It ends the call when it ends.
+//!
+//! ```text
+//!             broke, and may be continued                goes on by another answer
+//!   reading ───────────────────────────────▶ healing ───────────────────────────────▶ reading
+//!      │ ended, or cut                          │ cut
+//!      ▼                                        ▼
+//!     over                                     over
+//! ```
 
+use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use mainstay_core::heal::StallGuard;
+use mainstay_core::heal::range::End;
 use mainstay_core::{Break, BreakKind, Certainty};
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Sleep, sleep_until};
 
 use super::grpc;
+use super::heal::{By, GoesOn, Healing};
 use super::running::Running;
+use crate::Clock;
 use crate::degrade::Fill;
 use crate::pool::{AnswerBody, AnswerError};
 
 /// The body of a delivered answer. Dropped before its end, the application is gone.
 #[derive(Debug)]
 pub struct DeliveredBody {
-    inner: AnswerBody,
-    /// The call, until its end has been told.
+    source: Source,
+    /// The call, until its end has been told, and while it isn't busy with healing.
     running: Option<Box<Running>>,
-    idle_timeout: Duration,
+    /// What it needs to go on where it breaks, or the code of what is missing for that.
+    healing: Result<Box<Healing>, &'static str>,
+    /// Whether the answer that is read continues another one.
+    is_continued: bool,
+    guard: StallGuard,
     /// Armed by the first wait, and looked at when it ends: a body that comes as one piece needs no timer.
-    idle: Option<Pin<Box<Sleep>>>,
-    moved_at: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
     /// Whether anything of the body has been given, or a break held back once.
     begun: bool,
     held_back: Option<AnswerError>,
@@ -34,27 +49,50 @@ pub struct DeliveredBody {
     copy: Option<Box<Fill>>,
 }
 
+/// Where the body comes from.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are answers, and a box would cost each of them an allocation"
+)]
+enum Source {
+    /// An answer.
+    Answer(AnswerBody),
+    /// The attempts to continue one that broke.
+    Healing(Pin<Box<dyn Future<Output = GoesOn> + Send>>),
+    /// Nothing comes any more.
+    Over,
+}
+
+/// What a delivered body is told with its answer.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// What it needs to go on where it breaks, or the code of what is missing for that.
+    pub(super) healing: Result<Box<Healing>, &'static str>,
+    /// When it is stalled.
+    pub(super) guard: StallGuard,
+    /// Whether the trailers tell how the call ended.
+    pub(super) awaits_outcome: bool,
+    /// A copy that is to be filled.
+    pub(super) copy: Option<Box<Fill>>,
+}
+
 impl DeliveredBody {
-    /// `awaits_outcome`: whether the trailers tell how the call ended.
-    pub(super) fn new(
-        inner: AnswerBody,
-        running: Box<Running>,
-        idle_timeout: Duration,
-        awaits_outcome: bool,
-        copy: Option<Box<Fill>>,
-    ) -> Self {
+    pub(super) fn new(answer: AnswerBody, running: Box<Running>, delivery: Delivery) -> Self {
+        let Delivery { healing, guard, awaits_outcome, copy } = delivery;
+        let is_over = answer.is_end_stream();
         let mut body = Self {
-            inner,
+            source: Source::Answer(answer),
             running: Some(running),
-            copy,
-            idle_timeout,
-            idle: None,
-            moved_at: None,
+            healing,
+            is_continued: false,
+            guard,
+            timer: None,
             begun: false,
             held_back: None,
             awaits_outcome,
+            copy,
         };
-        if body.inner.is_end_stream() {
+        if is_over {
             body.end_whole(None);
         }
         body
@@ -63,17 +101,20 @@ impl DeliveredBody {
     /// The body of an answer that stands in for another one. Its call is over.
     pub(super) fn standing_in(bytes: Bytes) -> Self {
         Self {
-            inner: AnswerBody::whole(bytes),
+            source: Source::Answer(AnswerBody::whole(bytes)),
             running: None,
-            copy: None,
-            idle_timeout: Duration::ZERO,
-            idle: None,
-            moved_at: None,
+            healing: Err(NOT_OURS),
+            is_continued: false,
+            guard: StallGuard::new(std::time::Duration::MAX, None),
+            timer: None,
             begun: false,
             held_back: None,
             awaits_outcome: false,
+            copy: None,
         }
     }
+
+    // ---- the end ------------------------------------------------------------------------------------------------
 
     fn end(&mut self, broke: Option<BreakKind>) {
         // What isn't whole isn't kept.
@@ -91,18 +132,178 @@ impl DeliveredBody {
         self.end(broke);
     }
 
-    /// Ready when nothing has come for the idle timeout.
-    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let timeout = self.idle_timeout;
-        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        loop {
-            std::task::ready!(idle.as_mut().poll(cx));
-            // The timer isn't set again for each piece, but where it ends, for the last one.
-            match self.moved_at.map(|at| at + timeout) {
-                Some(end) if end > Instant::now() => idle.as_mut().reset(end),
-                _ => return Poll::Ready(()),
+    /// The answer broke, or isn't what it was said to be: `lacking` is the code of that. It is continued, or the error is what
+    /// the application gets.
+    fn broke(&mut self, kind: BreakKind, lacking: Option<&'static str>) -> Result<(), AnswerError> {
+        // The connection is of no use any more.
+        self.source = Source::Over;
+        let what = Break::new(kind, Certainty::Processed);
+        let Some(mut running) = self.running.take() else { return Err(AnswerError { what }) };
+        let lacking = lacking.or(self.healing.as_ref().err().copied());
+        let proof = lacking.map_or(Ok(()), Err);
+        running.body_broke(kind, proof);
+        if running.call.is_over() {
+            self.copy = None;
+            return Err(AnswerError { what });
+        }
+        self.heal(running);
+        Ok(())
+    }
+
+    /// The answer was a part of what is missing: the rest is asked for.
+    fn ask_for_rest(&mut self) {
+        self.source = Source::Over;
+        if let Some(mut running) = self.running.take() {
+            running.tell(|call, ctx| call.on_body_part(ctx));
+            self.heal(running);
+        }
+    }
+
+    fn heal(&mut self, running: Box<Running>) {
+        match std::mem::replace(&mut self.healing, Err(HEALING)) {
+            Ok(healing) => self.source = Source::Healing(Box::pin(healing.go_on(running))),
+            Err(lacking) => {
+                debug_assert!(false, "the machine continues what can't be: {lacking}");
+                self.running = Some(running);
             }
         }
+    }
+
+    // ---- reading ------------------------------------------------------------------------------------------------
+
+    fn poll_healing(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AnswerError>> {
+        let Source::Healing(healing) = &mut self.source else { return Poll::Ready(Ok(())) };
+        let GoesOn { running, healing, by } = ready!(healing.as_mut().poll(cx));
+        self.running = Some(running);
+        self.healing = Ok(healing);
+        self.is_continued = true;
+        match by {
+            By::Body(body) => self.source = Source::Answer(*body),
+            By::Nothing => {
+                self.source = Source::Over;
+                self.end(None);
+            }
+            By::Cut(kind) => {
+                self.source = Source::Over;
+                self.copy = None;
+                drop(self.running.take());
+                let what = Break::new(kind, Certainty::Processed);
+                return Poll::Ready(Err(AnswerError { what }));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// What of this frame is for the application; nothing if it has had it.
+    fn take(&mut self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, &'static str> {
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            // The trailers of another message aren't this one's.
+            Err(trailers) => return Ok((!self.is_continued).then_some(trailers)),
+        };
+        self.guard.on_bytes(data.len() as u64, Clock::now);
+        let data = match &mut self.healing {
+            Ok(healing) => healing.take(data)?,
+            Err(_) => data,
+        };
+        if let (Ok(healing), Some(running)) = (&mut self.healing, &mut self.running)
+            && healing.is_progress(data.len())
+        {
+            running.tell(|call, ctx| call.on_body_progress(ctx));
+        }
+        Ok((!data.is_empty()).then(|| Frame::data(data)))
+    }
+
+    fn copy(&mut self, frame: &Frame<Bytes>) {
+        // What has trailers isn't kept: nobody could tell whether they hold for a later request.
+        let is_copied = match (&mut self.copy, frame.data_ref()) {
+            (Some(copy), Some(piece)) => copy.push(piece),
+            (Some(_), None) | (None, _) => false,
+        };
+        if !is_copied {
+            self.copy = None;
+        }
+    }
+
+    /// Looks whether this was the last frame, so that nobody has to ask again.
+    fn note_end(&mut self, frame: &Frame<Bytes>) {
+        let Source::Answer(answer) = &self.source else { return };
+        if frame.is_trailers() {
+            return self.end_whole(frame.trailers_ref());
+        }
+        let is_all = match &self.healing {
+            Ok(healing) => healing.is_complete(),
+            Err(_) => false,
+        };
+        let has_ended = answer.is_end_stream();
+        if is_all && self.is_continued {
+            // A whole that came in place of a part may go on behind it, for nobody.
+            self.source = Source::Over;
+            self.end(None);
+        } else if is_all || (has_ended && self.healing.is_err()) {
+            self.end_whole(None);
+        } else if !self.awaits_outcome
+            && answer.size_hint().exact() == Some(0)
+            && !self.is_continued
+        {
+            // All that was announced has come. Over HTTP/2 the stream's end may be a frame of its own, for which an application
+            // over HTTP/1.1 has no reason to wait.
+            self.end(None);
+        }
+    }
+
+    /// The answer has ended as a message should.
+    fn on_end(&mut self) -> Result<(), AnswerError> {
+        let told = match (&mut self.healing, &self.running) {
+            (Ok(healing), Some(_)) => healing.on_end(),
+            (Ok(_) | Err(_), _) => Ok(End::Complete),
+        };
+        match told {
+            Ok(End::Complete) => {
+                self.source = Source::Over;
+                self.end_whole(None);
+                Ok(())
+            }
+            Ok(End::More) => {
+                self.ask_for_rest();
+                Ok(())
+            }
+            Ok(End::Truncated) => self.broke(BreakKind::BodyTruncated, None),
+            Err(why) => self.broke(BreakKind::BodyTruncated, Some(why)),
+        }
+    }
+
+    /// Ready when what is waited for is stalled.
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let due = Clock::instant(self.guard.on_wait(Clock::now()));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        // One that goes off too early is set again then, not with each piece.
+        if timer.deadline() > due {
+            timer.as_mut().reset(due);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            let now = Clock::now();
+            if self.guard.is_stalled(now) {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(Clock::instant(self.guard.on_wait(now)));
+        }
+    }
+
+    /// An error is given one turn later if nothing has been given yet, so that the head goes out first: the application learns that
+    /// it was answered.
+    fn poll_error(
+        &mut self,
+        error: AnswerError,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        if std::mem::replace(&mut self.begun, true) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        self.held_back = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -117,58 +318,71 @@ impl Body for DeliveredBody {
         if let Some(error) = self.held_back.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        match Pin::new(&mut self.inner).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.begun = true;
-                if self.idle.is_some() {
-                    self.moved_at = Some(Instant::now());
+        loop {
+            let answer = match &mut self.source {
+                Source::Over => return Poll::Ready(None),
+                Source::Answer(answer) => answer,
+                Source::Healing(_) => match ready!(self.poll_healing(cx)) {
+                    Ok(()) => continue,
+                    Err(error) => return self.poll_error(error, cx),
+                },
+            };
+            let went_on = match Pin::new(answer).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match self.take(frame) {
+                    Ok(Some(frame)) => {
+                        self.begun = true;
+                        self.copy(&frame);
+                        self.note_end(&frame);
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                    Ok(None) => Ok(()),
+                    Err(why) => self.broke(BreakKind::BodyTruncated, Some(why)),
+                },
+                Poll::Ready(Some(Err(error))) => self.broke(error.what.kind, None),
+                Poll::Ready(None) => self.on_end(),
+                Poll::Pending if self.running.is_some() && self.poll_stall(cx).is_ready() => {
+                    self.broke(BreakKind::BodyStalled, None)
                 }
-                // What has trailers isn't kept: nobody could tell whether they hold for a later request.
-                let is_copied = match (&mut self.copy, frame.data_ref()) {
-                    (Some(copy), Some(piece)) => copy.push(piece),
-                    (Some(_), None) | (None, _) => false,
-                };
-                if !is_copied {
-                    self.copy = None;
-                }
-                // Nobody has to ask again after trailers.
-                if frame.is_trailers() || self.inner.is_end_stream() {
-                    self.end_whole(frame.trailers_ref());
-                } else if !self.awaits_outcome && self.inner.size_hint().exact() == Some(0) {
-                    // All that was announced has come. Over HTTP/2 the stream's end may be a frame of its own, for which an
-                    // application over HTTP/1.1 has no reason to wait.
-                    self.end(None);
-                }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Pending => return Poll::Pending,
+            };
+            if let Err(error) = went_on {
+                return self.poll_error(error, cx);
             }
-            Poll::Ready(Some(Err(error))) => {
-                self.end(Some(error.what.kind));
-                if std::mem::replace(&mut self.begun, true) {
-                    return Poll::Ready(Some(Err(error)));
-                }
-                // One turn later, so that the head goes out first: the application learns that it was answered.
-                self.held_back = Some(error);
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Poll::Ready(None) => {
-                self.end_whole(None);
-                Poll::Ready(None)
-            }
-            Poll::Pending if self.running.is_some() && self.poll_stall(cx).is_ready() => {
-                self.end(Some(BreakKind::BodyStalled));
-                let what = Break::new(BreakKind::BodyStalled, Certainty::Processed);
-                Poll::Ready(Some(Err(AnswerError { what })))
-            }
-            Poll::Pending => Poll::Pending,
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held_back.is_none() && self.inner.is_end_stream()
+        match &self.source {
+            Source::Over => self.held_back.is_none(),
+            Source::Answer(answer) => answer.is_end_stream() && self.running.is_none(),
+            Source::Healing(_) => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match (&self.source, &self.healing) {
+            (Source::Over, _) => SizeHint::with_exact(0),
+            (Source::Answer(answer), _) if !self.is_continued => answer.size_hint(),
+            (Source::Answer(_), Ok(healing)) => {
+                healing.bytes_left().map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
+            (Source::Answer(_) | Source::Healing(_), _) => SizeHint::default(),
+        }
     }
 }
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer(answer) => answer.fmt(f),
+            Self::Healing(_) => f.write_str("Healing"),
+            Self::Over => f.write_str("Over"),
+        }
+    }
+}
+
+/// What stands in for another answer comes from no upstream.
+const NOT_OURS: &str = "not-from-upstream";
+
+/// It is being used.
+const HEALING: &str = "healing";

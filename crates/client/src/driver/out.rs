@@ -46,14 +46,20 @@ impl<'a> Out<'a> {
         };
         let request = self.running.request(plan, place, self.endpoint);
         let sending = lease.send(request);
-        Some(match self.running.until_ended(plan, self.attempt, sending).await {
-            Ended::Done(sent) => sent,
-            Ended::Outrun => return None,
-            Ended::Cut if lease.was_sent() => {
-                Err(Broken::new(BreakKind::ResponseTimeout, Certainty::MaybeProcessed))
+        match self.running.until_ended(plan, self.attempt, sending).await {
+            Ended::Done(Ok(response)) => self.hold(plan, response).await,
+            Ended::Done(Err(broken)) => Some(Err(broken)),
+            Ended::Outrun => None,
+            Ended::Cut | Ended::Commit => {
+                let certainty =
+                    if lease.was_sent() { Certainty::MaybeProcessed } else { Certainty::NotSent };
+                Some(Err(Broken::new(BreakKind::ResponseTimeout, certainty)))
             }
-            Ended::Cut => Err(Broken::new(BreakKind::ResponseTimeout, Certainty::NotSent)),
-        })
+        }
+    }
+
+    pub(super) const fn parts(&mut self) -> (&mut Running, AttemptId) {
+        (self.running, self.attempt)
     }
 
     async fn lease(
@@ -78,7 +84,9 @@ impl<'a> Out<'a> {
             Ended::Done(Err(broken)) => Err(broken),
             Ended::Outrun => return None,
             // The steps' own clocks are shorter than an attempt's, as a rule; where they aren't, this is one.
-            Ended::Cut => Err(Broken::new(timeout_of(&self.steps), Certainty::NotSent)),
+            Ended::Cut | Ended::Commit => {
+                Err(Broken::new(timeout_of(&self.steps), Certainty::NotSent))
+            }
         })
     }
 

@@ -8,6 +8,7 @@ use mainstay_config::settings::HostRewrite;
 use mainstay_core::EndpointId;
 
 use super::Running;
+use super::heal::ask_for;
 use crate::body::{Gate, Outgoing};
 use crate::pool::OnContinue;
 use crate::service::{Place, Plan};
@@ -28,6 +29,9 @@ impl Running {
         *request.headers_mut() = self.head.headers.clone();
         set_host(request.headers_mut(), &plan.host, &place.host);
         self.say(plan, endpoint, request.headers_mut());
+        if let Some(ask) = &self.ask {
+            ask_for(ask, request.headers_mut());
+        }
         if let Some(upgrade) = gate {
             request.extensions_mut().insert(OnContinue(Arc::new(move || upgrade.open())));
         }

@@ -5,23 +5,30 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::StatusCode;
 use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body::Body as _;
 use mainstay_core::call::GaveUp;
 use mainstay_core::event::{AttemptId, StopReason};
-use mainstay_core::{Action, Break, BreakKind, Call, Certainty, Ctx, EndpointId, Event, Timestamp};
+use mainstay_core::heal::range::Ask;
+use mainstay_core::heal::{NotHealed, StallGuard};
+use mainstay_core::{
+    Action, Break, BreakKind, Call, Certainty, Ctx, EndpointId, Event, Phase, Timestamp,
+};
 use mainstay_record::{
     AttemptFacts, CallId, CallTag, CallTrace, Circumstances, ConnectionFacts, Step,
 };
 
 use super::beside::{Beside, Landed};
+use super::delivered::Delivery;
 use super::fields::facts;
+use super::heal::Healing;
 use super::{Answer, Client, DeliveredBody, Held, Unanswered, grpc, is_grpc};
 use crate::Clock;
 use crate::alarm::Alarm;
-use crate::body::{Replay, ReplayLimits, Source};
+use crate::body::{Replay, ReplayLimits, Room, Share, Source};
 use crate::chance::with_chance;
-use crate::pool::{Broken, Exchange};
+use crate::pool::{AnswerBody, Broken, Exchange};
 use crate::service::{Plan, Service};
 
 /// Everything that belongs to one call.
@@ -37,6 +44,9 @@ pub(super) struct Running {
     pub(super) as_is: bool,
     pub(super) last_break: Option<BreakKind>,
     reuse_timers: bool,
+    hold: Arc<Room>,
+    /// What an attempt that continues a broken answer asks for.
+    pub(super) ask: Option<Ask>,
     /// Whether it is a gRPC call: its outcome is said by `grpc-status`.
     pub(super) is_grpc: bool,
     /// The exchange of the last attempt, until it is in the record; and how its answer's body ended.
@@ -59,6 +69,8 @@ pub(super) enum Ended<T> {
     Cut,
     /// Another attempt was faster; nobody waits for it.
     Outrun,
+    /// What has come of its answer is to be delivered.
+    Commit,
 }
 
 enum News<T> {
@@ -89,6 +101,8 @@ impl Running {
             as_is: false,
             last_break: None,
             reuse_timers: client.reuse_timers,
+            hold: Arc::clone(&client.hold),
+            ask: None,
             is_grpc,
             exchange: None,
             body_end: None,
@@ -180,10 +194,30 @@ impl Running {
         self.tell(|call, ctx| call.on_body_end(broke, ctx));
     }
 
+    /// The body of the delivered answer broke. `proof`: that it can be continued, or the code of what is missing for that.
+    pub(super) fn body_broke(&mut self, kind: BreakKind, proof: Result<(), &'static str>) {
+        if let Some((attempt, exchange)) = self.exchange.take() {
+            let steps = exchange.steps_with_body(Clock::now(), Some(kind));
+            let connection = exchange.connection;
+            let facts = AttemptFacts { connection, steps, ..AttemptFacts::default() };
+            self.trace.add_facts(attempt, facts);
+        }
+        self.tell(|call, ctx| call.on_body_break(kind, proof, ctx));
+    }
+
     /// The last attempt's connection and steps, the last of which may have broken.
     fn exchanged(&mut self, broke: Option<BreakKind>) -> (Option<ConnectionFacts>, Vec<Step>) {
         match self.exchange.take() {
-            Some((_, exchange)) => (exchange.connection, exchange.steps(Clock::now(), broke)),
+            Some((_, exchange)) => {
+                let now = Clock::now();
+                let steps = match broke {
+                    Some(kind) if kind.phase() == Phase::Body => {
+                        exchange.steps_with_body(now, broke)
+                    }
+                    Some(_) | None => exchange.steps(now, broke),
+                };
+                (exchange.connection, steps)
+            }
             None => (None, Vec::new()),
         }
     }
@@ -276,12 +310,18 @@ impl Running {
                     return Some(if is_awaited { Ended::Cut } else { Ended::Outrun });
                 }
                 Action::Cancel { attempt } => self.cancel_beside(attempt),
+                Action::Commit { attempt } if attempt == awaited => return Some(Ended::Commit),
                 Action::Attempt { attempt, endpoint, connection } => {
                     self.start_beside(plan, (attempt, endpoint), connection);
                 }
                 Action::Keep { .. } => self.keep(),
                 // Nothing is delivered or given up before what is awaited has been cancelled.
-                Action::Deliver { .. } | Action::Fail(_) | Action::Line(_) => {
+                Action::Deliver { .. }
+                | Action::Fail(_)
+                | Action::Line(_)
+                | Action::Commit { .. }
+                | Action::Continue { .. }
+                | Action::Cut(_) => {
                     debug_assert!(false, "{action:?} while an attempt is out");
                     self.put_back = Some(action);
                     return Some(Ended::Outrun);
@@ -312,6 +352,12 @@ impl Running {
         last.or_else(|| self.kept.take())
     }
 
+    /// A part of the memory for answers that are held back; none if there isn't so much.
+    pub(super) fn hold_memory(&self, bytes: u64) -> Option<Share> {
+        let mut share = self.hold.share();
+        share.take(bytes).then_some(share)
+    }
+
     pub(super) const fn service(&self) -> &Arc<Service> {
         &self.service
     }
@@ -324,12 +370,26 @@ impl Running {
         let awaits_outcome = self.is_grpc
             && held.response.status() == StatusCode::OK
             && grpc::outcome(held.response.headers()).is_none();
-        let idle_timeout = plan.body_idle_timeout;
-        let response = held
-            .response
-            .map(|body| DeliveredBody::new(body, self, idle_timeout, awaits_outcome, copy));
+        let length = held.response.body().size_hint().exact();
+        let floor = plan.policy.heal.floor.filter(|_| length.is_some());
+        let guard = StallGuard::new(plan.body_idle_timeout, floor);
+        let healing = self.healing(plan, &held.response);
+        let delivery = Delivery { healing, guard, awaits_outcome, copy };
+        let response = held.response.map(|body| DeliveredBody::new(body, self, delivery));
         let endpoint = Some(held.endpoint);
         Answer { response, id, attempts, endpoint, as_is, last_break, degraded: None }
+    }
+
+    /// What the answer needs to go on where it breaks. Not for one that is here as a whole.
+    fn healing(
+        &self,
+        plan: &Plan,
+        response: &Response<AnswerBody>,
+    ) -> Result<Box<Healing>, &'static str> {
+        if response.body().is_here() || plan.policy.heal.resume_within.is_none() {
+            return Err(NotHealed::Off.code());
+        }
+        Healing::of(plan, self, response)
     }
 
     pub(super) fn unanswered(&self, gave_up: GaveUp) -> Unanswered {

@@ -8,9 +8,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use mainstay_core::{Break, BreakKind, Certainty};
 
+use super::ahead::{Ahead, Enough};
 use super::classify::in_body;
 use super::multi::Received;
 use super::{Connection, Target};
+use crate::body::Share;
 
 /// The body of an answer. Its errors are breaks of the body phase.
 ///
@@ -20,6 +22,8 @@ use super::{Connection, Target};
 pub struct AnswerBody {
     incoming: Incoming,
     held: Option<Held>,
+    /// What was read before anybody asked for it.
+    ahead: Ahead,
 }
 
 /// Where the body comes from.
@@ -50,14 +54,64 @@ pub struct AnswerError {
 impl AnswerBody {
     /// A body that comes from no connection.
     pub(crate) const fn whole(bytes: Bytes) -> Self {
-        Self { incoming: Incoming::Whole(bytes), held: None }
+        Self { incoming: Incoming::Whole(bytes), held: None, ahead: Ahead::NONE }
     }
 
     pub(super) fn new(incoming: Incoming, held: Option<Held>) -> Self {
-        let mut body = Self { incoming, held };
+        let mut body = Self { incoming, held, ahead: Ahead::NONE };
         // Whoever sees that there is no body doesn't ask for one.
         body.note_end();
         body
+    }
+
+    /// Reads ahead until `enough` is here. What was read is given later, as if it came then.
+    pub(crate) fn poll_ahead(
+        &mut self,
+        cx: &mut Context<'_>,
+        enough: Enough,
+    ) -> Poll<Result<(), AnswerError>> {
+        loop {
+            // Over HTTP/2 the end may be a frame of its own, behind all that was announced.
+            if self.is_here() || (enough == Enough::FirstByte && !self.ahead.is_empty()) {
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(self.poll_incoming(cx)) {
+                Some(frame) => self.ahead.push(frame?),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// The next frame that nobody has read ahead.
+    fn poll_incoming(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        Poll::Ready(match ready!(self.incoming.poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                self.note_end();
+                Some(Ok(frame))
+            }
+            Some(Err(kind)) => {
+                self.held = None;
+                let what = Break::new(kind, Certainty::Processed);
+                Some(Err(AnswerError { what }))
+            }
+            None => {
+                self.give_back();
+                None
+            }
+        })
+    }
+
+    /// Whether all of it is here: nothing more can break.
+    pub(crate) fn is_here(&self) -> bool {
+        self.incoming.is_end_stream() || self.incoming.size_hint().exact() == Some(0)
+    }
+
+    /// Counts what is read ahead against the memory for that.
+    pub(crate) fn pay_ahead(&mut self, share: Share) {
+        self.ahead.pay(share);
     }
 
     fn note_end(&mut self) {
@@ -111,29 +165,18 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
-        Poll::Ready(match ready!(self.incoming.poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                self.note_end();
-                Some(Ok(frame))
-            }
-            Some(Err(kind)) => {
-                self.held = None;
-                let what = Break::new(kind, Certainty::Processed);
-                Some(Err(AnswerError { what }))
-            }
-            None => {
-                self.give_back();
-                None
-            }
-        })
+        match self.ahead.pop() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => self.poll_incoming(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.ahead.is_empty() && self.incoming.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.ahead.added_to(self.incoming.size_hint())
     }
 }
 

@@ -8,6 +8,7 @@
 //! first. What breaks is read
 //! into a [`Break`](mainstay_core::Break) in one place, `classify`, and nobody looks at a foreign error after that.
 
+mod ahead;
 mod answer;
 mod classify;
 mod exchange;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 pub use crate::broken::Broken;
 pub use crate::connect::{Addresses, TargetError};
+pub(crate) use ahead::Enough;
 pub use answer::{AnswerBody, AnswerError};
 pub(crate) use exchange::Exchange;
 pub use lease::Lease;

@@ -1,0 +1,69 @@
+//! The head of an answer is held back until enough of its body is here: what breaks before that is tried again, and the
+//! application sees nothing of it.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use http::Response;
+use mainstay_core::Certainty;
+
+use super::out::Out;
+use super::running::{Ended, Running};
+use crate::body::Share;
+use crate::pool::{AnswerBody, AnswerError, Broken, Enough};
+use crate::service::Plan;
+
+impl Out<'_> {
+    /// Waits until enough of the body is here; `None` when another attempt was faster.
+    pub(super) async fn hold(
+        &mut self,
+        plan: &Plan,
+        mut response: Response<AnswerBody>,
+    ) -> Option<Result<Response<AnswerBody>, Broken>> {
+        let (running, attempt) = self.parts();
+        let Some((enough, share)) = running.enough(&response) else { return Some(Ok(response)) };
+        if let Some(share) = share {
+            response.body_mut().pay_ahead(share);
+        }
+        let body = response.body_mut();
+        let first = poll_fn(|cx| Poll::Ready(body.poll_ahead(cx, enough))).await;
+        let ended = match first {
+            Poll::Ready(done) => Ended::Done(done),
+            Poll::Pending => {
+                running.tell(|call, ctx| call.on_held(attempt, ctx));
+                let reading = poll_fn(|cx| body.poll_ahead(cx, enough));
+                running.until_ended(plan, attempt, reading).await
+            }
+        };
+        match ended {
+            Ended::Done(Err(AnswerError { what })) => {
+                Some(Err(Broken::new(what.kind, Certainty::Processed)))
+            }
+            // An answer that has begun isn't thrown away: it is delivered as far as it is here.
+            Ended::Done(Ok(())) | Ended::Commit | Ended::Cut => Some(Ok(response)),
+            Ended::Outrun => None,
+        }
+    }
+}
+
+impl Running {
+    /// How much of this answer is waited for, and the memory for it; `None` if it goes as it is.
+    fn enough(&self, response: &Response<AnswerBody>) -> Option<(Enough, Option<Share>)> {
+        let hold = self.call.hold()?;
+        let (status, body) = (response.status(), response.body());
+        // A break that is told by a status is no answer to wait for; and messages of gRPC are a conversation.
+        let goes_as_it_is = http_body::Body::is_end_stream(body)
+            || status.is_informational()
+            || self.is_grpc
+            || self.call.broken_answer(status.as_u16(), None).is_some();
+        if goes_as_it_is {
+            return None;
+        }
+        let length = http_body::Body::size_hint(body).exact();
+        let whole = length.filter(|length| *length <= hold.bytes);
+        Some(match whole.and_then(|length| self.hold_memory(length)) {
+            Some(share) => (Enough::Whole, Some(share)),
+            None => (Enough::FirstByte, None),
+        })
+    }
+}
