@@ -186,6 +186,9 @@ impl Drawing<'_> {
             self.flow(&[(Some(Ink::Bad), &format!("  the body broke: {code}"))]);
             self.advice(code);
         }
+        if let Some(why) = &record.cut {
+            self.said("not healed", why);
+        }
         self.line("");
         for note in &record.notes {
             let told =

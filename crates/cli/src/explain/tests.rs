@@ -121,7 +121,8 @@ impl Varied {
             "outcome": self.word(&["delivered", "as_is", "failed", "unfinished"]),
             "status": self.maybe(|it| 200 + it.below(400)), "saved": self.maybe(|it| it.word(&["retry", "failover"])),
             "code": self.maybe(Self::code), "certainty": self.maybe(Self::text), "stopped": null,
-            "body_broke": self.maybe(Self::code), "body_unrepeatable": self.below(2) == 0, "attempts": attempts,
+            "body_broke": self.maybe(Self::code), "body_unrepeatable": self.below(2) == 0,
+            "healed": self.maybe(|it| it.below(70_000) % 60_000), "cut": self.maybe(Self::code), "attempts": attempts,
             "degraded": self.maybe(|it| it.word(&["stale", "static", "of the future"])),
             "notes": notes, "events_dropped": self.below(2) * 4_000_000_000,
         });

@@ -14,6 +14,7 @@ pub(super) fn outcome(record: &CallRecord) -> (bool, String) {
         return (false, format!("failed {code}; {} stood in,{status}", stand_in(by)));
     }
     match &*record.outcome {
+        "delivered" if record.healed.is_some() => (true, format!("delivered{status} (healed)")),
         "delivered" if record.body_broke.is_some() => (false, format!("delivered{status}, cut")),
         "delivered" => match record.saved.as_deref() {
             Some(saved) => (true, format!("delivered{status} (saved by {saved})")),
@@ -23,6 +24,10 @@ pub(super) fn outcome(record: &CallRecord) -> (bool, String) {
         "failed" => (false, format!("failed {}", record.code.as_deref().unwrap_or("?"))),
         other => (false, other.to_owned()),
     }
+}
+
+fn times(count: u16) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// What the application got, as a sentence.
@@ -43,6 +48,10 @@ pub(super) fn end(record: &CallRecord) -> String {
     }
     match &*record.outcome {
         "delivered" => match &record.body_broke {
+            Some(code) if record.healed.is_some() => format!(
+                "the answer{from} ({status}), whole: its body broke {} ({code}) and was continued from where it broke",
+                times(record.healed.unwrap_or_default())
+            ),
             Some(code) if code == "client-gone" => format!(
                 "the answer{from} ({status}), whose body the application didn't read to its end"
             ),

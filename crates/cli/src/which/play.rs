@@ -309,8 +309,13 @@ impl Stage {
                     }
                     Action::Fail(gave_up) => return Then::Answered(gave_up),
                     Action::Deliver { .. } => return Then::AsIs { status: self.status, stop },
-                    // It is alone, so there is room for it.
-                    Action::Cancel { .. } | Action::Keep { .. } | Action::Line(_) => {}
+                    // It is alone, so there is room for it; and no body is read.
+                    Action::Cancel { .. }
+                    | Action::Keep { .. }
+                    | Action::Line(_)
+                    | Action::Commit { .. }
+                    | Action::Continue { .. }
+                    | Action::Cut(_) => {}
                 }
             }
             let Some(deadline) = self.call.next_deadline() else { return Then::Dropped };

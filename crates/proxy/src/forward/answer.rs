@@ -51,7 +51,7 @@ pub(super) fn of_answer(
     }
 }
 
-fn mark(headers: &mut HeaderMap, id: mainstay_record::CallId, attempts: u8) {
+fn mark(headers: &mut HeaderMap, id: mainstay_record::CallId, attempts: u16) {
     if let Ok(id) = HeaderValue::from_bytes(&id.digits()) {
         headers.insert(CALL_ID, id);
     }
@@ -59,7 +59,7 @@ fn mark(headers: &mut HeaderMap, id: mainstay_record::CallId, attempts: u8) {
         1 => HeaderValue::from_static("1"),
         2 => HeaderValue::from_static("2"),
         3 => HeaderValue::from_static("3"),
-        more => HeaderValue::from(u16::from(more)),
+        more => HeaderValue::from(more),
     };
     headers.insert(ATTEMPTS, attempts);
 }

@@ -25,7 +25,7 @@ pub(crate) struct Problem {
     retry_after: Option<u64>,
     proxy_status: String,
     /// Id and attempts, if there was a call.
-    call: Option<(CallId, u8)>,
+    call: Option<(CallId, u16)>,
     /// What the same is to a gRPC call.
     grpc: Grpc,
 }
@@ -150,7 +150,7 @@ impl Problem {
     }
 
     /// The call that it ends, and how many attempts that made.
-    pub(crate) const fn call(&self) -> Option<(CallId, u8)> {
+    pub(crate) const fn call(&self) -> Option<(CallId, u16)> {
         self.call
     }
 

@@ -10,7 +10,9 @@ use std::time::Duration;
 use mainstay_core::event::{AttemptId, Event};
 use mainstay_core::line::{Refused, Ticket};
 use mainstay_core::upstream::Seat;
-use mainstay_core::{Action, Break, BreakKind, Call, CallFacts, Ctx, EndpointId, Timestamp};
+use mainstay_core::{
+    Action, Break, BreakKind, Call, CallFacts, Certainty, Ctx, EndpointId, Timestamp,
+};
 
 use super::flights::{Head, Purpose};
 use super::pool::Idle;
@@ -215,6 +217,11 @@ impl Simulation {
             Action::Deliver { attempt } => self.deliver(key, attempt),
             // The application is answered by us; that it is over, the event has told.
             Action::Fail(_) => {}
+            // Bodies are whole or broken here: none is waited for, and none is continued.
+            Action::Commit { .. } | Action::Continue { .. } | Action::Cut(_) => {
+                let what = format!("{action:?} of a body that isn't simulated");
+                self.outcome.violations.add(self.now, what);
+            }
         }
     }
 
@@ -269,6 +276,13 @@ impl Simulation {
     pub(super) fn on_answer(&mut self, key: Key, attempt: AttemptId, head: Head) {
         let Some(running) = self.calls.get_mut(key) else { return };
         running.live.retain(|(live, _)| *live != attempt);
+        // Answers are small, so that one that breaks does so before any of it is delivered.
+        let held = running.call.hold().is_some() && head.status < 400;
+        if let Some(kind) = broken(head.body).filter(|kind| held && *kind != BreakKind::BodyStalled)
+        {
+            let what = Break::new(kind, Certainty::Processed);
+            return self.tell(key, News::Broke(attempt, what));
+        }
         running.heads.push((attempt, head));
         self.tell(key, News::Answered(attempt, head.status, head.hint));
     }

@@ -92,9 +92,12 @@ fn the_seed_that_was_asked_for() {
 const WORLDS: u64 = 120;
 
 /// What a simulated world has no cause for: it has no names, no certificates with a date, no request bodies, and no
-/// answers that could be kept for later.
+/// bytes of answers that could be kept for later or gone on with.
 const EVENTS_ELSEWHERE: &[&str] = &[
     "call-degraded",
+    "body-resumed",
+    "answer-healed",
+    "answer-cut",
     "body-unrepeatable",
     "addresses-changed",
     "addresses-kept",
