@@ -15,6 +15,7 @@ mod request;
 mod running;
 
 use std::future::poll_fn;
+use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -102,6 +103,15 @@ impl Client {
     #[must_use]
     pub fn with_disk(self, dir: PathBuf, bytes: u64) -> Self {
         Self { store: self.store.with_disk(dir, bytes), ..self }
+    }
+
+    /// Whether files can be made on that disk now; `Ok` without one. It blocks for a moment.
+    ///
+    /// # Errors
+    ///
+    /// Why not. Calls do without, then: large bodies can't be sent again.
+    pub fn try_disk(&self) -> io::Result<()> {
+        self.store.try_disk()
     }
 
     /// This client, whose calls together hold back at most so many bytes of answers before they deliver them; 64 MiB

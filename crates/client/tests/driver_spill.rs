@@ -204,6 +204,15 @@ async fn a_directory_that_isnt_there_costs_the_repetition_and_nothing_else() {
     assert_eq!((ended.unwrap(), unrepeatable), (200, 1));
 }
 
+#[test]
+fn whether_files_can_be_made_is_told_before_one_is_needed() {
+    let dir = Dir::new("tried");
+    client(&dir.0).try_disk().expect("a directory");
+    assert_eq!(dir.names(), 0);
+    client(Path::new("/nowhere/at/all")).try_disk().expect_err("no directory");
+    Client::new(1).try_disk().expect("nothing to try");
+}
+
 /// A file that can't grow any more breaks a write as a full disk does. The limit is a process's, so it takes one.
 #[tokio::test]
 async fn a_full_disk_costs_the_repetition_and_nothing_else() {

@@ -92,6 +92,12 @@ impl Generation {
             return Err(errors.into());
         }
         let client = client(&settings.limits, previous);
+        // No error: the disk may be full just now, and calls do without.
+        if settings.routes.iter().any(|route| route.spill.is_some())
+            && let Err(error) = client.try_disk()
+        {
+            tracing::warn!(%error, "large requests can't be kept in `limits.spill_dir` to be sent again");
+        }
         let kept = kept(&settings, previous);
         let degrade = settings
             .routes

@@ -1,9 +1,11 @@
 //! Where the bodies of all calls of a process are kept: memory, and disk where that is allowed.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::room::Room;
+use super::spill;
 
 /// Room for bodies that may have to be sent again. Clones share it.
 #[derive(Clone, Debug)]
@@ -31,6 +33,15 @@ impl Store {
     #[must_use]
     pub fn with_disk(self, dir: PathBuf, bytes: u64) -> Self {
         Self { disk: Some(Arc::new(Disk { dir, room: Room::new(bytes) })), ..self }
+    }
+
+    /// Whether a file can be made in the directory now; `Ok` without one. It blocks for a moment.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn try_disk(&self) -> io::Result<()> {
+        self.disk.as_ref().map_or(Ok(()), |disk| spill::try_dir(&disk.dir))
     }
 
     /// Bytes of disk that nobody has taken; none without a disk.

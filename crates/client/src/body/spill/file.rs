@@ -100,6 +100,11 @@ fn nonce(index: u64) -> Nonce {
     Nonce::assume_unique_for_key(bytes)
 }
 
+/// Whether a file can be made in `dir`.
+pub(in super::super) fn try_dir(dir: &Path) -> io::Result<()> {
+    create(dir).map(drop)
+}
+
 /// A new file in `dir` that nobody else can open.
 fn create(dir: &Path) -> io::Result<File> {
     // Some filesystems can't; what else is wrong, the second way tells as well.

@@ -24,6 +24,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::store::Disk;
+pub(super) use file::try_dir;
 use file::{CHUNK_BYTES, SealedFile};
 
 /// What a body has beyond memory.
