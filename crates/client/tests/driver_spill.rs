@@ -255,7 +255,9 @@ async fn a_file_that_was_changed_is_never_sent() {
         inner.read_exact_at(&mut byte, 300_000).unwrap();
         inner.write_all_at(&[byte[0] ^ 1], 300_000).unwrap();
         conversation.reset();
-        let mut conversation = accept(&second).await;
+        // What was still in a buffer when the damage was found needn't have been sent, the head among that.
+        let mut conversation = second.accept().await;
+        conversation.next_head().await;
         let mut sent = Vec::new();
         while let Some(byte) = conversation.next_byte().await {
             sent.push(byte);
