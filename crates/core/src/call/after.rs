@@ -217,6 +217,7 @@ impl Call {
             return self.stop(what.kind, stop, hint, answer, ctx);
         }
         if self.is_resuming() {
+            let delay = delay.max(self.least_wait());
             return self.wait(delay, hinted, Means::Owed, what.kind, ctx.now);
         }
         let Some(reservation) = ctx.upstream.budget().reserve(price, ctx.now) else {

@@ -48,6 +48,8 @@ pub(super) struct Resuming {
     /// Where the answer came from.
     origin: EndpointId,
     since: Timestamp,
+    /// The least that the peer has to be left alone for before each attempt: an event stream says so by `retry`.
+    least_wait: Duration,
 }
 
 impl Call {
@@ -100,12 +102,12 @@ impl Call {
         }
     }
 
-    /// The body of the delivered answer broke. `proof`: that the driver can tell whether what comes is what is missing, or the
-    /// code of what it lacks for that. It is continued, or [`Action::Cut`] says that it isn't.
+    /// The body of the delivered answer broke. `proof`: the driver can tell whether what comes is what is missing, and this is the
+    /// least wait before it is asked for; or the code of what the driver lacks for that. It is continued, or [`Action::Cut`] says that it isn't.
     pub fn on_body_break(
         &mut self,
         kind: BreakKind,
-        proof: Result<(), &'static str>,
+        proof: Result<Duration, &'static str>,
         ctx: &mut Ctx<'_>,
     ) {
         let State::Delivered(Delivered { permit, moved, .. }) = &self.state else { return };
@@ -116,7 +118,7 @@ impl Call {
         };
         let row = verdict(Situation::ReplyStarted, self.facts.repetition, true);
         let why = match (self.policy.heal.resume_within, proof) {
-            (Some(within), Ok(())) if row == Verdict::Resume => {
+            (Some(within), Ok(least_wait)) if row == Verdict::Resume => {
                 // An endpoint that brings an answer in pieces does bring it, and isn't to be left alone for that.
                 if moved {
                     self.note_body_break(origin, kind, ctx);
@@ -124,10 +126,10 @@ impl Call {
                     self.note_body_failure(origin, kind, ctx);
                 }
                 self.breaks = self.breaks.saturating_add(1);
-                self.resuming = Some(Resuming { kind, origin, since: ctx.now });
+                self.resuming = Some(Resuming { kind, origin, since: ctx.now, least_wait });
                 return self.resume(kind, within, moved, ctx);
             }
-            (Some(_), Ok(())) => NotHealed::Stopped(StopReason::ReplyStarted),
+            (Some(_), Ok(_)) => NotHealed::Stopped(StopReason::ReplyStarted),
             (None, _) => NotHealed::Off,
             (Some(_), Err(lacking)) => NotHealed::Unproven(lacking),
         };
@@ -137,7 +139,7 @@ impl Call {
 
     /// The answer that is being delivered ended well, and was a part of what is missing: the rest is asked for as after a break,
     /// but that nothing broke.
-    pub fn on_body_part(&mut self, ctx: &mut Ctx<'_>) {
+    pub fn on_body_part(&mut self, least_wait: Duration, ctx: &mut Ctx<'_>) {
         let State::Delivered(Delivered { permit: Some(permit), moved, .. }) = &self.state else {
             return;
         };
@@ -145,7 +147,7 @@ impl Call {
         let Some(within) = self.policy.heal.resume_within else { return };
         self.give_up_delivery(ctx);
         let kind = BreakKind::BodyTruncated;
-        self.resuming = Some(Resuming { kind, origin, since: ctx.now });
+        self.resuming = Some(Resuming { kind, origin, since: ctx.now, least_wait });
         self.resume(kind, within, moved, ctx);
     }
 
@@ -183,7 +185,8 @@ impl Call {
         if is_final {
             return self.cut(kind, NotHealed::Unproven(why));
         }
-        let delay = self.attempts.wait(&self.policy.retry, false, ctx.chance);
+        let own = self.attempts.wait(&self.policy.retry, false, ctx.chance);
+        let delay = own.max(self.least_wait());
         self.wait(delay, false, Means::Owed, kind, ctx.now);
     }
 
@@ -200,13 +203,14 @@ impl Call {
 
     fn resume(&mut self, kind: BreakKind, within: Duration, moved: bool, ctx: &mut Ctx<'_>) {
         if moved || self.attempts.counted() == 0 {
-            self.ends_at = ctx.now + within;
+            self.ends_at = ctx.now + self.least_wait() + within;
         }
         self.tried = super::Tried::default();
         if self.attempts.made() >= MOST_IN_ALL || self.attempts_used() {
             return self.cut(kind, NotHealed::Stopped(StopReason::AttemptsUsed));
         }
-        let delay = self.attempts.wait(&self.policy.retry, false, ctx.chance);
+        let own = self.attempts.wait(&self.policy.retry, false, ctx.chance);
+        let delay = own.max(self.least_wait());
         if self.is_hopeless(delay, ctx) {
             return self.cut(kind, NotHealed::Stopped(StopReason::DeadlineTooClose));
         }
@@ -245,6 +249,11 @@ impl Call {
         (!self.tried.contains(origin)).then_some(origin)
     }
 
+    /// The least wait before an attempt, by what the peer said.
+    pub(super) fn least_wait(&self) -> Duration {
+        self.resuming.map_or(Duration::ZERO, |resuming| resuming.least_wait)
+    }
+
     pub(super) const fn is_resuming(&self) -> bool {
         self.resuming.is_some()
     }
@@ -269,7 +278,8 @@ impl Call {
         let Some(resuming) = self.resuming else { return };
         let own = self.attempts.wait(&self.policy.retry, false, ctx.chance);
         let hint = until.map_or(Duration::ZERO, |until| until.since(ctx.now));
-        let delay = backoff::wait_after_hint(hint, own.max(OWED_WAIT), ctx.chance);
+        let delay =
+            backoff::wait_after_hint(hint, own.max(OWED_WAIT).max(self.least_wait()), ctx.chance);
         if ctx.now + delay >= self.ends_at {
             return self.cut(resuming.kind, NotHealed::Stopped(StopReason::NoEndpoint));
         }

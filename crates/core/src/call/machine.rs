@@ -457,6 +457,12 @@ impl Call {
         Break::of_status(status, retry_after, &self.policy.failures)
     }
 
+    /// The policy that it is under.
+    #[must_use]
+    pub fn policy(&self) -> &CallPolicy {
+        &self.policy
+    }
+
     /// Whose breaker judges the call's attempts.
     #[must_use]
     pub fn scope(&self) -> ScopeId {

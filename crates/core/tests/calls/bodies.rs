@@ -25,7 +25,7 @@ impl Story {
     }
 
     fn body_breaks(&mut self) -> String {
-        self.tell(|call, ctx| call.on_body_break(BreakKind::BodyReset, Ok(()), ctx))
+        self.tell(|call, ctx| call.on_body_break(BreakKind::BodyReset, Ok(Duration::ZERO), ctx))
     }
 
     fn resumes(&mut self, attempt: u16) -> String {
@@ -225,6 +225,29 @@ fn an_open_breaker_is_waited_for_in_the_middle_of_an_answer() {
     assert_eq!(story.wait(), "");
     let _ = story.upstream.force(EndpointId(0), mainstay_core::breaker::Forced::Closed, story.now);
     assert_eq!(story.wait(), "attempt 2 at a");
+}
+
+#[test]
+fn a_peer_that_wants_rest_gets_it_before_each_attempt() {
+    let mut story = delivered();
+    let rest = Duration::from_secs(3);
+    story.tell(|call, ctx| call.on_body_break(BreakKind::BodyReset, Ok(rest), ctx));
+    assert!(story.waited_for() >= rest);
+    assert_eq!(story.wait(), "attempt 2 at a");
+    story.breaks(2, BreakKind::ResetBeforeHead, Certainty::MaybeProcessed);
+    assert!(story.waited_for() >= rest);
+}
+
+#[test]
+fn a_part_is_followed_by_the_rest_of_it_and_nothing_broke() {
+    let mut story = delivered();
+    story.progresses();
+    story.tell(|call, ctx| call.on_body_part(Duration::ZERO, ctx));
+    assert_eq!(story.wait(), "attempt 2 at a");
+    assert_eq!(story.resumes(2), "continue with 2");
+    story.tell(|call, ctx| call.on_body_end(None, ctx));
+    let codes: Vec<_> = story.events.iter().map(Event::code).collect();
+    assert!(!codes.contains(&"body-failed") && !codes.contains(&"answer-healed"), "{codes:?}");
 }
 
 #[test]

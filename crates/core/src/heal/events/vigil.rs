@@ -60,6 +60,11 @@ impl Vigil {
         self.heard_at = Some(now);
     }
 
+    /// Takes over when a copy of this last spoke: the one that watched while the stream was away.
+    pub fn resume(&mut self, while_away: Self) {
+        self.spoke_at = while_away.spoke_at;
+    }
+
     /// The application was given something of the server's.
     pub fn on_delivered(&mut self) {
         self.spoke_at = None;
