@@ -6,6 +6,8 @@ use std::time::Duration;
 use mainstay_core::heal::range::RangeSettings;
 use mainstay_core::heal::{HealSettings, HoldSettings, RateFloor};
 
+use super::EventsDraft;
+
 /// `[heal]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HealDraft {
@@ -15,6 +17,7 @@ pub(crate) struct HealDraft {
     pub(crate) resume_within: Option<Duration>,
     pub(crate) validators: Vec<String>,
     pub(crate) skip: u64,
+    pub(crate) events: EventsDraft,
     /// Bytes a second; `None` for no floor.
     pub(crate) min_rate: Option<u64>,
     pub(crate) min_rate_window: Duration,
@@ -29,6 +32,7 @@ impl HealDraft {
             resume_within: heal.resume_within,
             validators: heal.ranges.as_good_as_tag.clone(),
             skip: heal.ranges.skip_limit_bytes,
+            events: EventsDraft::of(&heal.events),
             min_rate: floor.map(|floor| floor.bytes_a_second),
             min_rate_window: floor.unwrap_or_default().window,
         }
@@ -42,7 +46,7 @@ impl HealDraft {
                 as_good_as_tag: self.validators.clone(),
                 skip_limit_bytes: self.skip,
             },
-            events: Arc::default(),
+            events: Arc::new(self.events.checked()),
             floor: self
                 .min_rate
                 .map(|bytes_a_second| RateFloor { bytes_a_second, window: self.min_rate_window }),

@@ -4,6 +4,7 @@
 //! checked settings when all layers are on it, and it can be made from them again, to be printed.
 
 mod call;
+mod events;
 mod heal;
 mod health;
 mod load;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use call::{BackoffDraft, CallDraft, GrowthWord, RetryDraft};
+pub(crate) use events::{EndWord, EventsDraft};
 pub(crate) use heal::HealDraft;
 pub(crate) use health::{HealthDraft, ProbeWord};
 pub(crate) use load::{KeyRateDraft, LimitDraft, LimitWord, RateDraft};

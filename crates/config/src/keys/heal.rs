@@ -1,9 +1,22 @@
 //! `[route.heal]`, or the same at an upstream for all of its routes.
 
-use super::{GIB, Key, Kind, MIB, Rule, hours, key, length, millis, minutes, secs, size};
-use crate::draft::HealDraft;
+use super::{
+    GIB, KIB, Key, Kind, MIB, Rule, hours, key, length, millis, minutes, number, secs, section,
+    size,
+};
+use crate::draft::{EndWord, EventsDraft, HealDraft};
 
 pub(super) fn heal() -> Vec<Key<HealDraft>> {
+    let events = section(
+        "events",
+        "Server-sent events: only whole events go to the application, and a stream that breaks goes on behind the last of them.",
+        events(),
+        |h: &mut HealDraft| &mut h.events,
+    );
+    own().into_iter().chain(events).collect()
+}
+
+fn own() -> Vec<Key<HealDraft>> {
     vec![
         key("hold", size(0, 16 * MIB), |h: &mut HealDraft| &mut h.hold)
             .or_off()
@@ -35,5 +48,42 @@ pub(super) fn heal() -> Vec<Key<HealDraft>> {
             .says("Over how much waiting that is measured.")
             .low("A pause is taken for a stall.")
             .high("A trickle is found late."),
+    ]
+}
+
+fn events() -> Vec<Key<EventsDraft>> {
+    vec![
+        key("end", Kind::choice::<EndWord>(), |e: &mut EventsDraft| &mut e.end)
+            .says("What it means when the upstream ends a stream in good order: it is passed on as the end that it is; the stream is continued; it is a break unless a last event came before, of streams that begin like a language model's or of all."),
+        key("terminal_data", Kind::Texts(Rule::Name), |e: &mut EventsDraft| &mut e.terminal_data)
+            .says("Data of a last event."),
+        key("terminal_events", Kind::Texts(Rule::Name), |e: &mut EventsDraft| &mut e.terminal_events)
+            .says("Types of a last event."),
+        key("block", size(KIB, 64 * MIB), |e: &mut EventsDraft| &mut e.block)
+            .says("How much of an event that isn't whole is kept back. A longer one is passed on as it comes, and its stream can't be healed.")
+            .low("Streams with long events can't be continued.")
+            .high("Memory, for each stream whose upstream ends no event."),
+        key("remembered", number(16, 1_000_000), |e: &mut EventsDraft| &mut e.remembered)
+            .says("Events that are remembered of a stream, to recognise what comes again; about 48 bytes each.")
+            .low("Long streams whose ids are in no order can't be continued.")
+            .high("Memory, for each stream."),
+        key("volatile", Kind::Texts(Rule::Name), |e: &mut EventsDraft| &mut e.volatile)
+            .default_is("none")
+            .says("Types of events, such as `ping`, that mean nothing when they are missing or come twice."),
+        key("heartbeat", length(millis(100), minutes(5)), |e: &mut EventsDraft| &mut e.heartbeat)
+            .says("While a stream is being continued, the application gets a comment each so often.")
+            .low("Bytes.")
+            .high("The application's own timeout fires."),
+        key("dead_after", length(secs(1), hours(24)), |e: &mut EventsDraft| &mut e.dead_after)
+            .says("A stream in which nothing at all comes for so long, not even a comment, is dead. Takes the place of `body_idle_timeout` there.")
+            .low("A quiet stream is taken for a dead one.")
+            .high("A dead one is found late."),
+        key("retry_most", length(millis(0), hours(1)), |e: &mut EventsDraft| &mut e.retry_most)
+            .says("The most that the upstream's own `retry:` makes a reconnect wait.")
+            .low("An upstream that asks for rest doesn't get it.")
+            .high("A stream may be away for long."),
+        key("error_event", Kind::Text(Rule::Name), |e: &mut EventsDraft| &mut e.error_event)
+            .or_off()
+            .says("The type of the event that tells a break which isn't healed, with the break's code, before the connection is cut."),
     ]
 }

@@ -6,7 +6,7 @@ use mainstay_core::retry::Jitter;
 use mainstay_core::upstream::{Balance, Percentile};
 
 use super::Word;
-use crate::draft::{GrowthWord, LimitWord, ProbeWord, ScopeWord};
+use crate::draft::{EndWord, GrowthWord, LimitWord, ProbeWord, ScopeWord};
 use crate::settings::{Forwarded, Http2, RecordedCalls};
 
 impl Word for Balance {
@@ -29,6 +29,15 @@ impl Word for Jitter {
         ("equal", Self::Equal),
         ("decorrelated", Self::Decorrelated),
         ("none", Self::None),
+    ];
+}
+
+impl Word for EndWord {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("as-it-is", Self::AsItIs),
+        ("reconnect", Self::Reconnect),
+        ("terminal", Self::Terminal),
+        ("terminal-always", Self::TerminalAlways),
     ];
 }
 

@@ -37,6 +37,7 @@ impl Reader<'_> {
             self.give_way_call(&mut route.draft.call, &prefixes);
             self.check_factor(&route.draft.call, &prefixes);
             self.check_fallback(&route.draft.call, &prefixes);
+            self.check_events(&mut route.draft, &prefixes);
             let policy = route.draft.call.policy(scope);
             let policy = self.checked(policy, keys::route, &mut route.draft, &prefixes);
             if let Some(policy) = policy {
@@ -256,6 +257,21 @@ impl Reader<'_> {
         let names = ["fallback.file", "fallback.body", "fallback.status"];
         let span = self.places.first(prefixes, &names).cloned().unwrap_or(0..0);
         self.mistake(MistakeKind::Contradiction, &span, message, advice);
+    }
+
+    /// Event streams have rules of their own.
+    fn check_events(&mut self, draft: &mut RouteDraft, prefixes: &[&str]) {
+        let Err(problems) = Checked::new(draft.call.heal.events.settings()) else { return };
+        let keys = keys::route();
+        for problem in problems {
+            let place = match problem.place.as_str() {
+                "block_bytes" => "heal.events.block".into(),
+                "terminal.data" => "heal.events.terminal_data".into(),
+                "terminal.events" => "heal.events.terminal_events".into(),
+                place => format!("heal.events.{place}"),
+            };
+            self.problem(&Problem { place, ..problem }, &keys, draft, prefixes);
+        }
     }
 
     /// A factor belongs to exponential growth.
