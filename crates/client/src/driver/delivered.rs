@@ -11,17 +11,18 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use mainstay_core::heal::StallGuard;
-use mainstay_core::heal::range::End;
+use mainstay_core::heal::events::{Due, Vigil};
 use mainstay_core::{Break, BreakKind, Certainty};
 use tokio::time::{Sleep, sleep_until};
 
 use super::grpc;
-use super::heal::{By, GoesOn, Healing};
+use super::heal::{By, Ended, GoesOn, Healing};
 use super::running::Running;
 use crate::Clock;
 use crate::degrade::Fill;
@@ -40,9 +41,13 @@ pub struct DeliveredBody {
     guard: StallGuard,
     /// Armed by the first wait, and looked at when it ends: a body that comes as one piece needs no timer.
     timer: Option<Pin<Box<Sleep>>>,
+    /// A sign of life for the application of an event stream, and when it is due, while that is being continued.
+    beat: Option<(Bytes, Vigil)>,
     /// Whether anything of the body has been given, or a break held back once.
     begun: bool,
     held_back: Option<AnswerError>,
+    /// What goes out before a break.
+    last_words: Option<Bytes>,
     /// Whether the call's outcome is still to come, in trailers (gRPC).
     awaits_outcome: bool,
     /// A copy for the case that a later one doesn't come.
@@ -87,8 +92,10 @@ impl DeliveredBody {
             is_continued: false,
             guard,
             timer: None,
+            beat: None,
             begun: false,
             held_back: None,
+            last_words: None,
             awaits_outcome,
             copy,
         };
@@ -105,10 +112,12 @@ impl DeliveredBody {
             running: None,
             healing: Err(NOT_OURS),
             is_continued: false,
-            guard: StallGuard::new(std::time::Duration::MAX, None),
+            guard: StallGuard::new(Duration::MAX, None),
             timer: None,
+            beat: None,
             begun: false,
             held_back: None,
+            last_words: None,
             awaits_outcome: false,
             copy: None,
         }
@@ -137,31 +146,56 @@ impl DeliveredBody {
     fn broke(&mut self, kind: BreakKind, lacking: Option<&'static str>) -> Result<(), AnswerError> {
         // The connection is of no use any more.
         self.source = Source::Over;
+        if self.healing.as_ref().is_ok_and(|healing| healing.is_complete()) {
+            self.end(None);
+            return Ok(());
+        }
         let what = Break::new(kind, Certainty::Processed);
         let Some(mut running) = self.running.take() else { return Err(AnswerError { what }) };
-        let lacking = lacking.or(self.healing.as_ref().err().copied());
-        let proof = lacking.map_or(Ok(()), Err);
+        let proof = match (lacking, &self.healing) {
+            (Some(lacking), _) => Err(lacking),
+            (None, Ok(healing)) => healing.proof(),
+            (None, Err(lacking)) => Err(*lacking),
+        };
         running.body_broke(kind, proof);
         if running.call.is_over() {
-            self.copy = None;
-            return Err(AnswerError { what });
+            return Err(self.cut(kind));
         }
         self.heal(running);
         Ok(())
     }
 
-    /// The answer was a part of what is missing: the rest is asked for.
-    fn ask_for_rest(&mut self) {
+    /// The answer was a part of what is missing: the rest is asked for, after so long at least.
+    fn ask_for_rest(&mut self, least_wait: Duration) -> Result<(), AnswerError> {
         self.source = Source::Over;
-        if let Some(mut running) = self.running.take() {
-            running.tell(|call, ctx| call.on_body_part(ctx));
-            self.heal(running);
+        let Some(mut running) = self.running.take() else { return Ok(()) };
+        running.tell(|call, ctx| call.on_body_part(least_wait, ctx));
+        if running.call.is_over() {
+            return Err(self.cut(BreakKind::BodyTruncated));
         }
+        self.heal(running);
+        Ok(())
+    }
+
+    /// It ends as broken. An event stream says so in its own words first.
+    fn cut(&mut self, kind: BreakKind) -> AnswerError {
+        self.copy = None;
+        if let Ok(healing) = &mut self.healing {
+            self.last_words = healing.events().and_then(|events| events.last_words(kind));
+        }
+        AnswerError { what: Break::new(kind, Certainty::Processed) }
     }
 
     fn heal(&mut self, running: Box<Running>) {
         match std::mem::replace(&mut self.healing, Err(HEALING)) {
-            Ok(healing) => self.source = Source::Healing(Box::pin(healing.go_on(running))),
+            Ok(mut healing) => {
+                healing.on_break();
+                self.beat = healing.events().and_then(|events| {
+                    let vigil = events.vigil;
+                    events.heartbeat().map(|beat| (beat, vigil))
+                });
+                self.source = Source::Healing(Box::pin(healing.go_on(running)));
+            }
             Err(lacking) => {
                 debug_assert!(false, "the machine continues what can't be: {lacking}");
                 self.running = Some(running);
@@ -173,7 +207,10 @@ impl DeliveredBody {
 
     fn poll_healing(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AnswerError>> {
         let Source::Healing(healing) = &mut self.source else { return Poll::Ready(Ok(())) };
-        let GoesOn { running, healing, by } = ready!(healing.as_mut().poll(cx));
+        let GoesOn { running, mut healing, by } = ready!(healing.as_mut().poll(cx));
+        if let (Some(events), Some((_, vigil))) = (healing.events(), self.beat.take()) {
+            events.vigil.resume(vigil);
+        }
         self.running = Some(running);
         self.healing = Ok(healing);
         self.is_continued = true;
@@ -185,10 +222,8 @@ impl DeliveredBody {
             }
             By::Cut(kind) => {
                 self.source = Source::Over;
-                self.copy = None;
                 drop(self.running.take());
-                let what = Break::new(kind, Certainty::Processed);
-                return Poll::Ready(Err(AnswerError { what }));
+                return Poll::Ready(Err(self.cut(kind)));
             }
         }
         Poll::Ready(Ok(()))
@@ -202,16 +237,24 @@ impl DeliveredBody {
             Err(trailers) => return Ok((!self.is_continued).then_some(trailers)),
         };
         self.guard.on_bytes(data.len() as u64, Clock::now);
-        let data = match &mut self.healing {
-            Ok(healing) => healing.take(data)?,
-            Err(_) => data,
-        };
+        let Ok(healing) = &mut self.healing else { return Ok(Some(Frame::data(data))) };
+        let data = healing.take(data)?;
+        Ok(data.map(|data| self.given(data)))
+    }
+
+    /// These bytes go to the application.
+    fn given(&mut self, data: Bytes) -> Frame<Bytes> {
         if let (Ok(healing), Some(running)) = (&mut self.healing, &mut self.running)
             && healing.is_progress(data.len())
         {
             running.tell(|call, ctx| call.on_body_progress(ctx));
         }
-        Ok((!data.is_empty()).then(|| Frame::data(data)))
+        Frame::data(data)
+    }
+
+    /// More of what was read before.
+    fn next_ready(&mut self) -> Result<Option<Bytes>, &'static str> {
+        self.healing.as_mut().map_or(Ok(None), |healing| healing.next())
     }
 
     fn copy(&mut self, frame: &Frame<Bytes>) {
@@ -232,7 +275,7 @@ impl DeliveredBody {
             return self.end_whole(frame.trailers_ref());
         }
         let is_all = match &self.healing {
-            Ok(healing) => healing.is_complete(),
+            Ok(healing) => healing.is_at_its_end(),
             Err(_) => false,
         };
         let has_ended = answer.is_end_stream();
@@ -243,8 +286,8 @@ impl DeliveredBody {
         } else if is_all || (has_ended && self.healing.is_err()) {
             self.end_whole(None);
         } else if !self.awaits_outcome
+            && self.healing.is_err()
             && answer.size_hint().exact() == Some(0)
-            && !self.is_continued
         {
             // All that was announced has come. Over HTTP/2 the stream's end may be a frame of its own, for which an application
             // over HTTP/1.1 has no reason to wait.
@@ -256,20 +299,40 @@ impl DeliveredBody {
     fn on_end(&mut self) -> Result<(), AnswerError> {
         let told = match (&mut self.healing, &self.running) {
             (Ok(healing), Some(_)) => healing.on_end(),
-            (Ok(_) | Err(_), _) => Ok(End::Complete),
+            (Ok(_) | Err(_), _) => Ok(Ended::Whole),
         };
         match told {
-            Ok(End::Complete) => {
+            Ok(Ended::Whole) => {
                 self.source = Source::Over;
                 self.end_whole(None);
                 Ok(())
             }
-            Ok(End::More) => {
-                self.ask_for_rest();
-                Ok(())
-            }
-            Ok(End::Truncated) => self.broke(BreakKind::BodyTruncated, None),
+            Ok(Ended::More(least_wait)) => self.ask_for_rest(least_wait),
+            Ok(Ended::Truncated) => self.broke(BreakKind::BodyTruncated, None),
             Err(why) => self.broke(BreakKind::BodyTruncated, Some(why)),
+        }
+    }
+
+    /// Ready when what is waited for is stalled, or with a sign of life for the application.
+    fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let (Source::Healing(_), Some((beat, vigil))) = (&self.source, &mut self.beat) {
+            return poll_vigil(&mut self.timer, vigil, cx).map(|_| Some(beat.clone()));
+        }
+        if self.running.is_none() || matches!(self.source, Source::Healing(_)) {
+            return Poll::Pending;
+        }
+        let Ok(Some(events)) = self.healing.as_mut().map(|healing| healing.events()) else {
+            return self.poll_stall(cx).map(|()| None);
+        };
+        loop {
+            match ready!(poll_vigil(&mut self.timer, &mut events.vigil, cx)) {
+                Due::Dead => return Poll::Ready(None),
+                Due::Heartbeat => {
+                    if let Some(beat) = events.heartbeat() {
+                        return Poll::Ready(Some(beat));
+                    }
+                }
+            }
         }
     }
 
@@ -298,6 +361,11 @@ impl DeliveredBody {
         error: AnswerError,
         cx: &Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        if let Some(words) = self.last_words.take() {
+            self.held_back = Some(error);
+            self.begun = false;
+            return Poll::Ready(Some(Ok(Frame::data(words))));
+        }
         if std::mem::replace(&mut self.begun, true) {
             return Poll::Ready(Some(Err(error)));
         }
@@ -316,15 +384,33 @@ impl Body for DeliveredBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         if let Some(error) = self.held_back.take() {
-            return Poll::Ready(Some(Err(error)));
+            // After its last words as after its head: they go out before the connection ends.
+            return self.poll_error(error, cx);
         }
         loop {
+            match self.next_ready() {
+                Ok(Some(data)) => {
+                    self.begun = true;
+                    return Poll::Ready(Some(Ok(self.given(data))));
+                }
+                Err(why) if self.running.is_some() => {
+                    match self.broke(BreakKind::BodyTruncated, Some(why)) {
+                        Ok(()) => continue,
+                        Err(error) => return self.poll_error(error, cx),
+                    }
+                }
+                Ok(None) | Err(_) => {}
+            }
             let answer = match &mut self.source {
                 Source::Over => return Poll::Ready(None),
                 Source::Answer(answer) => answer,
-                Source::Healing(_) => match ready!(self.poll_healing(cx)) {
-                    Ok(()) => continue,
-                    Err(error) => return self.poll_error(error, cx),
+                Source::Healing(_) => match self.poll_healing(cx) {
+                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Err(error)) => return self.poll_error(error, cx),
+                    Poll::Pending => {
+                        let beat = ready!(self.poll_quiet(cx));
+                        return Poll::Ready(beat.map(|beat| Ok(Frame::data(beat))));
+                    }
                 },
             };
             let went_on = match Pin::new(answer).poll_frame(cx) {
@@ -340,10 +426,10 @@ impl Body for DeliveredBody {
                 },
                 Poll::Ready(Some(Err(error))) => self.broke(error.what.kind, None),
                 Poll::Ready(None) => self.on_end(),
-                Poll::Pending if self.running.is_some() && self.poll_stall(cx).is_ready() => {
-                    self.broke(BreakKind::BodyStalled, None)
-                }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => match ready!(self.poll_quiet(cx)) {
+                    Some(beat) => return Poll::Ready(Some(Ok(Frame::data(beat)))),
+                    None => self.broke(BreakKind::BodyStalled, None),
+                },
             };
             if let Err(error) = went_on {
                 return self.poll_error(error, cx);
@@ -353,7 +439,7 @@ impl Body for DeliveredBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Over => self.held_back.is_none(),
+            Source::Over => self.held_back.is_none() && self.healing.is_err(),
             Source::Answer(answer) => answer.is_end_stream() && self.running.is_none(),
             Source::Healing(_) => false,
         }
@@ -361,12 +447,32 @@ impl Body for DeliveredBody {
 
     fn size_hint(&self) -> SizeHint {
         match (&self.source, &self.healing) {
-            (Source::Over, _) => SizeHint::with_exact(0),
-            (Source::Answer(answer), _) if !self.is_continued => answer.size_hint(),
-            (Source::Answer(_), Ok(healing)) => {
+            (Source::Answer(answer), Err(_)) => answer.size_hint(),
+            (Source::Answer(_) | Source::Over, Ok(healing)) => {
                 healing.bytes_left().map_or_else(SizeHint::default, SizeHint::with_exact)
             }
-            (Source::Answer(_) | Source::Healing(_), _) => SizeHint::default(),
+            (Source::Over, Err(_)) => SizeHint::with_exact(0),
+            (Source::Healing(_), _) => SizeHint::default(),
+        }
+    }
+}
+
+/// Ready with what is due. A stream that is being continued has nothing due but signs of life.
+fn poll_vigil(
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    vigil: &mut Vigil,
+    cx: &mut Context<'_>,
+) -> Poll<Due> {
+    loop {
+        let Some((at, _)) = vigil.next_deadline() else { return Poll::Pending };
+        let at = Clock::instant(at);
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        ready!(timer.as_mut().poll(cx));
+        if let Some(due) = vigil.on_time(Clock::now()) {
+            return Poll::Ready(due);
         }
     }
 }

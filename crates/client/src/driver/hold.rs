@@ -2,11 +2,14 @@
 //! application sees nothing of it.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 
 use http::Response;
-use mainstay_core::Certainty;
+use mainstay_core::heal::events::{EventSettings, Stream};
+use mainstay_core::{Certainty, Checked};
 
+use super::heal;
 use super::out::Out;
 use super::running::{Ended, Running};
 use crate::body::Share;
@@ -21,17 +24,19 @@ impl Out<'_> {
         mut response: Response<AnswerBody>,
     ) -> Option<Result<Response<AnswerBody>, Broken>> {
         let (running, attempt) = self.parts();
-        let Some((enough, share)) = running.enough(&response) else { return Some(Ok(response)) };
+        let Some((mut enough, share)) = running.enough(&response) else {
+            return Some(Ok(response));
+        };
         if let Some(share) = share {
             response.body_mut().pay_ahead(share);
         }
         let body = response.body_mut();
-        let first = poll_fn(|cx| Poll::Ready(body.poll_ahead(cx, enough))).await;
+        let first = poll_fn(|cx| Poll::Ready(body.poll_ahead(cx, &mut enough))).await;
         let ended = match first {
             Poll::Ready(done) => Ended::Done(done),
             Poll::Pending => {
                 running.tell(|call, ctx| call.on_held(attempt, ctx));
-                let reading = poll_fn(|cx| body.poll_ahead(cx, enough));
+                let reading = poll_fn(|cx| body.poll_ahead(cx, &mut enough));
                 running.until_ended(plan, attempt, reading).await
             }
         };
@@ -59,6 +64,10 @@ impl Running {
         if goes_as_it_is {
             return None;
         }
+        let settings = &self.call.policy().heal.events;
+        if let Some(stream) = first_event(settings, response) {
+            return Some((Enough::FirstEvent(stream, LONGEST_FIRST_EVENT), None));
+        }
         let length = http_body::Body::size_hint(body).exact();
         let whole = length.filter(|length| *length <= hold.bytes);
         Some(match whole.and_then(|length| self.hold_memory(length)) {
@@ -66,4 +75,17 @@ impl Running {
             None => (Enough::FirstByte, None),
         })
     }
+}
+
+/// Bytes of comments and of a first event that are waited for.
+const LONGEST_FIRST_EVENT: usize = 64 * 1024;
+
+/// What finds the first event, if the answer is a stream of them.
+fn first_event(
+    settings: &Arc<Checked<EventSettings>>,
+    response: &Response<AnswerBody>,
+) -> Option<Box<Stream>> {
+    let is_stream =
+        heal::stream_head(response.status().as_u16(), response.headers()).is_event_stream();
+    is_stream.then(|| Box::new(Stream::new(Arc::clone(settings), None)))
 }

@@ -8,7 +8,6 @@ use mainstay_config::settings::HostRewrite;
 use mainstay_core::EndpointId;
 
 use super::Running;
-use super::heal::ask_for;
 use crate::body::{Gate, Outgoing};
 use crate::pool::OnContinue;
 use crate::service::{Place, Plan};
@@ -26,12 +25,10 @@ impl Running {
         let mut request = Request::new(self.body.outgoing(gate.clone()));
         *request.method_mut() = self.head.method.clone();
         *request.uri_mut() = target(&self.head.uri, plan.strip_prefix.as_deref(), &place.base_path);
-        *request.headers_mut() = self.head.headers.clone();
+        let fields = self.ask.as_ref().unwrap_or(&self.head.headers);
+        *request.headers_mut() = fields.clone();
         set_host(request.headers_mut(), &plan.host, &place.host);
         self.say(plan, endpoint, request.headers_mut());
-        if let Some(ask) = &self.ask {
-            ask_for(ask, request.headers_mut());
-        }
         if let Some(upgrade) = gate {
             request.extensions_mut().insert(OnContinue(Arc::new(move || upgrade.open())));
         }

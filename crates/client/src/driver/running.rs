@@ -4,13 +4,13 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
 use mainstay_core::call::GaveUp;
 use mainstay_core::event::{AttemptId, StopReason};
-use mainstay_core::heal::range::Ask;
 use mainstay_core::heal::{NotHealed, StallGuard};
 use mainstay_core::{
     Action, Break, BreakKind, Call, Certainty, Ctx, EndpointId, Event, Phase, Timestamp,
@@ -45,8 +45,8 @@ pub(super) struct Running {
     pub(super) last_break: Option<BreakKind>,
     reuse_timers: bool,
     hold: Arc<Room>,
-    /// What an attempt that continues a broken answer asks for.
-    pub(super) ask: Option<Ask>,
+    /// The fields of an attempt that continues a broken answer, in place of the application's.
+    pub(super) ask: Option<HeaderMap>,
     /// Whether it is a gRPC call: its outcome is said by `grpc-status`.
     pub(super) is_grpc: bool,
     /// The exchange of the last attempt, until it is in the record; and how its answer's body ended.
@@ -194,8 +194,9 @@ impl Running {
         self.tell(|call, ctx| call.on_body_end(broke, ctx));
     }
 
-    /// The body of the delivered answer broke. `proof`: that it can be continued, or the code of what is missing for that.
-    pub(super) fn body_broke(&mut self, kind: BreakKind, proof: Result<(), &'static str>) {
+    /// The body of the delivered answer broke. `proof`: it can be continued, after so long at least, or the code of what is
+    /// missing for that.
+    pub(super) fn body_broke(&mut self, kind: BreakKind, proof: Result<Duration, &'static str>) {
         if let Some((attempt, exchange)) = self.exchange.take() {
             let steps = exchange.steps_with_body(Clock::now(), Some(kind));
             let connection = exchange.connection;
@@ -386,7 +387,7 @@ impl Running {
         plan: &Plan,
         response: &Response<AnswerBody>,
     ) -> Result<Box<Healing>, &'static str> {
-        if response.body().is_here() || plan.policy.heal.resume_within.is_none() {
+        if response.body().is_here() {
             return Err(NotHealed::Off.code());
         }
         Healing::of(plan, self, response)

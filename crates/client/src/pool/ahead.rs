@@ -4,16 +4,37 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use mainstay_core::heal::events::Stream;
 
 use crate::body::Share;
 
 /// How much of a body is enough to let its head go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Enough {
     /// Its first byte.
     FirstByte,
+    /// Its first event, of a stream of them, unless that is longer than so many bytes.
+    FirstEvent(Box<Stream>, usize),
     /// All of it.
     Whole,
+}
+
+impl Enough {
+    /// Whether it is enough with this frame.
+    pub(super) fn is_reached_by(&mut self, frame: &Frame<Bytes>) -> bool {
+        let Some(data) = frame.data_ref() else { return true };
+        match self {
+            Self::FirstByte => !data.is_empty(),
+            Self::Whole => false,
+            Self::FirstEvent(stream, left_bytes) => {
+                let mut at = 0;
+                // An answer of another kind has no events, and its first block ends nowhere: `hold_for` ends that.
+                while matches!(stream.take(data, &mut at), Ok(Some(_))) {}
+                *left_bytes = left_bytes.saturating_sub(data.len());
+                stream.counts().delivered > 0 || *left_bytes == 0
+            }
+        }
+    }
 }
 
 /// Frames that were read ahead. Nearly always it is one, and that costs no allocation.

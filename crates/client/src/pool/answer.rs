@@ -68,16 +68,20 @@ impl AnswerBody {
     pub(crate) fn poll_ahead(
         &mut self,
         cx: &mut Context<'_>,
-        enough: Enough,
+        enough: &mut Enough,
     ) -> Poll<Result<(), AnswerError>> {
         loop {
             // Over HTTP/2 the end may be a frame of its own, behind all that was announced.
-            if self.is_here() || (enough == Enough::FirstByte && !self.ahead.is_empty()) {
+            if self.is_here() {
                 return Poll::Ready(Ok(()));
             }
-            match ready!(self.poll_incoming(cx)) {
-                Some(frame) => self.ahead.push(frame?),
-                None => return Poll::Ready(Ok(())),
+            let Some(frame) = ready!(self.poll_incoming(cx)).transpose()? else {
+                return Poll::Ready(Ok(()));
+            };
+            let is_enough = enough.is_reached_by(&frame);
+            self.ahead.push(frame);
+            if is_enough {
+                return Poll::Ready(Ok(()));
             }
         }
     }

@@ -1,11 +1,18 @@
 //! A delivered answer whose body broke goes on: further attempts ask for what is missing, under the same engine.
+//!
+//! What is missing is known in two ways: a download is continued by a range of it, an event stream behind its last event.
 
+mod events;
+
+use std::time::Duration;
+
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body::Body as _;
 use mainstay_core::call::Connection;
 use mainstay_core::event::AttemptId;
-use mainstay_core::heal::PROGRESS_BYTES;
 use mainstay_core::heal::range::{Ask, Asked, Download, End, REPLACED, Splice};
+use mainstay_core::heal::{NotHealed, PROGRESS_BYTES};
 use mainstay_core::{Action, BreakKind, Certainty, EndpointId};
 
 use super::out::Out;
@@ -14,13 +21,42 @@ use super::{Held, hint};
 use crate::pool::{AnswerBody, Broken};
 use crate::service::Plan;
 
+pub(super) use events::{Events, stream_head};
+
 /// What an answer needs to go on where it breaks.
 #[derive(Debug)]
 pub(super) struct Healing {
     plan: Plan,
-    download: Download,
+    what: What,
     /// Bytes since the head, or since it was continued; none once that was progress, and was told.
     since_head: Option<u64>,
+}
+
+/// What kind of answer it is.
+#[derive(Debug)]
+enum What {
+    Download(Download),
+    Events(Events),
+}
+
+/// What the end of an answer in good order is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All of it has come.
+    Whole,
+    /// It was a part, and the rest is to be asked for, after so long at least.
+    More(Duration),
+    /// It is broken.
+    Truncated,
+}
+
+/// How an answer goes on by another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goes {
+    /// By its body.
+    On,
+    /// Nothing is missing.
+    ToItsEnd,
 }
 
 /// What came of it.
@@ -54,29 +90,65 @@ impl Healing {
         response: &Response<AnswerBody>,
     ) -> Result<Box<Self>, &'static str> {
         let heal = &plan.policy.heal;
+        let (asked_headers, given) = (&running.head.headers, response.headers());
+        let status = response.status().as_u16();
+        if let Some(events) = Events::of(&heal.events, asked_headers, status, given) {
+            return Ok(Self::new(plan, What::Events(events)));
+        }
+        if heal.resume_within.is_none() {
+            return Err(NotHealed::Off.code());
+        }
         let asked = Asked::of(running.head.method.as_str(), fields(&running.head.headers));
-        let (status, length) = (response.status().as_u16(), response.body().size_hint().exact());
-        let download =
-            Download::of(asked, status, fields(response.headers()), length, &heal.ranges)
-                .map_err(|why| why.code())?;
-        Ok(Box::new(Self { plan: plan.clone(), download, since_head: Some(0) }))
+        let length = response.body().size_hint().exact();
+        let download = Download::of(asked, status, fields(given), length, &heal.ranges)
+            .map_err(|why| why.code())?;
+        Ok(Self::new(plan, What::Download(download)))
     }
 
-    /// Takes a piece of the body, and gives what is new in it.
+    fn new(plan: &Plan, what: What) -> Box<Self> {
+        Box::new(Self { plan: plan.clone(), what, since_head: Some(0) })
+    }
+
+    /// Takes a piece of the body, and gives what of it goes to the application; more of it by [`Healing::next`].
     ///
     /// # Errors
     ///
     /// The code of why it can't be what it is said to be.
-    pub(super) fn take(&mut self, piece: bytes::Bytes) -> Result<bytes::Bytes, &'static str> {
-        let new = self.download.take(&piece).map_err(|why| why.code())?;
-        Ok(if new == (0..piece.len()) { piece } else { piece.slice(new) })
+    pub(super) fn take(&mut self, piece: Bytes) -> Result<Option<Bytes>, &'static str> {
+        match &mut self.what {
+            What::Download(download) => {
+                let new = download.take(&piece).map_err(|why| why.code())?;
+                let new = if new == (0..piece.len()) { piece } else { piece.slice(new) };
+                Ok((!new.is_empty()).then_some(new))
+            }
+            What::Events(events) => {
+                events.take(&piece);
+                events.next()
+            }
+        }
+    }
+
+    /// More of what was taken, if there is any.
+    ///
+    /// # Errors
+    ///
+    /// As [`Healing::take`].
+    pub(super) fn next(&mut self) -> Result<Option<Bytes>, &'static str> {
+        match &mut self.what {
+            What::Download(_) => Ok(None),
+            What::Events(events) => events.next(),
+        }
     }
 
     /// Whether what has come since the head, this piece included, is progress; told once.
     pub(super) fn is_progress(&mut self, bytes: usize) -> bool {
         let Some(since) = &mut self.since_head else { return false };
         *since += bytes as u64;
-        let enough = *since >= PROGRESS_BYTES;
+        let enough = match &self.what {
+            What::Download(_) => *since >= PROGRESS_BYTES,
+            // Each event is worth its reconnect.
+            What::Events(_) => *since > 0,
+        };
         if enough {
             self.since_head = None;
         }
@@ -88,17 +160,66 @@ impl Healing {
     /// # Errors
     ///
     /// The code of why it can't be what it was said to be.
-    pub(super) fn on_end(&mut self) -> Result<End, &'static str> {
-        self.download.on_end().map_err(|why| why.code())
+    pub(super) fn on_end(&mut self) -> Result<Ended, &'static str> {
+        match &mut self.what {
+            What::Download(download) => match download.on_end() {
+                Ok(End::Complete) => Ok(Ended::Whole),
+                Ok(End::More) => Ok(Ended::More(Duration::ZERO)),
+                Ok(End::Truncated) => Ok(Ended::Truncated),
+                Err(why) => Err(why.code()),
+            },
+            What::Events(events) => Ok(events.on_end()),
+        }
     }
 
+    /// Whether the application has all of it, so that a break takes nothing away.
     pub(super) fn is_complete(&self) -> bool {
-        self.download.is_complete()
+        match &self.what {
+            What::Download(download) => download.is_complete(),
+            What::Events(events) => events.is_complete(),
+        }
     }
 
-    /// Whether nothing was delivered of another answer than the first.
+    /// Whether nothing can follow: of an event stream that can't be known before its end.
+    pub(super) fn is_at_its_end(&self) -> bool {
+        matches!(&self.what, What::Download(download) if download.is_complete())
+    }
+
+    /// The least wait before it is asked for what is missing.
+    ///
+    /// # Errors
+    ///
+    /// The code of what is missing to the proof that what would come is that.
+    pub(super) fn proof(&self) -> Result<Duration, &'static str> {
+        match &self.what {
+            What::Download(_) => Ok(Duration::ZERO),
+            What::Events(events) => events.proof(),
+        }
+    }
+
+    /// How many bytes are still to come, if that is known.
     pub(super) fn bytes_left(&self) -> Option<u64> {
-        self.download.length().map(|length| length.saturating_sub(self.download.delivered()))
+        match &self.what {
+            What::Download(download) => {
+                Some(download.length()?.saturating_sub(download.delivered()))
+            }
+            What::Events(_) => None,
+        }
+    }
+
+    /// The event stream, if it is one.
+    pub(super) fn events(&mut self) -> Option<&mut Events> {
+        match &mut self.what {
+            What::Download(_) => None,
+            What::Events(events) => Some(events),
+        }
+    }
+
+    /// It is broken, and is to be continued.
+    pub(super) fn on_break(&mut self) {
+        if let What::Events(events) = &mut self.what {
+            events.on_break();
+        }
     }
 
     /// Goes on, by attempts until one brings what is missing or the machine wants no more of them.
@@ -140,7 +261,7 @@ impl Healing {
         endpoint: EndpointId,
         connection: Connection,
     ) -> bool {
-        running.ask = self.download.ask();
+        running.ask = Some(self.ask(&running.head.headers));
         let outcome = match self.plan.service.place(endpoint) {
             Some(place) => {
                 Out::new(running, attempt, endpoint).ask(&self.plan, place, connection).await
@@ -158,6 +279,20 @@ impl Healing {
         }
     }
 
+    /// The fields of a request for what is missing.
+    fn ask(&self, asked: &HeaderMap) -> HeaderMap {
+        let mut fields = asked.clone();
+        match &self.what {
+            What::Download(download) => {
+                if let Some(ask) = download.ask() {
+                    ask_for(&ask, &mut fields);
+                }
+            }
+            What::Events(events) => events.ask_for(&mut fields),
+        }
+        fields
+    }
+
     fn judge(
         &mut self,
         running: &mut Running,
@@ -173,17 +308,25 @@ impl Healing {
             drop(running.answer_of(attempt));
             return false;
         }
-        let length = response.body().size_hint().exact();
-        match self.download.judge(status.as_u16(), fields(response.headers()), length) {
-            Ok(splice) => {
+        let (length, given) = (response.body().size_hint().exact(), response.headers());
+        let judged = match &mut self.what {
+            What::Download(download) => {
+                match download.judge(status.as_u16(), fields(given), length) {
+                    Ok(Splice::Complete) => Ok(Goes::ToItsEnd),
+                    Ok(Splice::Continue { .. } | Splice::Skip { .. }) => Ok(Goes::On),
+                    Err(why) => Err(why.code()),
+                }
+            }
+            What::Events(events) => events.judge(status.as_u16(), given),
+        };
+        match judged {
+            Ok(goes) => {
                 running.hold(Held { attempt, endpoint, response });
                 running.tell(|call, ctx| call.on_resumed(attempt, status.as_u16(), ctx));
-                splice == Splice::Complete
+                goes == Goes::ToItsEnd
             }
             Err(why) => {
-                running.tell(|call, ctx| {
-                    call.on_mismatch(attempt, status.as_u16(), why.code(), ctx);
-                });
+                running.tell(|call, ctx| call.on_mismatch(attempt, status.as_u16(), why, ctx));
                 false
             }
         }
@@ -191,7 +334,7 @@ impl Healing {
 }
 
 /// Makes the request for a whole answer one for what is missing of it.
-pub(super) fn ask_for(ask: &Ask, headers: &mut HeaderMap) {
+fn ask_for(ask: &Ask, headers: &mut HeaderMap) {
     for name in REPLACED {
         headers.remove(name);
     }
