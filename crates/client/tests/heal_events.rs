@@ -178,3 +178,27 @@ async fn the_application_hears_of_us_while_a_stream_is_away_and_a_dead_one_is_fo
     assert_eq!((events, broke), (event(1) + &event(2), None));
     assert_eq!(recorder.recent()[0].body_broke.as_deref(), Some("body-stalled"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_takes_its_time_makes_no_dead_stream() {
+    let peer = Peer::listen().await;
+    let (plan, recorder) = plan(&[&peer], "heal.events = { dead_after = \"5s\" }");
+    let client = Client::new(1 << 20);
+    let calling = async {
+        let answer = client.call(&plan, request("GET"), Source::Empty).await.unwrap();
+        let mut body = answer.response.into_body();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first, event(1));
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+        read(body).await
+    };
+    let story = async {
+        let (mut first, _) = next(&peer).await;
+        first.say(&format!("{HEAD}{}", event(1))).await;
+        tokio::time::sleep(std::time::Duration::from_secs(12)).await;
+        first.say(&event(2)).await;
+    };
+    let ((text, broke), ()) = tokio::join!(calling, story);
+    assert_eq!((text, broke), (event(2), None));
+    assert_eq!(recorder.counts().calls.broken, 0);
+}

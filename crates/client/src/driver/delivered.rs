@@ -324,6 +324,7 @@ impl DeliveredBody {
         let Ok(Some(events)) = self.healing.as_mut().map(|healing| healing.events()) else {
             return self.poll_stall(cx).map(|()| None);
         };
+        events.on_wait();
         loop {
             match ready!(poll_vigil(&mut self.timer, &mut events.vigil, cx)) {
                 Due::Dead => return Poll::Ready(None),

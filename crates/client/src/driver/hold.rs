@@ -31,7 +31,17 @@ impl Out<'_> {
             response.body_mut().pay_ahead(share);
         }
         let body = response.body_mut();
-        let first = poll_fn(|cx| Poll::Ready(body.poll_ahead(cx, &mut enough))).await;
+        // Nearly always it came with the head. Over HTTP/1.1 the connection's task gives it once it knows that somebody wants it,
+        // one turn later; neither the machine nor a clock need know of that.
+        let mut is_asked = false;
+        let first = poll_fn(|cx| match body.poll_ahead(cx, &mut enough) {
+            Poll::Pending if !std::mem::replace(&mut is_asked, true) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            ahead => Poll::Ready(ahead),
+        })
+        .await;
         let ended = match first {
             Poll::Ready(done) => Ended::Done(done),
             Poll::Pending => {

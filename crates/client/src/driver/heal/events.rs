@@ -24,6 +24,8 @@ pub(in crate::driver) struct Events {
     ready: VecDeque<Bytes>,
     /// What is wrong with what comes behind that.
     wrong: Option<Unhealable>,
+    /// Whether something came since it was last waited for.
+    came: bool,
 }
 
 /// The field of a request by which a stream is continued.
@@ -46,12 +48,13 @@ impl Events {
             vigil: Vigil::new(settings, Clock::now()),
             ready: VecDeque::new(),
             wrong: None,
+            came: true,
         })
     }
 
     /// Takes a piece, for [`Events::next`].
     pub(super) fn take(&mut self, piece: &Bytes) {
-        self.vigil.on_bytes(Clock::now());
+        self.came = true;
         let (mut parts, mut at) = (Parts::new(), 0);
         loop {
             match self.stream.take(piece, &mut at) {
@@ -142,6 +145,14 @@ impl Events {
     /// It is away, and to be continued.
     pub(super) fn on_break(&mut self) {
         self.vigil.on_break(Clock::now());
+    }
+
+    /// Nothing is here, and the server is waited for. Its silence begins there: an application that took its time is no silent
+    /// server.
+    pub(in crate::driver) fn on_wait(&mut self) {
+        if std::mem::take(&mut self.came) {
+            self.vigil.on_bytes(Clock::now());
+        }
     }
 
     /// A sign of life, unless the application is in the middle of an event.
