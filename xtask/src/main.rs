@@ -21,6 +21,7 @@ cargo xtask COMMAND
   bench proxy    CPU, latency and memory beside HAProxy and nginx, in one interleaved run
   keepalive [--seconds 60]
                  reads and writes against servers that close idle connections, and what was lost or doubled
+  bench download one large body at a time beside HAProxy and nginx: rate, CPU and memory
   bench core     the engine's benchmarks, beside other crates
 ";
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         ["bench", "core"] => step::run(&[Step::cargo("bench --package mainstay-core")]),
         ["keepalive", options @ ..] => keepalive::run(options),
         ["bench", "proxy", options @ ..] => bench::proxy(options),
+        ["bench", "download", options @ ..] => bench::download(options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

@@ -13,7 +13,9 @@
 //! - [`folder`], [`process`], [`system`]: what is started, and how it ends
 //! - [`rounds`], [`load`], [`idle`], [`noise`]: what is measured
 //! - [`stats`], [`facts`], [`report`], [`page`]: what is said about it
+//! - [`download`]: `cargo xtask bench download`, one large body at a time
 
+mod download;
 mod facts;
 mod folder;
 mod idle;
@@ -29,6 +31,7 @@ mod system;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use download::download;
 use folder::Folder;
 use options::Options;
 use system::{Place, System};
@@ -66,11 +69,16 @@ pub(crate) fn proxy(words: &[&str]) -> Result<(), String> {
     options.markdown.as_deref().map_or(Ok(()), |file| page::write(file, &text))
 }
 
+/// Builds what is measured.
+fn build() -> Result<(), String> {
+    step::run(&[Step::cargo("build --release --package mainstay-cli")])
+}
+
 fn prepare(options: &Options) -> Result<(), String> {
     let generators: &[&str] = if options.h2 { &["wrk", "nghttp2-client"] } else { &["wrk"] };
     setup::packages(&[&["haproxy", "nginx", "util-linux"], generators].concat())?;
     if options.binary.is_none() && options.systems.contains(&System::Mainstay) {
-        step::run(&[Step::cargo("build --release --package mainstay-cli")])?;
+        build()?;
     }
     Ok(())
 }

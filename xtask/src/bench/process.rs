@@ -90,6 +90,11 @@ impl Process {
         self.ids().into_iter().map(proportional_kib).sum()
     }
 
+    /// The most memory that its processes ever held at a time, each by itself, in KiB.
+    pub(super) fn peak_kib(&self) -> Result<u64, String> {
+        self.ids().into_iter().map(|id| line_kib(id, "status", "VmHWM:")).sum()
+    }
+
     fn ids(&self) -> Vec<u32> {
         let mut ids = vec![self.child.id()];
         let mut seen = 0;
@@ -150,11 +155,15 @@ fn children(id: u32) -> Vec<u32> {
 }
 
 fn proportional_kib(id: u32) -> Result<u64, String> {
-    let path = format!("/proc/{id}/smaps_rollup");
+    line_kib(id, "smaps_rollup", "Pss:")
+}
+
+fn line_kib(id: u32, file: &str, line: &str) -> Result<u64, String> {
+    let path = format!("/proc/{id}/{file}");
     let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     text.lines()
-        .find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse().ok())
-        .ok_or_else(|| format!("{path} has no line `Pss:`"))
+        .find_map(|found| found.strip_prefix(line)?.trim().strip_suffix(" kB")?.parse().ok())
+        .ok_or_else(|| format!("{path} has no line `{line}`"))
 }
 
 fn signal(which: &str, ids: &[u32]) {
