@@ -20,6 +20,7 @@ pub mod service;
 mod underway;
 
 pub use body::{Outgoing, Source};
+pub use chance::fresh_chance;
 pub use clock::Clock;
 pub use degrade::{Degrade, Degraded};
 pub use driver::{Answer, Client, DeliveredBody, Unanswered, is_grpc};

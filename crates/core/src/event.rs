@@ -8,6 +8,7 @@ use core::time::Duration;
 use crate::breaks::{Break, BreakKind, Certainty};
 use crate::call::HedgeRefusal;
 use crate::heal::NotHealed;
+use crate::heal::socket::{TunnelCounts, TunnelEnd};
 use crate::time::Timestamp;
 use crate::upstream::EndpointId;
 
@@ -336,6 +337,15 @@ pub enum Event {
         /// Why it ends.
         why: NotHealed,
     },
+    /// A connection that had switched protocols ended, and the call with it.
+    TunnelEnded {
+        /// Why.
+        end: TunnelEnd,
+        /// From the switch.
+        lasted: Duration,
+        /// What went through.
+        counts: TunnelCounts,
+    },
     /// A breaker opened.
     BreakerOpened {
         /// Whose.
@@ -437,6 +447,7 @@ impl Event {
             Self::BodyResumed { .. } => "body-resumed",
             Self::AnswerHealed { .. } => "answer-healed",
             Self::AnswerCut { .. } => "answer-cut",
+            Self::TunnelEnded { .. } => "tunnel-ended",
             Self::BreakerOpened { .. } => "breaker-opened",
             Self::BreakerHalfOpened { .. } => "breaker-half-opened",
             Self::BreakerClosed { .. } => "breaker-closed",

@@ -118,6 +118,7 @@ fn events(reached: Reached<'_>) -> CensusPart {
     part.add("body-resumed", reached.endpoint(|sums| sums.resumed > 0));
     part.add("answer-healed", reached.upstream(|sums| sums.healed > 0));
     part.add("answer-cut", reached.upstream(|sums| sums.cut.total() > 0));
+    part.add("tunnel-ended", reached.upstream(|sums| sums.tunnels.total() > 0));
     part.add("breaker-opened", reached.endpoint(|sums| sums.opens.total() > 0));
     part.add("endpoint-ejected", reached.endpoint(|sums| sums.ejects.total() > 0));
     for change in Change::ALL {

@@ -11,6 +11,7 @@ use mainstay_core::event::{
     AttemptReason, DegradedBy, EjectCause, Held, OpenCause, Saved, StopReason,
 };
 use mainstay_core::heal::NotHealed;
+use mainstay_core::heal::socket::TunnelEnd;
 use mainstay_core::{Certainty, Event};
 
 /// A value of a closed set.
@@ -137,6 +138,18 @@ impl Label for StopReason {
 
 impl Label for DegradedBy {
     const ALL: &'static [Self] = &[Self::Stale, Self::Static];
+
+    fn place(self) -> usize {
+        self as usize
+    }
+
+    fn code(self) -> &'static str {
+        Self::code(self)
+    }
+}
+
+impl Label for TunnelEnd {
+    const ALL: &'static [Self] = &Self::ALL;
 
     fn place(self) -> usize {
         self as usize

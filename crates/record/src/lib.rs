@@ -31,7 +31,7 @@ mod upstream;
 pub use call::{
     AttemptFacts, AttemptRecord, CallFilter, CallOutcome, CallRecord, Circumstances,
     CircumstancesRecord, ConnectionFacts, ConnectionRecord, HoldRecord, NoteRecord, Step, StepName,
-    StepOutcome, StepRecord, WrongFilter,
+    StepOutcome, StepRecord, TunnelRecord, WrongFilter,
 };
 pub use census::{Census, CensusPart};
 pub use counts::{ByCode, CallCounts, Counts, EndpointCounts, HedgeCounts, UpstreamCounts};

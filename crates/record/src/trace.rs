@@ -167,6 +167,7 @@ const fn is_end(event: &Event) -> bool {
             | Event::AnswerHealed { .. }
             | Event::AnswerCut { .. }
             | Event::BodyFailed { kind: BreakKind::ClientGone, .. }
+            | Event::TunnelEnded { .. }
     )
 }
 

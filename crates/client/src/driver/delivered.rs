@@ -18,7 +18,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use mainstay_core::heal::StallGuard;
 use mainstay_core::heal::events::{Due, Vigil};
-use mainstay_core::{Break, BreakKind, Certainty};
+use mainstay_core::heal::socket::{TunnelCounts, TunnelEnd};
+use mainstay_core::{Break, BreakKind, Certainty, Timestamp};
 use tokio::time::{Sleep, sleep_until};
 
 use super::grpc;
@@ -52,6 +53,8 @@ pub struct DeliveredBody {
     awaits_outcome: bool,
     /// A copy for the case that a later one doesn't come.
     copy: Option<Box<Fill>>,
+    /// When the connection switched protocols: there is no body then, and the call goes on until its tunnel ends.
+    switched_at: Option<Timestamp>,
 }
 
 /// Where the body comes from.
@@ -98,6 +101,7 @@ impl DeliveredBody {
             last_words: None,
             awaits_outcome,
             copy,
+            switched_at: None,
         };
         if is_over {
             body.end_whole(None);
@@ -120,6 +124,20 @@ impl DeliveredBody {
             last_words: None,
             awaits_outcome: false,
             copy: None,
+            switched_at: None,
+        }
+    }
+
+    /// What comes with a switch of protocols, at this time: no body, and a call that lasts as long as its tunnel.
+    pub(super) fn tunnel(running: Box<Running>, at: Timestamp) -> Self {
+        Self { running: Some(running), switched_at: Some(at), ..Self::standing_in(Bytes::new()) }
+    }
+
+    /// The connection that had switched protocols ended, and the call with it.
+    pub fn end_tunnel(&mut self, end: TunnelEnd, counts: TunnelCounts) {
+        let switched_at = self.switched_at.take();
+        if let (Some(mut running), Some(at)) = (self.running.take(), switched_at) {
+            running.tunnel_ended(end, Clock::now().since(at), counts);
         }
     }
 

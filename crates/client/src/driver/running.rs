@@ -7,10 +7,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, header};
 use http_body::Body as _;
 use mainstay_core::call::GaveUp;
 use mainstay_core::event::{AttemptId, StopReason};
+use mainstay_core::heal::socket::{TunnelCounts, TunnelEnd};
 use mainstay_core::heal::{NotHealed, StallGuard};
 use mainstay_core::{
     Action, Break, BreakKind, Call, Certainty, Ctx, EndpointId, Event, Phase, Timestamp,
@@ -184,6 +185,13 @@ impl Running {
                 AttemptFacts { connection: exchange.connection, steps, ..AttemptFacts::default() };
             self.trace.add_facts(attempt, facts);
         }
+    }
+
+    /// The end of the connection that the answer's protocol went on over. It is that of the body, of which there is none.
+    pub(super) fn tunnel_ended(&mut self, end: TunnelEnd, lasted: Duration, counts: TunnelCounts) {
+        let event = Event::TunnelEnded { end, lasted, counts };
+        self.service.recorder().on_call_event(&mut self.trace, Clock::now(), event);
+        self.body_ended(end.broke());
     }
 
     /// The end of the delivered answer's body.
@@ -376,7 +384,13 @@ impl Running {
         let guard = StallGuard::new(plan.body_idle_timeout, floor);
         let healing = self.healing(plan, &held.response);
         let delivery = Delivery { healing, guard, awaits_outcome, copy };
-        let response = held.response.map(|body| DeliveredBody::new(body, self, delivery));
+        let switched_at = (held.response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && self.head.headers.contains_key(header::UPGRADE))
+        .then(Clock::now);
+        let response = held.response.map(|body| match switched_at {
+            Some(at) => DeliveredBody::tunnel(self, at),
+            None => DeliveredBody::new(body, self, delivery),
+        });
         let endpoint = Some(held.endpoint);
         Answer { response, id, attempts, endpoint, as_is, last_break, degraded: None }
     }

@@ -225,6 +225,7 @@ mod tests {
             holds: Vec::new(),
             hedge_refused: None,
             degraded: None,
+            tunnel: None,
             events_dropped: 0,
         }
     }

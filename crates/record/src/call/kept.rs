@@ -6,7 +6,7 @@ use mainstay_core::event::{AttemptId, AttemptReason, Saved};
 use mainstay_core::{BreakKind, Event, Timestamp};
 
 use super::facts::{AttemptFacts, Circumstances, ConnectionFacts};
-use super::record::{AttemptRecord, CallRecord, HoldRecord, NoteRecord};
+use super::record::{AttemptRecord, CallRecord, HoldRecord, NoteRecord, TunnelRecord};
 use crate::feed::millis;
 use crate::label::{Delay, Label, Outcome};
 use crate::names::Names;
@@ -88,6 +88,7 @@ impl KeptCall {
             body_broke: None,
             healed: None,
             cut: None,
+            tunnel: None,
             body_unrepeatable: false,
             attempts: Vec::new(),
             notes: Vec::new(),
@@ -203,6 +204,16 @@ impl Story<'_> {
             Event::BodyResumed { .. } => {}
             Event::AnswerHealed { breaks } => record.healed = Some(breaks),
             Event::AnswerCut { why, .. } => record.cut = Some(why.code().into()),
+            Event::TunnelEnded { end, lasted, counts } => {
+                record.tunnel = Some(TunnelRecord {
+                    end: end.code().into(),
+                    lasted_ms: millis(lasted),
+                    sent_bytes: counts.sent,
+                    received_bytes: counts.received,
+                    pings: counts.pings,
+                    close_code: counts.close_code,
+                });
+            }
             Event::BreakerOpened { endpoint, .. }
             | Event::BreakerHalfOpened { endpoint }
             | Event::BreakerClosed { endpoint }

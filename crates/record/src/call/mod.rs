@@ -13,5 +13,5 @@ pub use facts::{AttemptFacts, Circumstances, ConnectionFacts, Step, StepName, St
 pub use filter::{CallFilter, CallOutcome, WrongFilter};
 pub use record::{
     AttemptRecord, CallRecord, CircumstancesRecord, ConnectionRecord, HoldRecord, NoteRecord,
-    StepRecord,
+    StepRecord, TunnelRecord,
 };

@@ -63,8 +63,30 @@ pub struct CallRecord {
     /// `status`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Cow<'static, str>>,
+    /// What became of the connection after it had switched protocols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<TunnelRecord>,
     /// Events for which there was no room.
     pub events_dropped: u32,
+}
+
+/// A connection that had switched protocols.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TunnelRecord {
+    /// Why it ended: `closed-by-application`, `closed-by-upstream`, `finished`, `application-gone`, `application-malformed`,
+    /// `upstream-reset`, `upstream-gone`, `upstream-dead`, `upstream-malformed`, `idle`, `drained`.
+    pub end: Cow<'static, str>,
+    /// From the switch.
+    pub lasted_ms: f64,
+    /// Bytes that came from the application.
+    pub sent_bytes: u64,
+    /// Bytes that came from the upstream.
+    pub received_bytes: u64,
+    /// WebSocket Pings of Mainstay's own.
+    pub pings: u64,
+    /// The code of the first WebSocket Close, whoever sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub close_code: Option<u16>,
 }
 
 /// A wait before an attempt.

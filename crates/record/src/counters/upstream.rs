@@ -8,6 +8,7 @@ use mainstay_core::breaks::BreakKind;
 use mainstay_core::call::HedgeRefusal;
 use mainstay_core::event::{AttemptReason, DegradedBy, Held, Saved, StopReason};
 use mainstay_core::heal::NotHealed;
+use mainstay_core::heal::socket::{TunnelCounts, TunnelEnd};
 use mainstay_core::{Certainty, Timestamp};
 use parking_lot::Mutex;
 
@@ -26,6 +27,7 @@ const HEDGES: usize = <HedgeRefusal as Label>::ALL.len();
 const HELDS: usize = <Held as Label>::ALL.len();
 const DEGRADES: usize = <DegradedBy as Label>::ALL.len();
 const CUTS: usize = <Cut as Label>::ALL.len();
+const TUNNEL_ENDS: usize = <TunnelEnd as Label>::ALL.len();
 const DELAYS: usize = <Delay as Label>::ALL.len();
 
 /// Endpoints that are remembered: twice as many as an upstream may have, so that a reload may replace them all.
@@ -50,6 +52,7 @@ pub(crate) struct UpstreamCounters {
     shed: Tally<StopReason, STOPS>,
     degraded: Tally<DegradedBy, DEGRADES>,
     cut: Tally<Cut, CUTS>,
+    tunnels: Tally<TunnelEnd, TUNNEL_ENDS>,
     rare: Rare,
     amplification: Amplification,
     endpoints: Mutex<Vec<Arc<EndpointCounters>>>,
@@ -71,6 +74,9 @@ struct Rare {
     healed: AtomicU64,
     broken: AtomicU64,
     trace_dropped: AtomicU64,
+    tunnel_sent: AtomicU64,
+    tunnel_received: AtomicU64,
+    tunnel_pings: AtomicU64,
 }
 
 /// What [`UpstreamCounters`] held when they were read.
@@ -106,6 +112,14 @@ pub(crate) struct UpstreamSums {
     pub(crate) shed: Sums<StopReason, STOPS>,
     /// Calls whose application got something in place of an answer.
     pub(crate) degraded: Sums<DegradedBy, DEGRADES>,
+    /// Connections that had switched protocols, by why they ended.
+    pub(crate) tunnels: Sums<TunnelEnd, TUNNEL_ENDS>,
+    /// Bytes that applications sent over them, until they ended.
+    pub(crate) tunnel_sent: u64,
+    /// Bytes that upstreams sent over them.
+    pub(crate) tunnel_received: u64,
+    /// Pings of our own.
+    pub(crate) tunnel_pings: u64,
     /// Bodies of requests that couldn't be sent again.
     pub(crate) unrepeatable: u64,
     /// Delivered answers that broke and came whole all the same.
@@ -136,6 +150,7 @@ impl UpstreamCounters {
             shed: Tally::default(),
             degraded: Tally::default(),
             cut: Tally::default(),
+            tunnels: Tally::default(),
             rare: Rare::default(),
             amplification: Amplification::default(),
             endpoints: Mutex::default(),
@@ -203,6 +218,13 @@ impl UpstreamCounters {
 
     pub(crate) fn on_shed(&self, reason: StopReason) {
         self.shed.count(reason);
+    }
+
+    pub(crate) fn on_tunnel_ended(&self, end: TunnelEnd, counts: TunnelCounts) {
+        self.tunnels.count(end);
+        self.rare.tunnel_sent.fetch_add(counts.sent, Ordering::Relaxed);
+        self.rare.tunnel_received.fetch_add(counts.received, Ordering::Relaxed);
+        self.rare.tunnel_pings.fetch_add(counts.pings, Ordering::Relaxed);
     }
 
     pub(crate) fn on_degraded(&self, by: DegradedBy) {
@@ -285,6 +307,10 @@ impl UpstreamCounters {
             held: self.held.sums(),
             shed: self.shed.sums(),
             degraded: self.degraded.sums(),
+            tunnels: self.tunnels.sums(),
+            tunnel_sent: self.rare.tunnel_sent.load(Ordering::Relaxed),
+            tunnel_received: self.rare.tunnel_received.load(Ordering::Relaxed),
+            tunnel_pings: self.rare.tunnel_pings.load(Ordering::Relaxed),
             unrepeatable: self.rare.unrepeatable.load(Ordering::Relaxed),
             healed: self.rare.healed.load(Ordering::Relaxed),
             cut: self.cut.sums(),

@@ -82,6 +82,7 @@ pub(crate) struct Source<'a> {
 pub(crate) const fn is_news(event: &Event) -> bool {
     match event {
         Event::CallStarted | Event::AttemptSucceeded { .. } => false,
+        Event::TunnelEnded { end, .. } => end.broke().is_some(),
         Event::AttemptStarted { reason, .. } => !matches!(reason, AttemptReason::First),
         Event::CallDelivered { saved, as_is, .. } => *as_is || !matches!(saved, Saved::NotNeeded),
         Event::AttemptFailed { .. }
@@ -234,6 +235,9 @@ impl Source<'_> {
                 why: Some(why.code().into()),
                 ..item
             },
+            Event::TunnelEnded { end, lasted, .. } => {
+                FeedItem { why: code(end), took_ms: Some(millis(lasted)), ..item }
+            }
             Event::BreakerOpened { endpoint, cause, open_for } => FeedItem {
                 endpoint: on(endpoint),
                 why: code(cause),

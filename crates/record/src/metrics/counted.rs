@@ -58,6 +58,14 @@ pub(super) fn write_calls(page: &mut Page, all: &[Counted]) {
     by_label(page, &table::DEGRADED, "kind", all, |sums| sums.degraded.iter().collect());
     per_upstream(page, &table::ANSWERS_HEALED, all, |sums| sums.healed);
     by_label(page, &table::ANSWERS_CUT, "why", all, |sums| sums.cut.iter().collect());
+    by_label(page, &table::TUNNELS, "end", all, |sums| sums.tunnels.seen().collect());
+    let mut family = page.family(&table::TUNNEL_BYTES);
+    for Counted { sums, .. } in all {
+        for (direction, count) in [("sent", sums.tunnel_sent), ("received", sums.tunnel_received)] {
+            family.count(&[("upstream", &sums.name), ("direction", direction)], count);
+        }
+    }
+    per_upstream(page, &table::TUNNEL_PINGS, all, |sums| sums.tunnel_pings);
     by_label(page, &table::RETRIES_SCHEDULED, "delay", all, |sums| sums.delays.iter().collect());
     by_label(page, &table::RETRIES_REFUSED, "reason", all, |sums| sums.stops.iter().collect());
     write_amplification(page, all);

@@ -149,6 +149,21 @@ pub(crate) static DEGRADED: Metric = counter(
     &["upstream", "kind"],
     "Calls whose application got something in place of an answer: a stale one, or the route's fixed one",
 );
+pub(crate) static TUNNELS: Metric = counter(
+    "mainstay_tunnels",
+    &["upstream", "end"],
+    "Connections that had switched protocols (WebSocket) and ended, by why",
+);
+pub(crate) static TUNNEL_BYTES: Metric = counter(
+    "mainstay_tunnel_bytes",
+    &["upstream", "direction"],
+    "Bytes that went over these connections, counted when they end: sent by applications, or received from the upstream",
+);
+pub(crate) static TUNNEL_PINGS: Metric = counter(
+    "mainstay_tunnel_pings",
+    UPSTREAM,
+    "WebSocket Pings of Mainstay's own, counted when the connection ends",
+);
 pub(crate) static RETRIES_SCHEDULED: Metric = counter(
     "mainstay_retries_scheduled",
     &["upstream", "delay"],
@@ -329,7 +344,7 @@ pub(crate) static PAUSED: Metric =
     gauge("mainstay_paused", UPSTREAM, "Whether the upstream asked all of us to stay away now");
 
 /// Every metric, in the order of the exposition and the manual.
-pub(crate) static ALL: [&Metric; 62] = [
+pub(crate) static ALL: [&Metric; 65] = [
     &CALLS_STARTED,
     &CALLS,
     &CALLS_IN_PROGRESS,
@@ -347,6 +362,9 @@ pub(crate) static ALL: [&Metric; 62] = [
     &DEGRADED,
     &ANSWERS_HEALED,
     &ANSWERS_CUT,
+    &TUNNELS,
+    &TUNNEL_BYTES,
+    &TUNNEL_PINGS,
     &RETRIES_SCHEDULED,
     &RETRIES_REFUSED,
     &AMPLIFICATION,

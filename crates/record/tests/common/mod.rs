@@ -11,6 +11,7 @@ use mainstay_core::event::{
     AttemptId, AttemptReason, DegradedBy, EjectCause, Held, OpenCause, Saved, StopReason,
 };
 use mainstay_core::heal::NotHealed;
+use mainstay_core::heal::socket::{TunnelCounts, TunnelEnd};
 use mainstay_core::{Break, BreakKind, Certainty, EndpointId, Event, Timestamp};
 use mainstay_record::{
     AttemptFacts, CallId, CallTag, CallTrace, ConnectionFacts, LogCalls, LogFormat, LogOptions,
@@ -191,6 +192,11 @@ pub(crate) fn everything() -> Vec<(u64, Event)> {
             Event::BodyResumed { attempt: AttemptId(2), endpoint: A, took: ms(3) },
             Event::AnswerHealed { breaks: 1 },
             Event::AnswerCut { kind: BreakKind::BodyReset, why: NotHealed::Unproven("weak") },
+            Event::TunnelEnded {
+                end: TunnelEnd::UpstreamDead,
+                lasted: ms(40_000),
+                counts: TunnelCounts { sent: 10, received: 20, pings: 1, close_code: Some(1012) },
+            },
             Event::BreakerHalfOpened { endpoint: A },
             Event::BreakerClosed { endpoint: A },
             Event::EndpointEjected {

@@ -30,6 +30,21 @@ pub enum TunnelEnd {
 }
 
 impl TunnelEnd {
+    /// Every end.
+    pub const ALL: [Self; 11] = [
+        Self::ClosedByApplication,
+        Self::ClosedByUpstream,
+        Self::Finished,
+        Self::ApplicationGone,
+        Self::ApplicationMalformed,
+        Self::UpstreamReset,
+        Self::UpstreamGone,
+        Self::UpstreamDead,
+        Self::UpstreamMalformed,
+        Self::Idle,
+        Self::Drained,
+    ];
+
     /// A stable name for records and metrics.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -93,3 +108,24 @@ pub(super) const GOING_AWAY: u16 = 1001;
 const PROTOCOL_ERROR: u16 = 1002;
 const INTERNAL_ERROR: u16 = 1011;
 const SERVICE_RESTART: u16 = 1012;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_end_is_listed_at_its_place_and_has_a_code_of_its_own() {
+        assert!(TunnelEnd::ALL.iter().enumerate().all(|(place, end)| *end as usize == place));
+        assert_eq!(TunnelEnd::Drained as usize + 1, TunnelEnd::ALL.len());
+        let codes: BTreeSet<_> = TunnelEnd::ALL.iter().map(|end| end.code()).collect();
+        assert_eq!(codes.len(), TunnelEnd::ALL.len());
+    }
+
+    #[test]
+    fn a_reason_fits_into_a_control_frame() {
+        let reasons = TunnelEnd::ALL.into_iter().filter_map(TunnelEnd::goodbye);
+        assert!(reasons.clone().count() > 0);
+        assert!(reasons.into_iter().all(|(_, reason)| reason.len() <= 123));
+    }
+}
