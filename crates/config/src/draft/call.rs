@@ -5,6 +5,7 @@ use std::time::Duration;
 use mainstay_core::CallPolicy;
 use mainstay_core::breaks::StatusSet;
 use mainstay_core::call::{AdaptiveTimeout, HedgeSettings};
+use mainstay_core::heal::socket::SocketSettings;
 use mainstay_core::line::Priority;
 use mainstay_core::retry::{BackoffSettings, Growth, Jitter, MaxAttempts, RetrySettings};
 use mainstay_core::upstream::ScopeId;
@@ -35,6 +36,7 @@ pub(crate) struct CallDraft {
     pub(crate) stale: Option<Stale>,
     pub(crate) fallback: Option<Fallback>,
     pub(crate) heal: HealDraft,
+    pub(crate) websocket: SocketSettings,
 }
 
 /// `[retry]`
@@ -99,6 +101,7 @@ impl Default for CallDraft {
             stale: None,
             fallback: None,
             heal: HealDraft::of(&heal),
+            websocket: SocketSettings::default(),
         }
     }
 }
@@ -132,6 +135,7 @@ impl CallDraft {
             stale: route.stale.clone(),
             fallback: route.fallback.clone(),
             heal: HealDraft::of(&policy.heal),
+            websocket: route.websocket,
         }
     }
 

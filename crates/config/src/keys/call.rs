@@ -1,6 +1,7 @@
 //! What is said about calls: at an upstream for all of its routes, or at a route.
 
 use mainstay_core::call::{AdaptiveTimeout, HedgeSettings};
+use mainstay_core::heal::socket::SocketSettings;
 use mainstay_core::line::Priority;
 use mainstay_core::retry::Jitter;
 use mainstay_core::upstream::Percentile;
@@ -88,6 +89,12 @@ pub(crate) fn call() -> Vec<Key<CallDraft>> {
         heal::heal(),
         |c: &mut CallDraft| &mut c.heal,
     );
+    let websocket = section(
+        "websocket",
+        "How WebSocket connections are watched.",
+        websocket(),
+        |c: &mut CallDraft| &mut c.websocket,
+    );
     own.chain(retry)
         .chain(heal)
         .chain(spill)
@@ -95,6 +102,7 @@ pub(crate) fn call() -> Vec<Key<CallDraft>> {
         .chain(adaptive)
         .chain(stale)
         .chain(fallback)
+        .chain(websocket)
         .collect()
 }
 
@@ -137,6 +145,20 @@ fn hedge() -> Vec<Key<HedgeSettings>> {
             .says("The least time, whatever the percentile says.")
             .low("Where all answers are fast, small delays are hedged.")
             .high("The percentile means nothing."),
+    ]
+}
+
+fn websocket() -> Vec<Key<SocketSettings>> {
+    vec![
+        key("ping_after", length(millis(10), hours(24)), |s: &mut SocketSettings| &mut s.ping_after)
+            .or_off()
+            .says("An upstream that was quiet for so long is sent a Ping of Mainstay's own. Without Pings, `body_idle_timeout` ends a connection on which nothing moves.")
+            .low("Pings without need.")
+            .high("A connection without anybody at its other end is found late."),
+        key("pong_within", length(millis(10), hours(1)), |s: &mut SocketSettings| &mut s.pong_within)
+            .says("How long it may then send nothing at all: after that it is dead, and the application gets a Close with code 1012.")
+            .low("A slow upstream is taken for a dead one.")
+            .high("A dead one is found late."),
     ]
 }
 

@@ -308,6 +308,7 @@ fn finished(route: ReadRoute, name: String, policy: Checked<CallPolicy>) -> Rout
         fields: call.fields,
         stale: call.stale,
         fallback: call.fallback,
+        websocket: call.websocket,
     }
 }
 

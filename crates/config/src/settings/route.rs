@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mainstay_core::heal::socket::SocketSettings;
 use mainstay_core::{CallPolicy, Checked};
 
 use super::{Fallback, Stale};
@@ -40,6 +41,8 @@ pub struct Route {
     pub stale: Option<Stale>,
     /// The answer that stands in for one that didn't come. Default none.
     pub fallback: Option<Fallback>,
+    /// How WebSocket connections are watched.
+    pub websocket: SocketSettings,
 }
 
 /// A request's body goes on in an encrypted file where memory for its replay ends.

@@ -12,6 +12,7 @@ use mainstay_config::settings::{
     CallFields, ConnectSettings, Endpoint, Forwarded, HostRewrite, Limits, Listener, Matcher,
     Records, Route, Scheme, Upstream,
 };
+use mainstay_core::heal::socket::SocketSettings;
 use mainstay_core::upstream::EndpointSettings;
 use mainstay_core::{CallPolicy, Checked, UpstreamSettings};
 use mainstay_proxy::{Options, Proxy};
@@ -158,6 +159,7 @@ pub(crate) fn route(name: &str, matcher: Matcher) -> Route {
         fields: CallFields::default(),
         stale: None,
         fallback: None,
+        websocket: SocketSettings::default(),
     }
 }
 
@@ -258,6 +260,14 @@ impl App {
             }
         };
         self.bytes.drain(..end);
+    }
+
+    /// The next so many bytes.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.bytes.len() < count {
+            assert!(self.more(), "the connection ended behind {:?}", self.bytes);
+        }
+        self.bytes.drain(..count).collect()
     }
 
     /// Everything until the connection ends.
