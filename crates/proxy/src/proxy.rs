@@ -162,7 +162,7 @@ impl Proxy {
     }
 
     /// Takes nothing new and waits for calls to finish, for so long at most. Connections are told to close as they
-    /// finish; the admin address says that the proxy isn't ready. Gives the number of calls that weren't over in
+    /// finish; the admin address says that the proxy isn't ready. Tunnels that are left then are told to end. Gives the number of calls that weren't over in
     /// time, and are cut when the proxy stops.
     pub async fn drain(&self, limit: Duration) -> usize {
         let control = &self.control;
@@ -170,7 +170,13 @@ impl Proxy {
         control.threads.tell_all(|| Command::Drain);
         match timeout(limit, control.shared.emptied()).await {
             Ok(()) => 0,
-            Err(_) => control.threads.calls(),
+            Err(_) => {
+                // Tunnels have no end of their own to be waited for, but they can be told.
+                if timeout(PARTS_WITHIN, control.shared.part()).await.is_err() {
+                    tracing::debug!("some tunnels didn't end in time");
+                }
+                control.threads.calls()
+            }
         }
     }
 
@@ -266,6 +272,9 @@ fn records(settings: &Records) -> RecordsOptions {
         }),
     }
 }
+
+/// Longer than a tunnel waits for its application's goodbye, and for its last bytes to be taken.
+const PARTS_WITHIN: Duration = Duration::from_secs(3);
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

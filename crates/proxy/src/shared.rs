@@ -25,6 +25,31 @@ pub(crate) struct Shared {
     draining: AtomicBool,
     /// Told when the last connection of a proxy that drains is gone.
     empty: Notify,
+    tunnels: AtomicUsize,
+    parting: AtomicBool,
+    /// Told when tunnels are to end.
+    part: Notify,
+    /// Told when the last of them has.
+    parted: Notify,
+}
+
+/// A tunnel that is open, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenTunnel(Arc<Shared>);
+
+impl OpenTunnel {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        shared.tunnels.fetch_add(1, SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        if self.0.tunnels.fetch_sub(1, SeqCst) == 1 {
+            self.0.parted.notify_waiters();
+        }
+    }
 }
 
 impl Shared {
@@ -44,6 +69,10 @@ impl Shared {
             turned_away: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             empty: Notify::new(),
+            tunnels: AtomicUsize::new(0),
+            parting: AtomicBool::new(false),
+            part: Notify::new(),
+            parted: Notify::new(),
         })
     }
 
@@ -103,11 +132,28 @@ impl Shared {
 
     /// Waits until no connection is left.
     pub(crate) async fn emptied(&self) {
-        let mut told = std::pin::pin!(self.empty.notified());
-        // Listening begins before the count is looked at, or the last one could slip through between the two.
-        told.as_mut().enable();
-        if self.connections() > 0 {
-            told.await;
-        }
+        until(&self.empty, || self.connections() == 0).await;
+    }
+
+    /// Tells all tunnels to end, and waits until they have.
+    pub(crate) async fn part(&self) {
+        self.parting.store(true, SeqCst);
+        self.part.notify_waiters();
+        until(&self.parted, || self.tunnels.load(SeqCst) == 0).await;
+    }
+
+    /// Waits until tunnels are to end.
+    pub(crate) async fn parting(&self) {
+        until(&self.part, || self.parting.load(SeqCst)).await;
+    }
+}
+
+/// Waits for what `news` tells of.
+async fn until(news: &Notify, is_so: impl Fn() -> bool) {
+    let mut told = std::pin::pin!(news.notified());
+    // Listening begins before anybody looks, or it could slip through between the two.
+    told.as_mut().enable();
+    if !is_so() {
+        told.await;
     }
 }

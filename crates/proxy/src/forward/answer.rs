@@ -10,7 +10,8 @@ use mainstay_core::BreakKind;
 use mainstay_core::event::DegradedBy;
 
 use super::reply::Inner;
-use super::{Refused, hop, request, upgrade};
+use super::upgrade::{self, Joined};
+use super::{Refused, hop, request};
 use crate::connection::Link;
 use crate::problem::PROXY_STATUS;
 use crate::route::Route;
@@ -43,8 +44,15 @@ pub(super) fn of_answer(
     match switched {
         Some(((protocol, upstream), application)) => {
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            head.headers.insert(header::UPGRADE, protocol);
-            upgrade::join(link.begin(), application, upstream, body, route.plan.body_idle_timeout);
+            head.headers.insert(header::UPGRADE, protocol.clone());
+            let joined = Joined {
+                protocol,
+                application,
+                upstream,
+                socket: route.socket,
+                idle_timeout: route.plan.body_idle_timeout,
+            };
+            upgrade::join(link.begin(), joined, body);
             Response::from_parts(head, Inner::Upgraded)
         }
         None => Response::from_parts(head, Inner::Delivered(body)),

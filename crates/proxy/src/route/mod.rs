@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, Method, Uri, request::Parts};
 use mainstay::{Degrade, Fields, Plan, Service};
 use mainstay_config::settings::{Forwarded, Route as RouteSettings, Settings};
 use mainstay_core::EndpointId;
+use mainstay_core::heal::socket::SocketSettings;
 
 use crate::generation::Generation;
 use matcher::Compiled;
@@ -27,6 +28,8 @@ pub(crate) struct Route {
     pub(crate) plan: Plan,
     /// What the upstream is told of where a request came from.
     pub(crate) forwarded: Forwarded,
+    /// How its WebSocket connections are watched.
+    pub(crate) socket: SocketSettings,
     /// The `Proxy-Status` member of a plain answer, for each endpoint.
     next_hops: Box<[HeaderValue]>,
 }
@@ -150,7 +153,7 @@ impl Route {
         };
         let next_hops =
             service.settings().endpoints.iter().map(|endpoint| next_hop(&endpoint.name)).collect();
-        Self { plan, forwarded: settings.forwarded, next_hops }
+        Self { plan, forwarded: settings.forwarded, socket: settings.websocket, next_hops }
     }
 
     /// The `Proxy-Status` member for a plain answer of this endpoint.

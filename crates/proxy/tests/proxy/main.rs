@@ -10,3 +10,4 @@ mod life;
 mod parking;
 mod smuggling;
 mod support;
+mod websocket;

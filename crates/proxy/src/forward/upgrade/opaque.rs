@@ -1,4 +1,4 @@
-//! After a switch of protocols (WebSocket, say) the proxy passes bytes both ways and understands none of them.
+//! A protocol that isn't read: bytes are passed both ways.
 
 use std::io;
 use std::pin::Pin;
@@ -7,45 +7,35 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use mainstay::DeliveredBody;
+use mainstay_core::heal::socket::{TunnelCounts, TunnelEnd};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::time::{Instant, sleep_until};
 
-use crate::connection::Active;
-
-/// Joins both sides in a task of their own, until both have ended, or nothing has moved for `idle_timeout`.
-pub(super) fn join(
-    active: Active,
-    application: OnUpgrade,
-    upstream: OnUpgrade,
-    body: DeliveredBody,
+/// Passes bytes until both sides have ended, or nothing has moved for `idle_timeout`. Whether they live is the system's keep-alive to
+/// find out.
+pub(super) async fn run(
+    application: Upgraded,
+    upstream: Upgraded,
     idle_timeout: Duration,
-) {
-    tokio::spawn(async move {
-        if let Err(error) = joined(application, upstream, idle_timeout).await {
-            tracing::debug!(%error, "a tunnel broke");
-        }
-        // The call lasts as long as its tunnel.
-        drop((body, active));
-    });
-}
-
-async fn joined(
-    application: OnUpgrade,
-    upstream: OnUpgrade,
-    idle_timeout: Duration,
-) -> io::Result<()> {
-    let (application, upstream) =
-        tokio::try_join!(application, upstream).map_err(io::Error::other)?;
+) -> (TunnelEnd, TunnelCounts) {
     let moved = Arc::new(Moved::new());
-    let mut application = Watched { stream: TokioIo::new(application), moved: Arc::clone(&moved) };
-    let mut upstream = Watched { stream: TokioIo::new(upstream), moved: Arc::clone(&moved) };
-    tokio::select! {
-        copied = copy_bidirectional(&mut application, &mut upstream) => copied.map(|_| ()),
-        () = moved.nothing_for(idle_timeout) => Err(io::ErrorKind::TimedOut.into()),
-    }
+    let mut application = Watched::new(application, &moved);
+    let mut upstream = Watched::new(upstream, &moved);
+    let copied = tokio::select! {
+        copied = copy_bidirectional(&mut application, &mut upstream) => Some(copied),
+        () = moved.nothing_for(idle_timeout) => None,
+    };
+    let end = match copied {
+        Some(Ok(_)) => TunnelEnd::Finished,
+        Some(Err(_)) if upstream.is_broken => TunnelEnd::UpstreamReset,
+        Some(Err(_)) => TunnelEnd::ApplicationGone,
+        None => TunnelEnd::Idle,
+    };
+    let counts =
+        TunnelCounts { sent: application.read, received: upstream.read, ..TunnelCounts::default() };
+    (end, counts)
 }
 
 /// When bytes moved last, in milliseconds since the tunnel was opened.
@@ -76,40 +66,59 @@ impl Moved {
     }
 }
 
-/// A stream that notes when bytes came from it.
-struct Watched<S> {
-    stream: S,
+/// A stream that notes what came from it and when, and whether it broke.
+struct Watched {
+    stream: TokioIo<Upgraded>,
     moved: Arc<Moved>,
+    read: u64,
+    is_broken: bool,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl Watched {
+    fn new(upgraded: Upgraded, moved: &Arc<Moved>) -> Self {
+        let moved = Arc::clone(moved);
+        Self { stream: TokioIo::new(upgraded), moved, read: 0, is_broken: false }
+    }
+
+    fn note<T>(&mut self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.is_broken |= matches!(done, Poll::Ready(Err(_)));
+        done
+    }
+}
+
+impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if read.is_ready() {
             self.moved.note();
+            self.read += (buf.filled().len() - before) as u64;
         }
-        read
+        self.note(read)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl AsyncWrite for Watched {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.note(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.note(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let shut_down = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.note(shut_down)
     }
 }
