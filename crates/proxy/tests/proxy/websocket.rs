@@ -232,7 +232,7 @@ fn without_pings_a_connection_on_which_nothing_moves_ends() {
 fn mirror() -> Origin {
     upstream(|mut tcp| {
         let mut piece = [0; 4096];
-        while let Ok(count @ 1..) = tcp.read(&mut piece) {
+        while let Ok(1..) = tcp.read(&mut piece) {
             if piece[0] == 0x88 {
                 return tcp.write_all(GOODBYE_OF_SERVER).unwrap();
             }
