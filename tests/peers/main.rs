@@ -13,6 +13,7 @@ mod server;
 #[path = "../support/mod.rs"]
 mod support;
 mod traffic;
+mod websocket;
 
 use serde_json::json;
 use server::{Haproxy, Nginx};
@@ -113,4 +114,35 @@ async fn checks_of_grpcio_s_own_health_service_follow_what_it_says() -> Outcome 
         })
     };
     if counted("passed") && counted("server-error") { Ok(()) } else { Err(metrics) }
+}
+
+#[tokio::test]
+async fn a_thousand_messages_by_websockets_come_back_while_pings_cross_them() -> Outcome {
+    let stage = websocket::Stage::set("ping_after = \"10ms\", pong_within = \"30s\"").await?;
+    let seen = stage.echo().await?;
+    if seen != json!({ "same": 1000, "code": 1000 }) {
+        return Err(seen.to_string());
+    }
+    stage.metric("mainstay_tunnels_total{upstream=\"api\",end=\"closed-by-application\"}").await?;
+    let pings = stage.metric("mainstay_tunnel_pings_total{upstream=\"api\"}").await?;
+    if pings >= 20 { Ok(()) } else { Err(format!("only {pings} pings of Mainstay's")) }
+}
+
+#[tokio::test]
+async fn websockets_is_told_of_a_half_dead_upstream_and_of_a_reset_by_1012() -> Outcome {
+    for (fault, end) in [("half-dead", "upstream-dead"), ("refuse", "upstream-reset")] {
+        let settings = "ping_after = \"300ms\", pong_within = \"300ms\"";
+        let stage = websocket::Stage::set(settings).await?;
+        let mut waiting = stage.wait().await?;
+        stage.breaks(fault).await?;
+        let begun = std::time::Instant::now();
+        let told = waiting.says().await?;
+        let took = begun.elapsed();
+        // The two times, and what a busy machine needs.
+        if told != "1012" || took > std::time::Duration::from_secs(10) {
+            return Err(format!("{fault}: {told} after {took:?}"));
+        }
+        stage.metric(&format!("mainstay_tunnels_total{{upstream=\"api\",end=\"{end}\"}}")).await?;
+    }
+    Ok(())
 }

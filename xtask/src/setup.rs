@@ -57,21 +57,23 @@ pub(crate) fn peers() {
 /// A Python of the tests' own, with the packages that they use.
 fn python_packages() -> Result<(), String> {
     const PYTHON: &str = "target/peers-venv/bin/python3";
-    if answers(PYTHON, &["-c", "import httpx, grpc, grpc_health"]) {
+    if answers(PYTHON, &["-c", "import httpx, grpc, grpc_health, websockets"]) {
         return Ok(());
     }
-    eprintln!("=== installing httpx, grpcio and its health service into target/peers-venv");
+    eprintln!(
+        "=== installing httpx, websockets, grpcio and its health service into target/peers-venv"
+    );
     if !answers("python3", &["-m", "venv", "target/peers-venv"]) {
         packages(&["python3-venv"])?;
         if !answers("python3", &["-m", "venv", "target/peers-venv"]) {
             return Err("python3 can't make target/peers-venv".into());
         }
     }
-    let packages = ["httpx", "grpcio", "grpcio-health-checking"];
+    let packages = ["httpx", "grpcio", "grpcio-health-checking", "websockets"];
     if answers(PYTHON, &[&["-m", "pip", "install", "--quiet"], packages.as_slice()].concat()) {
         Ok(())
     } else {
-        Err("pip can't install httpx, grpcio and grpcio-health-checking into target/peers-venv"
+        Err("pip can't install httpx, websockets, grpcio and grpcio-health-checking into target/peers-venv"
             .into())
     }
 }

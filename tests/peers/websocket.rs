@@ -1,0 +1,97 @@
+//! Python's websockets in front of the binary, and the lab's echo behind it.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use mainstay_lab::{Lab, Rule, Spec};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+use crate::support::{Binary, PATIENCE, get, text};
+
+/// The lab's echo, and the binary that watches over connections to it.
+pub(crate) struct Stage {
+    pub(crate) lab: Lab,
+    pub(crate) binary: Binary,
+}
+
+/// A client that has a connection, and waits for its end.
+pub(crate) struct Waiting {
+    says: Lines<BufReader<ChildStdout>>,
+    _process: Child,
+}
+
+impl Stage {
+    /// With these settings of `[websocket]`.
+    pub(crate) async fn set(websocket: &str) -> Result<Self, String> {
+        let lab = Lab::start(Spec::of(["a"])).await.map_err(text)?;
+        let address = lab.servers().first().ok_or("no server")?.addr();
+        let config = format!(
+            "[upstream.api]\nendpoints = [\"http://{address}\"]\nhealth = false\nwebsocket = {{ {websocket} }}\n"
+        );
+        Ok(Self { binary: Binary::run(&config).await?, lab })
+    }
+
+    /// What became of a thousand messages.
+    pub(crate) async fn echo(&self) -> Result<Value, String> {
+        let seed = "7";
+        let child = client(&["echo", &self.uri(), seed]).output();
+        let output = timeout(PATIENCE, child).await.map_err(|_| "the client doesn't end")?;
+        let output = output.map_err(missing)?;
+        serde_json::from_slice(&output.stdout)
+            .map_err(|_| format!("the client: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// A client with an open connection.
+    pub(crate) async fn wait(&self) -> Result<Waiting, String> {
+        let mut process =
+            client(&["wait", &self.uri()]).stdout(Stdio::piped()).spawn().map_err(missing)?;
+        let stdout = process.stdout.take().ok_or("no standard output")?;
+        let mut waiting = Waiting { says: BufReader::new(stdout).lines(), _process: process };
+        match waiting.says().await?.as_str() {
+            "open" => Ok(waiting),
+            other => Err(format!("the client says {other:?}; `cargo xtask test` installs it")),
+        }
+    }
+
+    pub(crate) async fn breaks(&self, fault: &str) -> Result<(), String> {
+        let rule: Rule = fault.parse().map_err(text)?;
+        self.lab.set("a", rule).await.map_err(text)
+    }
+
+    /// The value of a metric.
+    pub(crate) async fn metric(&self, series: &str) -> Result<u64, String> {
+        let page = get(self.binary.admin, "/metrics").await?;
+        let value = page.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+        value.ok_or_else(|| format!("there is no {series}"))
+    }
+
+    fn uri(&self) -> String {
+        format!("ws://{}/ws", self.binary.proxy)
+    }
+}
+
+impl Waiting {
+    /// What it says next.
+    pub(crate) async fn says(&mut self) -> Result<String, String> {
+        let line = timeout(PATIENCE, self.says.next_line()).await.map_err(|_| "it says nothing")?;
+        Ok(line.map_err(text)?.unwrap_or_default())
+    }
+}
+
+fn client(words: &[&str]) -> Command {
+    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let mut command = Command::new(root.join("target/peers-venv/bin/python3"));
+    command.arg(root.join("tests/peers/websocket_client.py")).args(words);
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+fn missing(why: std::io::Error) -> String {
+    format!("python: {why}: nothing was tested; `cargo xtask test` installs it")
+}
