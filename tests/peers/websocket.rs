@@ -61,11 +61,18 @@ impl Stage {
         self.lab.set("a", rule).await.map_err(text)
     }
 
-    /// The value of a metric.
+    /// The value of a metric, once it is there: a tunnel is counted when both sides have taken their end.
     pub(crate) async fn metric(&self, series: &str) -> Result<u64, String> {
-        let page = get(self.binary.admin, "/metrics").await?;
-        let value = page.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
-        value.ok_or_else(|| format!("there is no {series}"))
+        let counted = async {
+            loop {
+                let page = get(self.binary.admin, "/metrics").await?;
+                let line = page.lines().find_map(|line| line.strip_prefix(series));
+                if let Some(value) = line {
+                    return value.trim().parse().map_err(text);
+                }
+            }
+        };
+        timeout(PATIENCE, counted).await.map_err(|_| format!("there is no {series}"))?
     }
 
     fn uri(&self) -> String {
