@@ -67,7 +67,8 @@ async fn a_limit_that_was_seen_is_obeyed() {
     let server = server(peer, Duration::from_millis(100), "");
     until_learned(&target).await;
     let learned = target.counts();
-    assert!(learned.idle_limit.unwrap() >= Duration::from_millis(100), "{learned:?}");
+    // We are idle from when the answer has come, the server from when it has sent it: a little earlier.
+    assert!(learned.idle_limit.unwrap() >= Duration::from_millis(80), "{learned:?}");
     assert!(learned.closed_stale >= 2 && learned.stale_avoided == 0, "{learned:?}");
     use_and_rest(&target).await;
     let after = target.counts();
