@@ -1,10 +1,10 @@
-//! Programs that nobody here wrote, in front of the real binary: curl, Python's standard library, Chromium.
+//! Programs that nobody here wrote, in front of the real binary: curl, Python's standard library, httpx, Chromium.
 //!
 //! Our own client reads what our own proxy writes; that proves little. These programs are what users have, each strict
 //! and lenient in other places, and each with retries of its own that could hide a fault or double a write.
 //!
 //! [`stage`] sets up the lab and the binary, [`story`] breaks one server after the other, [`program`] runs a client
-//! and ends it, [`page`] serves the browser, and [`seen`] judges what a client saw against what the servers did.
+//! and ends it, [`page`] serves the browser, [`streams`] breaks event streams, and [`seen`] judges what a client saw against what the servers did.
 //! A program that is missing fails its test by name; `cargo xtask test` installs what is missing.
 
 mod page;
@@ -12,6 +12,9 @@ mod program;
 mod seen;
 mod stage;
 mod story;
+mod streams;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -93,17 +96,20 @@ async fn python_sees_no_broken_read_and_no_doubled_write_while_servers_break() -
 async fn a_browser_sees_no_broken_read_and_no_gap_in_a_stream_while_servers_break() -> Outcome {
     let stage = Stage::set().await?;
     let profile = tempfile::tempdir().map_err(stage::text)?;
-    let folder = format!("--user-data-dir={}", profile.path().display());
-    let url = stage.url("/page");
-    let words = [&BROWSER_OPTIONS[..], &[&folder, &url]].concat();
-    let browser =
-        Program::find(&["chromium", "chromium-browser", "google-chrome"])?.start(&words)?;
+    let browser = browse(&profile, &stage.url("/page"))?;
     story::tell(&stage).await?;
     let text = stage.page.told().await?;
     drop(browser);
     let seen: Seen = serde_json::from_str(&text).map_err(stage::text)?;
     seen.check_stream()?;
     seen.check(&stage).await
+}
+
+/// Opens a page in a browser that knows nothing yet.
+fn browse(profile: &tempfile::TempDir, url: &str) -> Result<program::Running, String> {
+    let folder = format!("--user-data-dir={}", profile.path().display());
+    let words = [&BROWSER_OPTIONS[..], &[&folder, url]].concat();
+    Program::find(&["chromium", "chromium-browser", "google-chrome"])?.start(&words)
 }
 
 /// No window, and nothing but what the test asks for: no updates, no accounts, no pages of its own.

@@ -71,6 +71,7 @@ async fn answer(
     let path = head.split(' ').nth(1).unwrap_or_default();
     let body = match path {
         "/page" => HTML,
+        "/page/stream" => STREAM_HTML,
         "/page/over" => {
             // The answer is the news, so nobody has to ask again and again.
             let _ = is_over.wait_for(|over| *over).await;
@@ -99,3 +100,4 @@ fn length(head: &str) -> usize {
 }
 
 const HTML: &str = include_str!("page.html");
+const STREAM_HTML: &str = include_str!("stream.html");
