@@ -131,6 +131,31 @@ async fn a_stream_of_a_language_model_that_ends_without_its_last_event_is_broken
 }
 
 #[tokio::test]
+async fn a_stream_with_a_length_is_broken_without_its_last_event_too() {
+    let config = "heal.events = { end = \"terminal\" }";
+    let chunk = "data: {\"choices\":[{\"delta\":{\"content\":\"t1\"}}]}\n\n";
+    for method in ["GET", "POST"] {
+        let peer = Peer::listen().await;
+        let (plan, _) = plan(&[&peer], &format!("{config}\nretry.max_attempts = 1"));
+        let client = Client::new(1 << 20);
+        let head = HEAD.replace("connection: close", &format!("content-length: {}", chunk.len()));
+        let answering = async {
+            let (mut first, _) = next(&peer).await;
+            first.say(&format!("{head}{chunk}")).await;
+            first
+        };
+        let calling = async {
+            let answer = client.call(&plan, request(method), Source::Empty).await.unwrap();
+            assert!(!answer.response.headers().contains_key("content-length"));
+            read(answer.response.into_body()).await
+        };
+        let ((text, broke), _first) = tokio::join!(calling, answering);
+        assert!(text.starts_with(chunk) && text.contains("event: error"), "{method}: {text}");
+        assert_eq!(broke, Some(BreakKind::BodyTruncated), "{method}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_before_its_first_event_is_asked_for_again_unseen() {
     let (text, broke, recorder) = called("GET", "", async |peer: Peer| {
         let (mut first, _) = next(&peer).await;

@@ -23,7 +23,7 @@ use mainstay_record::{
 use super::beside::{Beside, Landed};
 use super::delivered::Delivery;
 use super::fields::facts;
-use super::heal::Healing;
+use super::heal::{Healing, stream_head};
 use super::{Answer, Client, DeliveredBody, Held, Unanswered, grpc, is_grpc};
 use crate::Clock;
 use crate::alarm::Alarm;
@@ -372,7 +372,7 @@ impl Running {
     }
 
     /// Hands the answer over; the call goes on with its body.
-    pub(super) fn deliver(self: Box<Self>, plan: &Plan, held: Held) -> Answer {
+    pub(super) fn deliver(self: Box<Self>, plan: &Plan, mut held: Held) -> Answer {
         let copy = self.keep_copy(&plan.degrade, &held);
         let (id, attempts, as_is) = (self.id, self.call.attempts(), self.as_is);
         let last_break = self.last_break;
@@ -383,6 +383,10 @@ impl Running {
         let floor = plan.policy.heal.floor.filter(|_| length.is_some());
         let guard = StallGuard::new(plan.body_idle_timeout, floor);
         let healing = self.healing(plan, &held.response);
+        if is_event_stream(&held.response) {
+            // What is written into it isn't in that; and one that is told to be whole couldn't end as broken.
+            held.response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
         let delivery = Delivery { healing, guard, awaits_outcome, copy };
         let switched_at = (held.response.status() == StatusCode::SWITCHING_PROTOCOLS
             && self.head.headers.contains_key(header::UPGRADE))
@@ -401,7 +405,8 @@ impl Running {
         plan: &Plan,
         response: &Response<AnswerBody>,
     ) -> Result<Box<Healing>, &'static str> {
-        if response.body().is_here() {
+        // What is here can't break; but whether an event stream is whole, its last event tells.
+        if response.body().is_here() && !is_event_stream(response) {
             return Err(NotHealed::Off.code());
         }
         Healing::of(plan, self, response)
@@ -422,6 +427,10 @@ impl Running {
             retry_after: None,
         })
     }
+}
+
+fn is_event_stream(response: &Response<AnswerBody>) -> bool {
+    stream_head(response.status().as_u16(), response.headers()).is_event_stream()
 }
 
 impl Drop for Running {
