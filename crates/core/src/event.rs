@@ -132,6 +132,8 @@ pub enum Held {
     Pause,
     /// Means of the budget, in the middle of an answer that is to be continued.
     Budget,
+    /// An endpoint that may be asked, in the middle of one.
+    Endpoint,
 }
 
 impl Held {
@@ -143,6 +145,7 @@ impl Held {
             Self::Rate => "rate",
             Self::Pause => "pause",
             Self::Budget => "budget",
+            Self::Endpoint => "endpoint",
         }
     }
 }

@@ -22,7 +22,6 @@ use crate::breaks::{Break, BreakKind};
 use crate::budget::{Price, Reservation};
 use crate::event::{AttemptId, Event, Held, StopReason};
 use crate::heal::{HoldSettings, NotHealed};
-use crate::retry::backoff;
 use crate::time::Timestamp;
 use crate::upstream::{EndpointId, Permit, Report};
 
@@ -50,6 +49,8 @@ pub(super) struct Resuming {
     since: Timestamp,
     /// The least that the peer has to be left alone for before each attempt: an event stream says so by `retry`.
     least_wait: Duration,
+    /// What it is told to wait for, since it was told once.
+    told: Option<Held>,
 }
 
 impl Call {
@@ -126,7 +127,8 @@ impl Call {
                     self.note_body_failure(origin, kind, ctx);
                 }
                 self.breaks = self.breaks.saturating_add(1);
-                self.resuming = Some(Resuming { kind, origin, since: ctx.now, least_wait });
+                self.resuming =
+                    Some(Resuming { kind, origin, since: ctx.now, least_wait, told: None });
                 return self.resume(kind, within, moved, ctx);
             }
             (Some(_), Ok(_)) => NotHealed::Stopped(StopReason::ReplyStarted),
@@ -147,7 +149,7 @@ impl Call {
         let Some(within) = self.policy.heal.resume_within else { return };
         self.give_up_delivery(ctx);
         let kind = BreakKind::BodyTruncated;
-        self.resuming = Some(Resuming { kind, origin, since: ctx.now, least_wait });
+        self.resuming = Some(Resuming { kind, origin, since: ctx.now, least_wait, told: None });
         self.resume(kind, within, moved, ctx);
     }
 
@@ -231,13 +233,7 @@ impl Call {
                 {
                     return Some(Means::Reserved(reservation));
                 }
-                let until = ctx.now + OWED_WAIT + ctx.chance.up_to(OWED_WAIT);
-                if until < self.ends_at {
-                    self.events.push(Event::AttemptHeld { by: Held::Budget });
-                    self.state = State::Waiting(Waiting { until, why: Until::Means, means, last });
-                } else {
-                    self.stop(last, StopReason::BudgetEmpty, None, None, ctx);
-                }
+                self.await_more(Held::Budget, OWED_WAIT, last, StopReason::BudgetEmpty, ctx);
                 None
             }
         }
@@ -268,24 +264,42 @@ impl Call {
     }
 
     /// An answer that is to be continued waits for an endpoint, where others would be refused: the application can't come back
-    /// for it later.
+    /// for it later. It asks again before the hint: an endpoint may come back, or another one be well, long before the time by
+    /// which each will have been tried, and to be refused costs nothing.
     pub(super) fn await_endpoint(
         &mut self,
         until: Option<Timestamp>,
         means: Means,
+        last: BreakKind,
         ctx: &mut Ctx<'_>,
     ) {
-        let Some(resuming) = self.resuming else { return };
-        let own = self.attempts.wait(&self.policy.retry, false, ctx.chance);
-        let hint = until.map_or(Duration::ZERO, |until| until.since(ctx.now));
-        let delay =
-            backoff::wait_after_hint(hint, own.max(OWED_WAIT).max(self.least_wait()), ctx.chance);
-        if ctx.now + delay >= self.ends_at {
-            return self.cut(resuming.kind, NotHealed::Stopped(StopReason::NoEndpoint));
-        }
         // What is set aside for it is of use to others until then.
         drop(means);
-        self.wait(delay, false, Means::Owed, resuming.kind, ctx.now);
+        let hint = until.map_or(Duration::ZERO, |until| until.since(ctx.now));
+        let wait = hint.clamp(OWED_WAIT, ENDPOINT_WAIT);
+        self.await_more(Held::Endpoint, wait, last, StopReason::NoEndpoint, ctx);
+    }
+
+    /// Waits for what an answer that is to be continued needs, up to twice as long as said; it ends when that is too late.
+    fn await_more(
+        &mut self,
+        what: Held,
+        wait: Duration,
+        last: BreakKind,
+        else_stop: StopReason,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let until = ctx.now + wait + ctx.chance.up_to(wait);
+        if until >= self.ends_at {
+            return self.stop(last, else_stop, None, None, ctx);
+        }
+        if let Some(resuming) = &mut self.resuming
+            && resuming.told != Some(what)
+        {
+            resuming.told = Some(what);
+            self.events.push(Event::AttemptHeld { by: what });
+        }
+        self.state = State::Waiting(Waiting { until, why: Until::Means, means: Means::Owed, last });
     }
 
     /// Books the answer of an attempt that was to continue another: its endpoint is well, whatever it says.
@@ -375,6 +389,9 @@ const MOST_IN_ALL: u16 = 25_000;
 
 /// Attempts to continue an answer without any progress: with the default backoff, about half a minute's worth.
 const MOST_ATTEMPTS: u8 = 10;
+
+/// How long it waits at most, but for chance, before it looks again for an endpoint that may be asked.
+const ENDPOINT_WAIT: Duration = Duration::from_millis(500);
 
 /// How long an attempt that continues an answer waits before it asks the budget again, twice as long at most: others prove
 /// within milliseconds whether theirs are worth their price.

@@ -238,7 +238,7 @@ impl Call {
         ctx: &mut Ctx<'_>,
     ) {
         if self.is_resuming() {
-            return self.await_endpoint(refused.until, means, ctx);
+            return self.await_endpoint(refused.until, means, last, ctx);
         }
         let pause = refused.until.filter(|_| refused.kind == BreakKind::NoEndpoint);
         if let Some(until) = pause {

@@ -223,6 +223,13 @@ fn an_open_breaker_is_waited_for_in_the_middle_of_an_answer() {
     let _ = story.upstream.force(EndpointId(0), mainstay_core::breaker::Forced::Open, story.now);
     story.body_breaks();
     assert_eq!(story.wait(), "");
+    // However long it may be open: it is looked after twice a second, and told once.
+    for _ in 0..10 {
+        assert!(story.waited_for() <= Duration::from_secs(1));
+        assert_eq!(story.wait(), "");
+    }
+    let held = story.events.iter().filter(|event| event.code() == "attempt-held").count();
+    assert_eq!(held, 1);
     let _ = story.upstream.force(EndpointId(0), mainstay_core::breaker::Forced::Closed, story.now);
     assert_eq!(story.wait(), "attempt 2 at a");
 }

@@ -92,7 +92,7 @@ pub struct TunnelRecord {
 /// A wait before an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HoldRecord {
-    /// What it waited for: `limit`, `rate`, `pause`, `budget`.
+    /// What it waited for: `limit`, `rate`, `pause`, `budget`, `endpoint`.
     pub by: Cow<'static, str>,
     /// When it began to, after the call's start.
     pub at_ms: f64,

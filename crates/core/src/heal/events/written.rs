@@ -76,8 +76,8 @@ fn push_json(text: &mut String, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::format;
     use crate::heal::events::block::Block;
+    use alloc::format;
 
     #[test]
     fn the_event_tells_what_broke_why_it_stays_so_and_where_the_application_stands() {
