@@ -13,7 +13,7 @@
 //! - [`folder`], [`process`], [`system`]: what is started, and how it ends
 //! - [`rounds`], [`load`], [`idle`], [`noise`]: what is measured
 //! - [`stats`], [`facts`], [`report`], [`page`]: what is said about it
-//! - [`download`]: `cargo xtask bench download`, one large body at a time
+//! - [`mod@download`]: `cargo xtask bench download`, one large body at a time
 
 mod download;
 mod facts;
