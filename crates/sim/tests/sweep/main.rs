@@ -91,13 +91,14 @@ fn the_seed_that_was_asked_for() {
 /// A minute's work at most.
 const WORLDS: u64 = 120;
 
-/// What a simulated world has no cause for: it has no names, no certificates with a date, no request bodies, and no
+/// What a simulated world has no cause for: it has no names, no certificates with a date, no request bodies, no tunnels, and no
 /// bytes of answers that could be kept for later or gone on with.
 const EVENTS_ELSEWHERE: &[&str] = &[
     "call-degraded",
     "body-resumed",
     "answer-healed",
     "answer-cut",
+    "tunnel-ended",
     "body-unrepeatable",
     "addresses-changed",
     "addresses-kept",
