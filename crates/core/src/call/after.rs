@@ -7,6 +7,7 @@ use crate::breaks::{Break, BreakKind};
 use crate::budget::Price;
 use crate::event::{AttemptId, AttemptReason, Event, Saved, StopReason};
 use crate::retry::backoff;
+use crate::time::Timestamp;
 use crate::upstream::{EndpointId, Permit, Purpose, Report};
 
 use super::ending::worse;
@@ -76,18 +77,25 @@ impl Call {
         permit
     }
 
-    pub(super) fn deliver_success(&mut self, trying: Trying, status: u16, ctx: &mut Ctx<'_>) {
-        let Trying { attempt, reason, mut permit, paid, started_at, .. } = trying;
-        let took = ctx.now.since(started_at);
-        self.events.push(Event::AttemptSucceeded {
-            attempt,
-            endpoint: permit.endpoint(),
-            status,
-            took,
-        });
+    /// Books an answer that speaks for its endpoint.
+    pub(super) fn note_success(
+        &mut self,
+        attempt: AttemptId,
+        permit: &mut Permit,
+        status: u16,
+        started_at: Timestamp,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let (endpoint, took) = (permit.endpoint(), ctx.now.since(started_at));
+        self.events.push(Event::AttemptSucceeded { attempt, endpoint, status, took });
         if let Some(event) = permit.report(Report::Answered(took), ctx.now, ctx.chance) {
             self.events.push(event);
         }
+    }
+
+    pub(super) fn deliver_success(&mut self, trying: Trying, status: u16, ctx: &mut Ctx<'_>) {
+        let Trying { attempt, reason, mut permit, paid, started_at, .. } = trying;
+        self.note_success(attempt, &mut permit, status, started_at, ctx);
         match paid {
             // A retry that succeeds was worth it, and gets its price back. A hedge isn't known to have been: the first
             // attempt might have succeeded too.

@@ -23,7 +23,7 @@ use crate::budget::{Price, Reservation};
 use crate::event::{AttemptId, Event, Held, StopReason};
 use crate::heal::{HoldSettings, NotHealed};
 use crate::time::Timestamp;
-use crate::upstream::{EndpointId, Permit, Report};
+use crate::upstream::{EndpointId, Permit};
 
 use super::machine::{Call, Means, State, Until, Waiting};
 use super::out::{Paid, Trying};
@@ -51,6 +51,17 @@ pub(super) struct Resuming {
     least_wait: Duration,
     /// What it is told to wait for, since it was told once.
     told: Option<Held>,
+}
+
+impl Resuming {
+    const fn new(
+        kind: BreakKind,
+        origin: EndpointId,
+        least_wait: Duration,
+        since: Timestamp,
+    ) -> Self {
+        Self { kind, origin, since, least_wait, told: None }
+    }
 }
 
 impl Call {
@@ -127,9 +138,8 @@ impl Call {
                     self.note_body_failure(origin, kind, ctx);
                 }
                 self.breaks = self.breaks.saturating_add(1);
-                self.resuming =
-                    Some(Resuming { kind, origin, since: ctx.now, least_wait, told: None });
-                return self.resume(kind, within, moved, ctx);
+                let resuming = Resuming::new(kind, origin, least_wait, ctx.now);
+                return self.resume(resuming, within, moved, ctx);
             }
             (Some(_), Ok(_)) => NotHealed::Stopped(StopReason::ReplyStarted),
             (None, _) => NotHealed::Off,
@@ -148,9 +158,8 @@ impl Call {
         let (origin, moved) = (permit.endpoint(), *moved);
         let Some(within) = self.policy.heal.resume_within else { return };
         self.give_up_delivery(ctx);
-        let kind = BreakKind::BodyTruncated;
-        self.resuming = Some(Resuming { kind, origin, since: ctx.now, least_wait, told: None });
-        self.resume(kind, within, moved, ctx);
+        let resuming = Resuming::new(BreakKind::BodyTruncated, origin, least_wait, ctx.now);
+        self.resume(resuming, within, moved, ctx);
     }
 
     /// The answer of an attempt continues the delivered one: [`Action::Continue`] follows.
@@ -187,8 +196,7 @@ impl Call {
         if is_final {
             return self.cut(kind, NotHealed::Unproven(why));
         }
-        let own = self.attempts.wait(&self.policy.retry, false, ctx.chance);
-        let delay = own.max(self.least_wait());
+        let delay = self.own_wait(ctx);
         self.wait(delay, false, Means::Owed, kind, ctx.now);
     }
 
@@ -203,7 +211,9 @@ impl Call {
         }
     }
 
-    fn resume(&mut self, kind: BreakKind, within: Duration, moved: bool, ctx: &mut Ctx<'_>) {
+    fn resume(&mut self, resuming: Resuming, within: Duration, moved: bool, ctx: &mut Ctx<'_>) {
+        let kind = resuming.kind;
+        self.resuming = Some(resuming);
         if moved || self.attempts.counted() == 0 {
             self.ends_at = ctx.now + self.least_wait() + within;
         }
@@ -211,8 +221,7 @@ impl Call {
         if self.attempts.made() >= MOST_IN_ALL || self.attempts_used() {
             return self.cut(kind, NotHealed::Stopped(StopReason::AttemptsUsed));
         }
-        let own = self.attempts.wait(&self.policy.retry, false, ctx.chance);
-        let delay = own.max(self.least_wait());
+        let delay = self.own_wait(ctx);
         if self.is_hopeless(delay, ctx) {
             return self.cut(kind, NotHealed::Stopped(StopReason::DeadlineTooClose));
         }
@@ -243,6 +252,12 @@ impl Call {
     pub(super) fn origin(&self) -> Option<EndpointId> {
         let origin = self.resuming?.origin;
         (!self.tried.contains(origin)).then_some(origin)
+    }
+
+    /// The wait before an attempt that continues the answer, by our own backoff and by what the peer said.
+    fn own_wait(&mut self, ctx: &mut Ctx<'_>) -> Duration {
+        let own = self.attempts.wait(&self.policy.retry, false, ctx.chance);
+        own.max(self.least_wait())
     }
 
     /// The least wait before an attempt, by what the peer said.
@@ -310,12 +325,7 @@ impl Call {
         ctx: &mut Ctx<'_>,
     ) -> (Permit, Option<Reservation>) {
         let Trying { attempt, mut permit, paid, started_at, .. } = trying;
-        let took = ctx.now.since(started_at);
-        let endpoint = permit.endpoint();
-        self.events.push(Event::AttemptSucceeded { attempt, endpoint, status, took });
-        if let Some(event) = permit.report(Report::Answered(took), ctx.now, ctx.chance) {
-            self.events.push(event);
-        }
+        self.note_success(attempt, &mut permit, status, started_at, ctx);
         let held = match paid {
             Paid::Held(reservation) => Some(reservation),
             Paid::Nothing | Paid::Charge(_) => None,
@@ -374,10 +384,15 @@ impl Call {
         }
     }
 
+    /// Whether the application has the head of an answer, whose body is on its way or to be continued.
+    const fn is_delivered(&self) -> bool {
+        self.is_resuming() || matches!(self.state, State::Delivered(_))
+    }
+
     /// The row of the table for a break of this call: what breaks before any of it was delivered can be tried again.
     pub(super) fn situation(&self, what: &Break) -> Situation {
         match crate::breaks::safety::situation(what) {
-            Situation::ReplyStarted if !self.delivered => Situation::AnswerBroken,
+            Situation::ReplyStarted if !self.is_delivered() => Situation::AnswerBroken,
             situation => situation,
         }
     }

@@ -65,7 +65,6 @@ impl Call {
             took: now.since(self.started_at),
             as_is,
         });
-        self.delivered = true;
         self.attempts.on_progress();
         self.state = State::Delivered(Delivered { permit, held: None, moved: false });
     }

@@ -25,7 +25,8 @@ use super::{Action, Attempts, CallFacts, CallPolicy, Ctx, Deadline, DeadlineReas
 /// [`on_body_unrepeatable`](Self::on_body_unrepeatable), [`on_break`](Self::on_break), [`on_head`](Self::on_head),
 /// [`on_grpc_outcome`](Self::on_grpc_outcome), [`on_time`](Self::on_time), [`on_cancel`](Self::on_cancel); of an answer's body
 /// [`on_held`](Self::on_held) before any of it is delivered, then [`on_body_end`](Self::on_body_end),
-/// [`on_body_break`](Self::on_body_break), [`on_body_progress`](Self::on_body_progress), and while it is being continued
+/// [`on_body_break`](Self::on_body_break), [`on_body_part`](Self::on_body_part),
+/// [`on_body_progress`](Self::on_body_progress), and while it is being continued
 /// [`on_resumed`](Self::on_resumed), [`on_mismatch`](Self::on_mismatch).
 /// Answers, to be drained after each: [`next_action`](Self::next_action), [`next_event`](Self::next_event),
 /// [`next_deadline`](Self::next_deadline).
@@ -50,8 +51,6 @@ pub struct Call {
     pub(super) spilled: bool,
     /// How often it has lined up.
     pub(super) lined_up: u8,
-    /// Whether the application has the head of an answer.
-    pub(super) delivered: bool,
     /// How often the body of that answer has broken.
     pub(super) breaks: u16,
     /// While the body of that answer is broken and is to be continued.
@@ -138,7 +137,6 @@ impl Call {
             whole: !facts.has_body,
             spilled: false,
             lined_up: 0,
-            delivered: false,
             breaks: 0,
             resuming: None,
             seat: None,
@@ -455,12 +453,6 @@ impl Call {
     #[must_use]
     pub fn broken_answer(&self, status: u16, retry_after: Option<Duration>) -> Option<Break> {
         Break::of_status(status, retry_after, &self.policy.failures)
-    }
-
-    /// The policy that it is under.
-    #[must_use]
-    pub fn policy(&self) -> &CallPolicy {
-        &self.policy
     }
 
     /// Whose breaker judges the call's attempts.

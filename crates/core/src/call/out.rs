@@ -152,14 +152,10 @@ impl Out {
             .filter_map(move |trying| trying.due(call_at, now))
     }
 
-    /// The head of this attempt's answer is here, and is held back until then.
+    /// The head of this attempt's answer is here, and is held back until then. Of two, only the first one's is.
     pub(super) fn hold(&mut self, attempt: AttemptId, until: Timestamp) {
-        match &mut self.hedge {
-            Hedge::Out(hedge) if hedge.attempt == attempt => hedge.commit_at = Some(until),
-            Hedge::Out(_) | Hedge::None | Hedge::At(_) if self.main.attempt == attempt => {
-                self.main.commit_at = Some(until);
-            }
-            Hedge::Out(_) | Hedge::None | Hedge::At(_) => {}
+        if self.main.attempt == attempt {
+            self.main.commit_at = Some(until);
         }
     }
 
