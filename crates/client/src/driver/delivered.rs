@@ -88,21 +88,9 @@ impl DeliveredBody {
     pub(super) fn new(answer: AnswerBody, running: Box<Running>, delivery: Delivery) -> Self {
         let Delivery { healing, guard, awaits_outcome, copy } = delivery;
         let is_over = answer.is_end_stream();
-        let mut body = Self {
-            source: Source::Answer(answer),
-            running: Some(running),
-            healing,
-            is_continued: false,
-            guard,
-            timer: None,
-            beat: None,
-            begun: false,
-            held_back: None,
-            last_words: None,
-            awaits_outcome,
-            copy,
-            switched_at: None,
-        };
+        let running = Some(running);
+        let mut body =
+            Self { running, healing, guard, awaits_outcome, copy, ..Self::of_nobody(answer) };
         if is_over {
             body.end_whole(None);
         }
@@ -111,8 +99,13 @@ impl DeliveredBody {
 
     /// The body of an answer that stands in for another one. Its call is over.
     pub(super) fn standing_in(bytes: Bytes) -> Self {
+        Self::of_nobody(AnswerBody::whole(bytes))
+    }
+
+    /// A body that belongs to no call.
+    fn of_nobody(answer: AnswerBody) -> Self {
         Self {
-            source: Source::Answer(AnswerBody::whole(bytes)),
+            source: Source::Answer(answer),
             running: None,
             healing: Err(NOT_OURS),
             is_continued: false,
@@ -294,23 +287,18 @@ impl DeliveredBody {
         }
         let is_all = match &self.healing {
             Ok(healing) => healing.is_at_its_end(),
-            Err(_) => false,
+            // Where all that was announced has come, over HTTP/2 the stream's end may be a frame of its own, for which an
+            // application over HTTP/1.1 has no reason to wait.
+            Err(_) => answer.is_end_stream() || (!self.awaits_outcome && answer.is_here()),
         };
-        let has_ended = answer.is_end_stream();
-        if is_all && self.is_continued {
+        if !is_all {
+            return;
+        }
+        if self.is_continued {
             // A whole that came in place of a part may go on behind it, for nobody.
             self.source = Source::Over;
-            self.end(None);
-        } else if is_all || (has_ended && self.healing.is_err()) {
-            self.end_whole(None);
-        } else if !self.awaits_outcome
-            && self.healing.is_err()
-            && answer.size_hint().exact() == Some(0)
-        {
-            // All that was announced has come. Over HTTP/2 the stream's end may be a frame of its own, for which an application
-            // over HTTP/1.1 has no reason to wait.
-            self.end(None);
         }
+        self.end_whole(None);
     }
 
     /// The answer has ended as a message should.

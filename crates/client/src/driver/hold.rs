@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::Response;
-use mainstay_core::heal::events::{EventSettings, Stream};
-use mainstay_core::{Certainty, Checked};
+use http_body::Body as _;
+use mainstay_core::Certainty;
+use mainstay_core::heal::events::Stream;
+use mainstay_core::heal::{FIRST_EVENT_BYTES, Wanted};
 
-use super::heal;
+use super::heal::is_event_stream;
 use super::out::Out;
 use super::running::{Ended, Running};
 use crate::body::Share;
@@ -24,7 +26,7 @@ impl Out<'_> {
         mut response: Response<AnswerBody>,
     ) -> Option<Result<Response<AnswerBody>, Broken>> {
         let (running, attempt) = self.parts();
-        let Some((mut enough, share)) = running.enough(&response) else {
+        let Some((mut enough, share)) = running.enough(plan, &response) else {
             return Some(Ok(response));
         };
         if let Some(share) = share {
@@ -63,39 +65,32 @@ impl Out<'_> {
 
 impl Running {
     /// How much of this answer is waited for, and the memory for it; `None` if it goes as it is.
-    fn enough(&self, response: &Response<AnswerBody>) -> Option<(Enough, Option<Share>)> {
+    fn enough(
+        &self,
+        plan: &Plan,
+        response: &Response<AnswerBody>,
+    ) -> Option<(Enough, Option<Share>)> {
         let hold = self.call.hold()?;
         let (status, body) = (response.status(), response.body());
         // A break that is told by a status is no answer to wait for; and messages of gRPC are a conversation.
-        let goes_as_it_is = http_body::Body::is_end_stream(body)
+        let goes_as_it_is = body.is_end_stream()
             || status.is_informational()
             || self.is_grpc
             || self.call.broken_answer(status.as_u16(), None).is_some();
         if goes_as_it_is {
             return None;
         }
-        let settings = &self.call.policy().heal.events;
-        if let Some(stream) = first_event(settings, response) {
-            return Some((Enough::FirstEvent(stream, LONGEST_FIRST_EVENT), None));
-        }
-        let length = http_body::Body::size_hint(body).exact();
-        let whole = length.filter(|length| *length <= hold.bytes);
-        Some(match whole.and_then(|length| self.hold_memory(length)) {
-            Some(share) => (Enough::Whole, Some(share)),
-            None => (Enough::FirstByte, None),
+        let length = body.size_hint().exact();
+        Some(match hold.wanted(length, is_event_stream(response)) {
+            Wanted::FirstEvent => {
+                let stream = Stream::new(Arc::clone(&plan.policy.heal.events), None);
+                (Enough::FirstEvent(Box::new(stream), FIRST_EVENT_BYTES), None)
+            }
+            Wanted::Whole => match length.and_then(|length| self.hold_memory(length)) {
+                Some(share) => (Enough::Whole, Some(share)),
+                None => (Enough::FirstByte, None),
+            },
+            Wanted::FirstByte => (Enough::FirstByte, None),
         })
     }
-}
-
-/// Bytes of comments and of a first event that are waited for.
-const LONGEST_FIRST_EVENT: usize = 64 * 1024;
-
-/// What finds the first event, if the answer is a stream of them.
-fn first_event(
-    settings: &Arc<Checked<EventSettings>>,
-    response: &Response<AnswerBody>,
-) -> Option<Box<Stream>> {
-    let is_stream =
-        heal::stream_head(response.status().as_u16(), response.headers()).is_event_stream();
-    is_stream.then(|| Box::new(Stream::new(Arc::clone(settings), None)))
 }

@@ -7,12 +7,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use http_body::Body as _;
 use mainstay_core::call::GaveUp;
 use mainstay_core::event::{AttemptId, StopReason};
+use mainstay_core::heal::StallGuard;
 use mainstay_core::heal::socket::{TunnelCounts, TunnelEnd};
-use mainstay_core::heal::{NotHealed, StallGuard};
 use mainstay_core::{
     Action, Break, BreakKind, Call, Certainty, Ctx, EndpointId, Event, Phase, Timestamp,
 };
@@ -23,13 +23,13 @@ use mainstay_record::{
 use super::beside::{Beside, Landed};
 use super::delivered::Delivery;
 use super::fields::facts;
-use super::heal::{Healing, stream_head};
+use super::heal::Healing;
 use super::{Answer, Client, DeliveredBody, Held, Unanswered, grpc, is_grpc};
 use crate::Clock;
 use crate::alarm::Alarm;
 use crate::body::{Replay, ReplayLimits, Room, Share, Source};
 use crate::chance::with_chance;
-use crate::pool::{AnswerBody, Broken, Exchange};
+use crate::pool::{Broken, Exchange};
 use crate::service::{Plan, Service};
 
 /// Everything that belongs to one call.
@@ -382,8 +382,8 @@ impl Running {
         let length = held.response.body().size_hint().exact();
         let floor = plan.policy.heal.floor.filter(|_| length.is_some());
         let guard = StallGuard::new(plan.body_idle_timeout, floor);
-        let healing = self.healing(plan, &held.response);
-        if is_event_stream(&held.response) {
+        let mut healing = Healing::of(plan, &self, &held.response);
+        if healing.as_mut().is_ok_and(|healing| healing.events().is_some()) {
             // What is written into it isn't in that; and one that is told to be whole couldn't end as broken.
             held.response.headers_mut().remove(header::CONTENT_LENGTH);
         }
@@ -397,19 +397,6 @@ impl Running {
         });
         let endpoint = Some(held.endpoint);
         Answer { response, id, attempts, endpoint, as_is, last_break, degraded: None }
-    }
-
-    /// What the answer needs to go on where it breaks. Not for one that is here as a whole.
-    fn healing(
-        &self,
-        plan: &Plan,
-        response: &Response<AnswerBody>,
-    ) -> Result<Box<Healing>, &'static str> {
-        // What is here can't break; but whether an event stream is whole, its last event tells.
-        if response.body().is_here() && !is_event_stream(response) {
-            return Err(NotHealed::Off.code());
-        }
-        Healing::of(plan, self, response)
     }
 
     pub(super) fn unanswered(&self, gave_up: GaveUp) -> Unanswered {
@@ -427,10 +414,6 @@ impl Running {
             retry_after: None,
         })
     }
-}
-
-fn is_event_stream(response: &Response<AnswerBody>) -> bool {
-    stream_head(response.status().as_u16(), response.headers()).is_event_stream()
 }
 
 impl Drop for Running {

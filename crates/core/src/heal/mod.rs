@@ -20,7 +20,7 @@ mod stall;
 pub mod upload;
 mod why;
 
-pub use settings::{HealSettings, HoldSettings};
+pub use settings::{FIRST_EVENT_BYTES, HealSettings, HoldSettings, Wanted};
 pub use stall::{RateFloor, StallGuard};
 pub use why::NotHealed;
 

@@ -51,6 +51,34 @@ pub struct HoldSettings {
     pub time: Duration,
 }
 
+/// How much of an answer's body is waited for before its head goes to the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Its first byte.
+    FirstByte,
+    /// Its first event, unless that is longer than [`FIRST_EVENT_BYTES`].
+    FirstEvent,
+    /// All of it.
+    Whole,
+}
+
+impl HoldSettings {
+    /// What is waited for of a body that is so long, if that is known. Events say more than bytes: the first may be a comment's.
+    #[must_use]
+    pub fn wanted(&self, length: Option<u64>, is_event_stream: bool) -> Wanted {
+        if is_event_stream {
+            Wanted::FirstEvent
+        } else if length.is_some_and(|length| length <= self.bytes) {
+            Wanted::Whole
+        } else {
+            Wanted::FirstByte
+        }
+    }
+}
+
+/// Bytes of comments and of a first event that are waited for: as many as of a small answer.
+pub const FIRST_EVENT_BYTES: usize = 64 * 1024;
+
 impl Default for HoldSettings {
     fn default() -> Self {
         Self { bytes: 64 * 1024, time: Duration::from_secs(1) }
@@ -89,6 +117,15 @@ mod tests {
     #[test]
     fn the_defaults_keep_their_own_rules() {
         assert!(Checked::new(HealSettings::default()).is_ok());
+    }
+
+    #[test]
+    fn small_answers_are_waited_for_as_a_whole_and_streams_for_an_event() {
+        let hold = HoldSettings { bytes: 100, ..HoldSettings::default() };
+        assert_eq!(hold.wanted(Some(100), false), Wanted::Whole);
+        assert_eq!(hold.wanted(Some(101), false), Wanted::FirstByte);
+        assert_eq!(hold.wanted(None, false), Wanted::FirstByte);
+        assert_eq!(hold.wanted(Some(10), true), Wanted::FirstEvent);
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use mainstay_core::heal::events::{
-    Continuation, EventSettings, Parts, Source, Stream, StreamEnd, StreamHead, Unhealable, Vigil,
+    Continuation, EventSettings, HeadRefusal, Parts, Source, Stream, StreamEnd, StreamHead,
+    Unhealable, Vigil,
 };
 use mainstay_core::{BreakKind, Checked};
 
@@ -32,24 +33,16 @@ pub(in crate::driver) struct Events {
 pub(super) static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 impl Events {
-    /// The stream whose head this is, if it is one.
-    pub(super) fn of(
-        settings: &Arc<Checked<EventSettings>>,
-        asked: &HeaderMap,
-        status: u16,
-        given: &HeaderMap,
-    ) -> Option<Self> {
-        if !stream_head(status, given).is_event_stream() {
-            return None;
-        }
+    /// One that was asked for with these fields, and whose head is here.
+    pub(super) fn new(settings: &Arc<Checked<EventSettings>>, asked: &HeaderMap) -> Self {
         let asked_after = asked.get(&LAST_EVENT_ID).map(HeaderValue::as_bytes);
-        Some(Self {
+        Self {
             stream: Stream::new(Arc::clone(settings), asked_after),
             vigil: Vigil::new(settings, Clock::now()),
             ready: VecDeque::new(),
             wrong: None,
             came: true,
-        })
+        }
     }
 
     /// Takes a piece, for [`Events::next`].
@@ -98,8 +91,6 @@ impl Events {
                 }
                 Ended::Whole
             }
-            // A server that ends each stream before it has said anything doesn't want to be asked again and again.
-            StreamEnd::Reconnect if self.stream.fruitless() >= MOST_FRUITLESS => Ended::Whole,
             StreamEnd::Reconnect => Ended::More(self.stream.reconnect_after(Duration::ZERO)),
             StreamEnd::Broken => Ended::Truncated,
         }
@@ -137,7 +128,8 @@ impl Events {
                 StreamEnd::Whole(_) | StreamEnd::Reconnect => Ok(Goes::ToItsEnd),
                 StreamEnd::Broken => Err(NO_CONTENT),
             },
-            Continuation::TryAgain => Err(TRY_AGAIN),
+            // The route doesn't count it as a failure, or it would have been taken for one.
+            Continuation::TryAgain => Err(HeadRefusal::Status.code()),
             Continuation::Refused(why) => Err(why.code()),
         }
     }
@@ -167,7 +159,12 @@ impl Events {
     }
 }
 
-pub(in crate::driver) fn stream_head(status: u16, headers: &HeaderMap) -> StreamHead<'_> {
+/// Whether the answer is an event stream that can be read.
+pub(in crate::driver) fn is_event_stream<B>(response: &Response<B>) -> bool {
+    stream_head(response.status().as_u16(), response.headers()).is_event_stream()
+}
+
+fn stream_head(status: u16, headers: &HeaderMap) -> StreamHead<'_> {
     let value = |name| headers.get(name).map(HeaderValue::as_bytes);
     StreamHead {
         status,
@@ -176,11 +173,5 @@ pub(in crate::driver) fn stream_head(status: u16, headers: &HeaderMap) -> Stream
     }
 }
 
-/// Streams in a row that a server ends before an event of theirs was new.
-const MOST_FRUITLESS: u32 = 10;
-
 /// A 204 where a last event was due.
 const NO_CONTENT: &str = "ended-without-last-event";
-
-/// A status by which the upstream turns us away, and which the route doesn't count as a failure.
-const TRY_AGAIN: &str = "reconnect-status";

@@ -21,7 +21,7 @@ use super::{Held, hint};
 use crate::pool::{AnswerBody, Broken};
 use crate::service::Plan;
 
-pub(super) use events::{Events, stream_head};
+pub(super) use events::{Events, is_event_stream};
 
 /// What an answer needs to go on where it breaks.
 #[derive(Debug)]
@@ -89,19 +89,19 @@ impl Healing {
         running: &Running,
         response: &Response<AnswerBody>,
     ) -> Result<Box<Self>, &'static str> {
-        let heal = &plan.policy.heal;
-        let (asked_headers, given) = (&running.head.headers, response.headers());
-        let status = response.status().as_u16();
-        if let Some(events) = Events::of(&heal.events, asked_headers, status, given) {
-            return Ok(Self::new(plan, What::Events(events)));
+        let (heal, asked) = (&plan.policy.heal, &running.head);
+        if is_event_stream(response) {
+            return Ok(Self::new(plan, What::Events(Events::new(&heal.events, &asked.headers))));
         }
-        if heal.resume_within.is_none() {
+        // What is here can't break; whether an event stream is whole, its last event tells.
+        if response.body().is_here() || heal.resume_within.is_none() {
             return Err(NotHealed::Off.code());
         }
-        let asked = Asked::of(running.head.method.as_str(), fields(&running.head.headers));
-        let length = response.body().size_hint().exact();
-        let download = Download::of(asked, status, fields(given), length, &heal.ranges)
-            .map_err(|why| why.code())?;
+        let asked = Asked::of(asked.method.as_str(), fields(&asked.headers));
+        let (status, length) = (response.status().as_u16(), response.body().size_hint().exact());
+        let given = fields(response.headers());
+        let download =
+            Download::of(asked, status, given, length, &heal.ranges).map_err(|why| why.code())?;
         Ok(Self::new(plan, What::Download(download)))
     }
 

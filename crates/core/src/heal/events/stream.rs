@@ -181,7 +181,9 @@ impl Stream {
                 let is_whole = terminal.is_ended_by(&last);
                 if is_whole { StreamEnd::Whole(rest.to_vec()) } else { StreamEnd::Broken }
             }
-            EndRule::Reconnect if self.resume().is_ok() => StreamEnd::Reconnect,
+            EndRule::Reconnect if self.fruitless < MOST_FRUITLESS && self.resume().is_ok() => {
+                StreamEnd::Reconnect
+            }
             // A line that was cut off is a sign that more was to come.
             _ if !rest.is_empty() && !rest.ends_with(b"\n") && !rest.ends_with(b"\r") => {
                 StreamEnd::Broken
@@ -234,12 +236,6 @@ impl Stream {
     #[must_use]
     pub fn reconnect_after(&self, ordinary: Duration) -> Duration {
         self.retry.map_or(ordinary, |retry| ordinary.max(retry.min(self.settings.retry_most)))
-    }
-
-    /// How many reconnects in a row have brought no event.
-    #[must_use]
-    pub const fn fruitless(&self) -> u32 {
-        self.fruitless
     }
 
     /// What was done so far.
@@ -342,6 +338,9 @@ fn is_volatile(settings: &EventSettings, block: &Block<'_>) -> bool {
     let is_named = |name: &alloc::string::String| name.as_bytes() == block.event;
     block.has_data && block.id.is_none() && settings.volatile.iter().any(is_named)
 }
+
+/// Streams in a row that a server ends before an event of theirs was new, and is asked again after.
+const MOST_FRUITLESS: u32 = 10;
 
 #[cfg(test)]
 mod tests {
@@ -487,14 +486,25 @@ mod tests {
             with(EventSettings { end: EndRule::Reconnect, ..EventSettings::default() });
         assert_eq!(stream.on_end(), StreamEnd::Reconnect);
         push(&mut stream, A).unwrap();
-        assert_eq!((stream.on_end(), stream.fruitless()), (StreamEnd::Reconnect, 0));
+        assert_eq!((stream.on_end(), stream.fruitless), (StreamEnd::Reconnect, 0));
         stream.on_reconnected();
         stream.on_reconnected();
-        assert_eq!(stream.fruitless(), 2);
+        assert_eq!(stream.fruitless, 2);
         assert_eq!(stream.on_no_content(), StreamEnd::Whole(Vec::new()));
         push(&mut stream, B).unwrap();
-        assert_eq!(stream.fruitless(), 0);
+        assert_eq!(stream.fruitless, 0);
         push(&mut stream, "id\n\n").unwrap();
+        assert_eq!(stream.on_end(), StreamEnd::Whole(Vec::new()));
+    }
+
+    #[test]
+    fn a_server_that_ends_each_stream_before_it_has_said_anything_is_not_asked_for_ever() {
+        let mut stream =
+            with(EventSettings { end: EndRule::Reconnect, ..EventSettings::default() });
+        for _ in 0..MOST_FRUITLESS {
+            assert_eq!(stream.on_end(), StreamEnd::Reconnect);
+            stream.on_reconnected();
+        }
         assert_eq!(stream.on_end(), StreamEnd::Whole(Vec::new()));
     }
 
