@@ -289,7 +289,10 @@ impl DeliveredBody {
             Ok(healing) => healing.is_at_its_end(),
             // Where all that was announced has come, over HTTP/2 the stream's end may be a frame of its own, for which an
             // application over HTTP/1.1 has no reason to wait.
-            Err(_) => answer.is_end_stream() || (!self.awaits_outcome && answer.is_here()),
+            Err(_) => {
+                let nothing_left = answer.size_hint().exact() == Some(0);
+                answer.is_end_stream() || (!self.awaits_outcome && nothing_left)
+            }
         };
         if !is_all {
             return;

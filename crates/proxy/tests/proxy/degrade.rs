@@ -101,6 +101,21 @@ fn an_answer_that_was_good_stands_in_and_says_so() {
 }
 
 #[test]
+fn an_answer_that_came_in_many_pieces_is_kept_whole() {
+    // Too much for one read, and small enough to be held back until it is whole.
+    let body: String = ('a'..='z').cycle().take(60_000).collect();
+    let fickle =
+        Fickle::saying(&[format!("HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n{body}")]);
+    let proxy = start(fickle.settings(minute(), None));
+    let get = || App::of(&proxy).send("GET /a HTTP/1.1\r\nHost: app.test\r\n\r\n").answer();
+    assert!(get().body == body);
+    fickle.breaks();
+    let stale = get();
+    assert_eq!((stale.status, stale.field("age"), stale.body.len()), (200, Some("0"), 60_000));
+    assert!(stale.body == body);
+}
+
+#[test]
 fn what_a_route_allows_counts_only_where_the_answer_says_nothing() {
     assert_eq!(after(Some(Stale::default()), "", "").status, 502);
     assert_eq!(after(minute(), "", "").status, 200);
