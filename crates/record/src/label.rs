@@ -187,12 +187,11 @@ impl Label for Cut {
     }
 
     fn code(self) -> &'static str {
-        let why = match self {
-            Self::Off => NotHealed::Off,
-            Self::Unproven => NotHealed::Unproven(""),
-            Self::Stopped => NotHealed::Stopped(StopReason::AttemptsUsed),
-        };
-        why.group()
+        match self {
+            Self::Off => "off",
+            Self::Unproven => "unproven",
+            Self::Stopped => "stopped",
+        }
     }
 }
 

@@ -14,16 +14,6 @@ pub enum NotHealed {
 }
 
 impl NotHealed {
-    /// Its kind, for what counts by a closed set.
-    #[must_use]
-    pub const fn group(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Unproven(_) => "unproven",
-            Self::Stopped(_) => "stopped",
-        }
-    }
-
     /// A stable name for records and metrics.
     #[must_use]
     pub const fn code(self) -> &'static str {
