@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use mainstay_config::settings::STALE_ARRIVING_SHARE;
 use mainstay_core::Timestamp;
 use mainstay_core::degrade::{Asked, Lifetime};
 use mainstay_core::event::DegradedBy;
@@ -113,7 +114,7 @@ impl Kept {
     /// Keeps an answer in place of the one that was kept for the same request.
     pub(super) fn keep(&self, target: Target, request: &HeaderMap, answer: NewEntry, body: Bytes) {
         let bytes = cost(&target, &answer, &body);
-        let limit = self.bytes_total - self.bytes_total / ARRIVING_SHARE;
+        let limit = self.bytes_total - self.bytes_total / STALE_ARRIVING_SHARE;
         let mut inner = self.inner.lock();
         inner.remove(&target, |entry| entry.is_for(&answer.route, request));
         if bytes <= limit {
@@ -141,7 +142,7 @@ impl Kept {
 
     /// Takes so many bytes more for bodies that are arriving; false when they aren't there.
     pub(super) fn take(&self, bytes: usize) -> bool {
-        let limit = self.bytes_total / ARRIVING_SHARE;
+        let limit = self.bytes_total / STALE_ARRIVING_SHARE;
         let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= limit);
         self.arriving.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
@@ -219,9 +220,6 @@ fn cost(target: &Target, answer: &NewEntry, body: &Bytes) -> usize {
     let head: usize = answer.headers.iter().map(fields).sum();
     body.len() + head + answer.varied.bytes() + 2 * target.len() + 512
 }
-
-/// A quarter is for bodies that are arriving.
-const ARRIVING_SHARE: usize = 4;
 
 /// Answers of one target that differ by what `Vary` names: a resource that has more is one per user.
 const MOST_VARIANTS: usize = 16;

@@ -3,7 +3,7 @@
 use mainstay_core::line::LineSettings;
 
 use super::{LintCode, Linter, Subject};
-use crate::settings::{Limits, Route, Upstream};
+use crate::settings::{Limits, Route, STALE_ARRIVING_SHARE, Upstream};
 use crate::text::{show_length, show_size};
 
 impl Linter<'_> {
@@ -97,7 +97,7 @@ impl Linter<'_> {
         limits: &Limits,
     ) {
         let Some(stale) = &route.stale else { return };
-        let room = limits.stale_bytes_total / 4;
+        let room = limits.stale_bytes_total / STALE_ARRIVING_SHARE;
         if stale.answer_bytes > room {
             let message = format!(
                 "an answer of `stale.answer_size` is never kept: {} is more than a quarter of limits.stale_total, {}",

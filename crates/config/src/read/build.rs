@@ -264,12 +264,7 @@ impl Reader<'_> {
         let Err(problems) = Checked::new(draft.call.heal.events.settings()) else { return };
         let keys = keys::route();
         for problem in problems {
-            let place = match problem.place.as_str() {
-                "block_bytes" => "heal.events.block".into(),
-                "terminal.data" => "heal.events.terminal_data".into(),
-                "terminal.events" => "heal.events.terminal_events".into(),
-                place => format!("heal.events.{place}"),
-            };
+            let place = format!("heal.events.{}", problem.place);
             self.problem(&Problem { place, ..problem }, &keys, draft, prefixes);
         }
     }
@@ -319,6 +314,9 @@ fn key_path(place: &str) -> Cow<'_, str> {
     match path {
         "rate.rate" => "rate.calls".into(),
         "keyed_rate.each.rate" => "key_rate.calls".into(),
+        "heal.events.block_bytes" => "heal.events.block".into(),
+        "heal.events.terminal.data" => "heal.events.terminal_data".into(),
+        "heal.events.terminal.events" => "heal.events.terminal_events".into(),
         "heal.hold.bytes" => "heal.hold".into(),
         "heal.hold.time" => "heal.hold_for".into(),
         "heal.floor.bytes_a_second" => "heal.min_rate".into(),

@@ -19,6 +19,9 @@ impl Default for Stale {
     }
 }
 
+/// Of the room for kept answers, one part in so many is for those that are just arriving: what doesn't fit there is never kept.
+pub const STALE_ARRIVING_SHARE: usize = 4;
+
 /// A fixed answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallback {

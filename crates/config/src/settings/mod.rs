@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use connect::{
     CertificateFiles, ConnectSettings, DnsSettings, Http2, PoolSettings, TlsSettings,
 };
-pub use degrade::{Fallback, Stale};
+pub use degrade::{Fallback, STALE_ARRIVING_SHARE, Stale};
 pub use limits::Limits;
 pub use records::{RecordedCalls, Records};
 pub use route::{CallFields, Forwarded, HostRewrite, Matcher, NameMatch, PathMatch, Route, Spill};
