@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use crate::error::{ReloadError, StartError};
+use crate::forward::TUNNELS_PART_WITHIN;
 use crate::generation::Generation;
 use crate::shared::Shared;
 use crate::worker::Command;
@@ -172,7 +173,7 @@ impl Proxy {
             Ok(()) => 0,
             Err(_) => {
                 // Tunnels have no end of their own to be waited for, but they can be told.
-                if timeout(PARTS_WITHIN, control.shared.part()).await.is_err() {
+                if timeout(TUNNELS_PART_WITHIN, control.shared.part()).await.is_err() {
                     tracing::debug!("some tunnels didn't end in time");
                 }
                 control.threads.calls()
@@ -272,9 +273,6 @@ fn records(settings: &Records) -> RecordsOptions {
         }),
     }
 }
-
-/// Longer than a tunnel waits for its application's goodbye, and for its last bytes to be taken.
-const PARTS_WITHIN: Duration = Duration::from_secs(3);
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

@@ -21,6 +21,7 @@ use mainstay::Source;
 pub(crate) use names::Names;
 pub use outlook::{Outlook, OwnAnswer};
 pub(crate) use reply::Reply;
+pub(crate) use upgrade::TUNNELS_PART_WITHIN;
 
 use crate::connection::{Active, Link};
 use crate::problem::{Problem, Refusal};

@@ -33,4 +33,4 @@ mod written;
 pub use end::TunnelEnd;
 pub use frames::{Control, Cut, Frames, Malformed, Sender};
 pub use settings::SocketSettings;
-pub use tunnel::{ConnectionEnd, Ending, Side, Tunnel, TunnelCounts};
+pub use tunnel::{ConnectionEnd, Ending, PARTS_WITHIN, Side, Tunnel, TunnelCounts};

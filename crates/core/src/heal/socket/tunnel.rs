@@ -411,8 +411,8 @@ const fn closed_by(side: Side) -> TunnelEnd {
 /// After both goodbyes a server closes at once. Some wait for the client; then we do it for both.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
-/// Applications are near, and answer a Close by themselves, in their library.
-const PARTS_WITHIN: Duration = Duration::from_secs(2);
+/// How long an application has to answer our goodbye: it is near, and its library answers a Close by itself.
+pub const PARTS_WITHIN: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use mainstay::{Clock, DeliveredBody, fresh_chance};
 use mainstay_core::heal::socket::{SocketSettings, Tunnel, TunnelCounts, TunnelEnd};
 
 use crate::connection::Active;
 use crate::shared::{OpenTunnel, Shared};
 use socket::Socket;
+pub(crate) use socket::TUNNELS_PART_WITHIN;
 
 /// What a tunnel is made of, and how it is run.
 #[derive(Debug)]
@@ -57,21 +58,10 @@ impl Joined {
             Ok(application) if self.protocol.as_bytes().eq_ignore_ascii_case(b"websocket") => {
                 let tunnel =
                     Tunnel::new(&self.socket, self.idle_timeout, fresh_chance(), Clock::now());
-                watched(tunnel, application, upstream, shared).await
+                Socket::new(tunnel, application, upstream).run(shared).await
             }
             Ok(application) => opaque::run(application, upstream, self.idle_timeout).await,
             Err(_) => (TunnelEnd::ApplicationGone, TunnelCounts::default()),
         }
     }
-}
-
-async fn watched(
-    tunnel: Tunnel,
-    application: Upgraded,
-    upstream: Upgraded,
-    shared: &Shared,
-) -> (TunnelEnd, TunnelCounts) {
-    let mut socket = Socket::new(tunnel, application, upstream);
-    let ending = socket.run(shared).await;
-    (ending.end, socket.tunnel().counts())
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use mainstay::Clock;
-use mainstay_core::heal::socket::{ConnectionEnd, Ending, Side, Tunnel};
+use mainstay_core::heal::socket::{
+    ConnectionEnd, Ending, PARTS_WITHIN, Side, Tunnel, TunnelCounts, TunnelEnd,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep, timeout};
 
@@ -44,12 +46,8 @@ impl Socket {
         Self { tunnel, application: End::new(application), upstream: End::new(upstream) }
     }
 
-    pub(super) const fn tunnel(&self) -> &Tunnel {
-        &self.tunnel
-    }
-
     /// Until the tunnel is over, and both sides have what is theirs.
-    pub(super) async fn run(&mut self, shared: &Shared) -> Ending {
+    pub(super) async fn run(mut self, shared: &Shared) -> (TunnelEnd, TunnelCounts) {
         let mut timer = Box::pin(sleep(Duration::MAX));
         let mut parting = pin!(shared.parting());
         let mut is_told = false;
@@ -64,7 +62,7 @@ impl Socket {
         if timeout(FLUSH_FOR, self.part()).await.is_err() {
             tracing::debug!("one side of a tunnel doesn't take its end");
         }
-        ending
+        (ending.end, self.tunnel.counts())
     }
 
     /// Moves what can be moved, until nothing can.
@@ -236,3 +234,7 @@ const READ_BYTES: usize = 16 * 1024;
 
 /// Half a second is some round trips to anywhere; what isn't taken by then was given up by its reader.
 const FLUSH_FOR: Duration = Duration::from_millis(500);
+
+/// Longer than a tunnel waits for its application's goodbye, and for its last bytes to be taken.
+pub(crate) const TUNNELS_PART_WITHIN: Duration =
+    PARTS_WITHIN.saturating_add(FLUSH_FOR).saturating_add(Duration::from_millis(500));
