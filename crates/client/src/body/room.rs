@@ -22,6 +22,7 @@ impl Room {
     }
 
     /// Bytes that nobody has taken.
+    #[cfg(test)]
     pub(super) fn free_bytes(&self) -> u64 {
         self.free.load(Ordering::Relaxed)
     }

@@ -43,10 +43,4 @@ impl Store {
     pub fn try_disk(&self) -> io::Result<()> {
         self.disk.as_ref().map_or(Ok(()), |disk| spill::try_dir(&disk.dir))
     }
-
-    /// Bytes of disk that nobody has taken; none without a disk.
-    #[must_use]
-    pub fn free_disk_bytes(&self) -> u64 {
-        self.disk.as_ref().map_or(0, |disk| disk.room.free_bytes())
-    }
 }

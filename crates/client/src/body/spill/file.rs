@@ -15,14 +15,14 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
+use super::super::Share;
 use super::Disk;
 
 /// Chunks of one body. All its work blocks.
@@ -31,24 +31,24 @@ pub(super) struct SealedFile {
     /// There until it is dropped.
     file: Option<File>,
     key: LessSafeKey,
-    disk: Arc<Disk>,
-    taken_bytes: AtomicU64,
+    /// Its part of the disk's room.
+    share: Mutex<Share>,
 }
 
 impl SealedFile {
     /// An empty one.
-    pub(super) fn create(disk: Arc<Disk>) -> io::Result<Self> {
+    pub(super) fn create(disk: &Disk) -> io::Result<Self> {
         let file = Some(create(&disk.dir)?);
-        Ok(Self { file, key: new_key()?, disk, taken_bytes: AtomicU64::new(0) })
+        let share = Mutex::new(disk.room.share());
+        Ok(Self { file, key: new_key()?, share })
     }
 
     /// Seals a chunk of [`CHUNK_BYTES`] and writes it to its place. Each index is for one chunk only.
     pub(super) fn write(&self, index: u64, chunk: &[u8]) -> io::Result<()> {
         debug_assert_eq!(chunk.len(), CHUNK_BYTES);
-        if !self.disk.room.take(CHUNK_BYTES as u64) {
+        if !self.share.lock().take(CHUNK_BYTES as u64) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.taken_bytes.fetch_add(CHUNK_BYTES as u64, Ordering::Relaxed);
         let mut sealed = Vec::with_capacity(SEALED_BYTES);
         sealed.extend_from_slice(chunk);
         self.key
@@ -78,7 +78,6 @@ impl SealedFile {
 
 impl Drop for SealedFile {
     fn drop(&mut self) {
-        self.disk.room.give_back(*self.taken_bytes.get_mut());
         // To close it is to free its blocks, which takes a while for many.
         if let (Some(file), Ok(runtime)) = (self.file.take(), Handle::try_current()) {
             runtime.spawn_blocking(move || drop(file));
@@ -148,7 +147,7 @@ mod tests {
 
     fn sealed() -> SealedFile {
         let disk = Disk { dir: std::env::temp_dir(), room: Room::new(1 << 30) };
-        SealedFile::create(Arc::new(disk)).expect("a temporary file")
+        SealedFile::create(&disk).expect("a temporary file")
     }
 
     fn chunk(fill: u8) -> Vec<u8> {

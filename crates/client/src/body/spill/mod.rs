@@ -117,7 +117,7 @@ impl Spill {
             let (disk, file) = (Arc::clone(&self.disk), self.file.clone());
             let (index, chunk) = (self.written, chunk.clone());
             self.writing = Some(spawn_blocking(move || {
-                let file = file.map_or_else(|| SealedFile::create(disk).map(Arc::new), Ok)?;
+                let file = file.map_or_else(|| SealedFile::create(&disk).map(Arc::new), Ok)?;
                 file.write(index, &chunk)?;
                 Ok(file)
             }));
