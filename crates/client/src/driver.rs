@@ -180,13 +180,23 @@ impl Running {
         endpoint: EndpointId,
         connection: Connection,
     ) {
-        let outcome = match plan.service.place(endpoint) {
+        if let Some(outcome) = self.outcome(plan, attempt, endpoint, connection).await {
+            self.take_in(attempt, endpoint, outcome);
+        }
+    }
+
+    /// Makes one attempt, and gives what came of it; `None` when another one was faster.
+    async fn outcome(
+        &mut self,
+        plan: &Plan,
+        attempt: AttemptId,
+        endpoint: EndpointId,
+        connection: Connection,
+    ) -> Option<Result<Response<AnswerBody>, Broken>> {
+        match plan.service.place(endpoint) {
             Some(place) => Out::new(self, attempt, endpoint).ask(plan, place, connection).await,
             // Core's ids are places in the very list that the service was made from.
             None => Some(Err(Broken::new(BreakKind::NoEndpoint, Certainty::NotSent))),
-        };
-        if let Some(outcome) = outcome {
-            self.take_in(attempt, endpoint, outcome);
         }
     }
 

@@ -11,7 +11,6 @@ use http::{HeaderMap, StatusCode, header};
 use http_body::Body as _;
 use mainstay_core::call::GaveUp;
 use mainstay_core::event::{AttemptId, StopReason};
-use mainstay_core::heal::StallGuard;
 use mainstay_core::heal::socket::{TunnelCounts, TunnelEnd};
 use mainstay_core::{
     Action, Break, BreakKind, Call, Certainty, Ctx, EndpointId, Event, Phase, Timestamp,
@@ -181,10 +180,14 @@ impl Running {
     fn note_outrun(&mut self, attempt: AttemptId, exchange: Option<Exchange>) {
         if let Some(exchange) = exchange {
             let steps = exchange.steps(Clock::now(), None);
-            let facts =
-                AttemptFacts { connection: exchange.connection, steps, ..AttemptFacts::default() };
-            self.trace.add_facts(attempt, facts);
+            self.add_exchange(attempt, exchange, steps);
         }
+    }
+
+    fn add_exchange(&mut self, attempt: AttemptId, exchange: Exchange, steps: Vec<Step>) {
+        let connection = exchange.connection;
+        let facts = AttemptFacts { connection, steps, ..AttemptFacts::default() };
+        self.trace.add_facts(attempt, facts);
     }
 
     /// The end of the connection that the answer's protocol went on over. It is that of the body, of which there is none.
@@ -207,9 +210,7 @@ impl Running {
     pub(super) fn body_broke(&mut self, kind: BreakKind, proof: Result<Duration, &'static str>) {
         if let Some((attempt, exchange)) = self.exchange.take() {
             let steps = exchange.steps_with_body(Clock::now(), Some(kind));
-            let connection = exchange.connection;
-            let facts = AttemptFacts { connection, steps, ..AttemptFacts::default() };
-            self.trace.add_facts(attempt, facts);
+            self.add_exchange(attempt, exchange, steps);
         }
         self.tell(|call, ctx| call.on_body_break(kind, proof, ctx));
     }
@@ -237,9 +238,7 @@ impl Running {
         if let Some((attempt, exchange)) = self.exchange.take().filter(|_| self.trace.is_broken()) {
             let (now, broke) = self.body_end.unwrap_or_else(|| (Clock::now(), None));
             let steps = exchange.steps_with_body(now, broke);
-            let connection = exchange.connection;
-            self.trace
-                .add_facts(attempt, AttemptFacts { connection, steps, ..AttemptFacts::default() });
+            self.add_exchange(attempt, exchange, steps);
         }
     }
 
@@ -380,8 +379,7 @@ impl Running {
             && held.response.status() == StatusCode::OK
             && grpc::outcome(held.response.headers()).is_none();
         let length = held.response.body().size_hint().exact();
-        let floor = plan.policy.heal.floor.filter(|_| length.is_some());
-        let guard = StallGuard::new(plan.body_idle_timeout, floor);
+        let guard = plan.policy.heal.guard(plan.body_idle_timeout, length);
         let mut healing = Healing::of(plan, &self, &held.response);
         if healing.as_mut().is_ok_and(|healing| healing.events().is_some()) {
             // What is written into it isn't in that; and one that is told to be whole couldn't end as broken.

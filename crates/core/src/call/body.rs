@@ -104,8 +104,8 @@ impl Call {
         self.state = State::Over;
     }
 
-    /// The body of the delivered answer goes on: at least [`PROGRESS_BYTES`](crate::heal::PROGRESS_BYTES) came since the head,
-    /// or since it was continued.
+    /// The body of the delivered answer goes on: enough came since the head, or since it was continued
+    /// ([`Progress`](crate::heal::Progress)).
     pub fn on_body_progress(&mut self, ctx: &mut Ctx<'_>) {
         let State::Delivered(delivered) = &mut self.state else { return };
         delivered.moved = true;

@@ -13,6 +13,7 @@
 //! - [`socket`]: a WebSocket connection can't be continued, but its break is found soon, and told in the protocol's own words.
 
 pub mod events;
+mod progress;
 pub mod range;
 mod settings;
 pub mod socket;
@@ -20,10 +21,7 @@ mod stall;
 pub mod upload;
 mod why;
 
+pub use progress::Progress;
 pub use settings::{FIRST_EVENT_BYTES, HealSettings, HoldSettings, Wanted};
 pub use stall::{RateFloor, StallGuard};
 pub use why::NotHealed;
-
-/// Bytes of a body after which the attempt that continues it counts as progress: it was worth its price. Less may be what a peer
-/// sends before each break.
-pub const PROGRESS_BYTES: u64 = 4 * 1024;

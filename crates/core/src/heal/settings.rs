@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::events::EventSettings;
 use super::range::RangeSettings;
-use super::stall::RateFloor;
+use super::stall::{RateFloor, StallGuard};
 use crate::check::{Check, Checked, Problems};
 
 /// How answers are held back, watched and continued.
@@ -82,6 +82,14 @@ pub const FIRST_EVENT_BYTES: usize = 64 * 1024;
 impl Default for HoldSettings {
     fn default() -> Self {
         Self { bytes: 64 * 1024, time: Duration::from_secs(1) }
+    }
+}
+
+impl HealSettings {
+    /// Watches a body that may be silent for so long. Only of one whose length is known it is known how fast it has to come.
+    #[must_use]
+    pub fn guard(&self, silence: Duration, length: Option<u64>) -> StallGuard {
+        StallGuard::new(silence, self.floor.filter(|_| length.is_some()))
     }
 }
 

@@ -12,13 +12,12 @@ use http_body::Body as _;
 use mainstay_core::call::Connection;
 use mainstay_core::event::AttemptId;
 use mainstay_core::heal::range::{Ask, Asked, Download, End, REPLACED, Splice};
-use mainstay_core::heal::{NotHealed, PROGRESS_BYTES};
-use mainstay_core::{Action, BreakKind, Certainty, EndpointId};
+use mainstay_core::heal::{NotHealed, Progress};
+use mainstay_core::{Action, BreakKind, EndpointId};
 
-use super::out::Out;
 use super::running::Running;
 use super::{Held, hint};
-use crate::pool::{AnswerBody, Broken};
+use crate::pool::AnswerBody;
 use crate::service::Plan;
 
 pub(super) use events::{Events, is_event_stream};
@@ -28,8 +27,7 @@ pub(super) use events::{Events, is_event_stream};
 pub(super) struct Healing {
     plan: Plan,
     what: What,
-    /// Bytes since the head, or since it was continued; none once that was progress, and was told.
-    since_head: Option<u64>,
+    progress: Progress,
 }
 
 /// What kind of answer it is.
@@ -91,7 +89,8 @@ impl Healing {
     ) -> Result<Box<Self>, &'static str> {
         let (heal, asked) = (&plan.policy.heal, &running.head);
         if is_event_stream(response) {
-            return Ok(Self::new(plan, What::Events(Events::new(&heal.events, &asked.headers))));
+            let events = Events::new(&heal.events, &asked.headers);
+            return Ok(Self::new(plan, What::Events(events), Progress::of_events()));
         }
         // What is here can't break; whether an event stream is whole, its last event tells.
         if response.body().is_here() || heal.resume_within.is_none() {
@@ -102,11 +101,11 @@ impl Healing {
         let given = fields(response.headers());
         let download =
             Download::of(asked, status, given, length, &heal.ranges).map_err(|why| why.code())?;
-        Ok(Self::new(plan, What::Download(download)))
+        Ok(Self::new(plan, What::Download(download), Progress::of_download()))
     }
 
-    fn new(plan: &Plan, what: What) -> Box<Self> {
-        Box::new(Self { plan: plan.clone(), what, since_head: Some(0) })
+    fn new(plan: &Plan, what: What, progress: Progress) -> Box<Self> {
+        Box::new(Self { plan: plan.clone(), what, progress })
     }
 
     /// Takes a piece of the body, and gives what of it goes to the application; more of it by [`Healing::next`].
@@ -142,17 +141,7 @@ impl Healing {
 
     /// Whether what has come since the head, this piece included, is progress; told once.
     pub(super) fn is_progress(&mut self, bytes: usize) -> bool {
-        let Some(since) = &mut self.since_head else { return false };
-        *since += bytes as u64;
-        let enough = match &self.what {
-            What::Download(_) => *since >= PROGRESS_BYTES,
-            // Each event is worth its reconnect.
-            What::Events(_) => *since > 0,
-        };
-        if enough {
-            self.since_head = None;
-        }
-        enough
+        self.progress.on_bytes(bytes as u64)
     }
 
     /// The answer that is read ended as a message should.
@@ -249,7 +238,7 @@ impl Healing {
                 None => running.sleep().await,
             }
         };
-        self.since_head = Some(0);
+        self.progress.begin();
         GoesOn { running, healing: self, by }
     }
 
@@ -262,12 +251,7 @@ impl Healing {
         connection: Connection,
     ) -> bool {
         running.ask = Some(self.ask(&running.head.headers));
-        let outcome = match self.plan.service.place(endpoint) {
-            Some(place) => {
-                Out::new(running, attempt, endpoint).ask(&self.plan, place, connection).await
-            }
-            None => Some(Err(Broken::new(BreakKind::NoEndpoint, Certainty::NotSent))),
-        };
+        let outcome = running.outcome(&self.plan, attempt, endpoint, connection).await;
         running.ask = None;
         match outcome {
             Some(Ok(response)) => self.judge(running, attempt, endpoint, response),
