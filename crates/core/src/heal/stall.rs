@@ -61,14 +61,7 @@ impl StallGuard {
     /// Nothing is here: the peer is waited for. Tells when that is a stall, if nothing comes until then.
     pub fn on_wait(&mut self, now: Timestamp) -> Timestamp {
         let since = *self.waiting.get_or_insert(now);
-        let silent = since + self.silence;
-        match self.floor {
-            // Once the window is full of waiting, what came in it has to be enough.
-            Some(floor) if !self.is_enough(floor) => {
-                silent.min(since + floor.window.saturating_sub(self.waited))
-            }
-            Some(_) | None => silent,
-        }
+        self.stalled_at(since)
     }
 
     /// So many bytes came. The time is asked for only if they were waited for.
@@ -87,12 +80,19 @@ impl StallGuard {
     /// Whether what is waited for is stalled.
     #[must_use]
     pub fn is_stalled(&self, now: Timestamp) -> bool {
-        self.waiting.is_some_and(|since| {
-            let waited = now.since(since);
-            let too_slow =
-                |floor: RateFloor| self.waited + waited >= floor.window && !self.is_enough(floor);
-            waited >= self.silence || self.floor.is_some_and(too_slow)
-        })
+        self.waiting.is_some_and(|since| now >= self.stalled_at(since))
+    }
+
+    /// When a wait since then is a stall, if nothing comes.
+    fn stalled_at(&self, since: Timestamp) -> Timestamp {
+        let silent = since + self.silence;
+        match self.floor {
+            // Once the window is full of waiting, what came in it has to be enough.
+            Some(floor) if !self.is_enough(floor) => {
+                silent.min(since + floor.window.saturating_sub(self.waited))
+            }
+            Some(_) | None => silent,
+        }
     }
 
     fn is_enough(&self, floor: RateFloor) -> bool {

@@ -4,6 +4,8 @@
 //! event that has no id one of its own, `ms-RUN-NUMBER`, and keeps the last blocks. An application that comes back with an id
 //! gets what came after it, or is told loudly that this isn't known: an id is of another run, or has fallen out.
 //!
+//! No driver keeps one yet: somebody has to read the server's stream on while the application is away.
+//!
 //! It helps against breaks on the application's side only: the server knows nothing of these ids.
 
 use alloc::collections::VecDeque;

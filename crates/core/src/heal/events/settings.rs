@@ -36,6 +36,7 @@ pub struct EventSettings {
     /// One line of up to 64 bytes, default `error`.
     pub error_event: Option<String>,
     /// Whether streams without ids get some of ours, and are remembered for applications that reconnect. Default no.
+    /// No driver heeds it yet.
     pub ring: Option<RingSettings>,
 }
 

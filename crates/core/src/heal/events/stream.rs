@@ -302,7 +302,8 @@ impl Stream {
     /// A block goes to the application.
     fn note_given(&mut self, block: &Block<'_>) {
         self.has_written = true;
-        if !is_volatile(&self.settings, block) {
+        let is_volatile = is_volatile(&self.settings, block);
+        if !is_volatile {
             self.history.push(block);
         }
         if !block.has_data {
@@ -313,8 +314,7 @@ impl Stream {
         if let EndRule::Terminal(terminal) = &self.settings.end {
             if terminal.is_ended_by(block) {
                 self.terminal = TerminalState::Came;
-            } else if self.terminal == TerminalState::Unknown && !is_volatile(&self.settings, block)
-            {
+            } else if self.terminal == TerminalState::Unknown && !is_volatile {
                 let is_due = terminal.is_due_after(block);
                 self.terminal = if is_due { TerminalState::Due } else { TerminalState::NotDue };
             }

@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
+use super::Unhealable;
+
 /// A request, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -25,6 +27,15 @@ impl Asked {
             }
         }
         asked
+    }
+
+    /// Whether an answer to it can be continued at all.
+    pub(super) fn check(self) -> Result<(), Unhealable> {
+        match self {
+            Self { is_get: false, .. } => Err(Unhealable::Method),
+            Self { has_content: true, .. } => Err(Unhealable::RequestContent),
+            Self { .. } => Ok(()),
+        }
     }
 }
 

@@ -71,6 +71,8 @@ impl Download {
         exact_length: Option<u64>,
         settings: &RangeSettings,
     ) -> Result<Self, Unhealable> {
+        // Most requests that it doesn't concern are told by themselves, before anything is read of their answers.
+        asked.check()?;
         let declared = &settings.as_good_as_tag[..];
         let given = Given::of(status, fields, exact_length, declared);
         let representation = Representation::of(asked, &given, declared)?;
@@ -173,7 +175,7 @@ impl Download {
         self.representation.ends == Some(self.at())
     }
 
-    /// How many bytes were delivered. Where it has grown since the last break there was progress.
+    /// How many bytes were delivered.
     #[must_use]
     pub const fn delivered(&self) -> u64 {
         self.delivered

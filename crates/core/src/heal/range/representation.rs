@@ -46,12 +46,7 @@ impl Representation {
         given: &Given<'_>,
         declared: &[impl AsRef<str>],
     ) -> Result<Self, Unhealable> {
-        if !asked.is_get {
-            return Err(Unhealable::Method);
-        }
-        if asked.has_content {
-            return Err(Unhealable::RequestContent);
-        }
+        asked.check()?;
         let (begins, ends, total) = match given.status {
             200 => (0, given.exact_length, given.exact_length),
             206 => part(asked, given)?,

@@ -370,23 +370,25 @@ impl Tunnel {
 
     /// Says goodbye to the application, if that can be done: between two frames, and before the upstream's own.
     fn part(&mut self, end: TunnelEnd, now: Timestamp) {
-        let has_heard_none = match self.state {
-            State::Open => true,
-            State::Closing { by, .. } => by == Side::Application,
-            State::Closed { .. } | State::Parting { .. } | State::Over(_) => false,
+        let after = match self.state {
+            State::Open => Some(State::Parting { end, until: now + PARTS_WITHIN }),
+            // It said goodbye itself, and ours is the answer.
+            State::Closing { by: Side::Application, .. } => {
+                Some(State::Over(Ending { end, is_cut: false }))
+            }
+            State::Closing { by: Side::Upstream, .. }
+            | State::Closed { .. }
+            | State::Parting { .. }
+            | State::Over(_) => None,
         };
-        let is_possible = has_heard_none && self.server.is_between_frames();
-        let Some((code, reason)) = end.goodbye().filter(|_| is_possible) else {
+        let after = after.filter(|_| self.server.is_between_frames());
+        let Some((after, (code, reason))) = after.zip(end.goodbye()) else {
             self.state = State::Over(Ending { end, is_cut: true });
             return;
         };
         self.to_application.push(&written::close(code, reason, None));
         self.counts.close_code.get_or_insert(code);
-        self.state = match self.state {
-            // It said goodbye itself, and this is the answer.
-            State::Closing { .. } => State::Over(Ending { end, is_cut: false }),
-            _ => State::Parting { end, until: now + PARTS_WITHIN },
-        };
+        self.state = after;
     }
 
     fn over(&mut self, end: TunnelEnd) {
