@@ -154,6 +154,7 @@ fn executed(site: &Site, request: &Request, manner: Manner) -> Outcome {
 /// An answer that breaks at this place of its body.
 fn cut(site: &Site, mut reply: Reply, place: Place, after: After) -> Outcome {
     let length = reply.source.left();
+    let in_event = if place == Place::InEvent { reply.source.in_event() } else { None };
     let (at, edge) = site.draw(|rng| {
         if reply.upgrade.is_some() {
             return (place.cut_of_echo(rng), Edge::Whole);
@@ -163,7 +164,7 @@ fn cut(site: &Site, mut reply: Reply, place: Place, after: After) -> Outcome {
             Place::InChunkHead => Edge::InHead(rng.next_u64()),
             _ => Edge::Whole,
         };
-        (place.cut(length, reply.source.in_event(), rng), edge)
+        (place.cut(length, in_event, rng), edge)
     });
     let spares_shorter = matches!(place, Place::Every(_));
     if at.is_none() && spares_shorter {

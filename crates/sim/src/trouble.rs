@@ -195,15 +195,11 @@ pub(crate) fn is_followed(fault: &Fault) -> bool {
         Fault::Dns(_)
         | Fault::H2PingPolicy { .. }
         | Fault::H2MaxStreams { .. }
-        | Fault::H2GoAwayGraceful => false,
-        Fault::ResetInBody { at }
-        | Fault::Truncate { at }
-        | Fault::TruncateChunked { at }
-        | Fault::Stall { at }
-            if matches!(at, Place::Every(_)) =>
-        {
-            false
-        }
+        | Fault::H2GoAwayGraceful
+        | Fault::ResetInBody { at: Place::Every(_) }
+        | Fault::Truncate { at: Place::Every(_) }
+        | Fault::TruncateChunked { at: Place::Every(_) }
+        | Fault::Stall { at: Place::Every(_) } => false,
         Fault::Healthy
         | Fault::Refuse
         | Fault::Blackhole

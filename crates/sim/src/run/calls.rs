@@ -277,7 +277,8 @@ impl Simulation {
         let Some(running) = self.calls.get_mut(key) else { return };
         running.live.retain(|(live, _)| *live != attempt);
         // Answers are small, so that one that breaks does so before any of it is delivered.
-        let held = running.call.hold().is_some() && head.status < 400;
+        let is_good = running.call.broken_answer(head.status, None).is_none();
+        let held = running.call.hold().is_some() && is_good;
         if let Some(kind) = broken(head.body).filter(|kind| held && *kind != BreakKind::BodyStalled)
         {
             let what = Break::new(kind, Certainty::Processed);
