@@ -11,6 +11,7 @@ use mainstay_core::Chance;
 use peer::plan::plan;
 use peer::told::request;
 use peer::{Conversation, Peer};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, timeout};
 
 /// How a peer answers what is missing, apart from breaking off.
@@ -134,12 +135,11 @@ async fn answer(case: Case, chance: &mut Chance, mut conversation: Conversation)
     let end = match chance.below(6) {
         _ if !breaks => wire.len(),
         0 => wire.len() - 1,
-        1 => wire.len() - body.len().min(wire.len()) + usize::from(!body.is_empty()),
+        1 => wire.len() - body.len() + usize::from(!body.is_empty()),
         _ => chance.below(wire.len() as u64) as usize,
     };
     // The other side may have left: what it made of that is what is looked at.
-    use tokio::io::AsyncWriteExt;
-    let _ = conversation.stream.write_all(&wire[..end.min(wire.len())]).await;
+    let _ = conversation.stream.write_all(&wire[..end]).await;
     let _ = conversation.stream.flush().await;
     if breaks && chance.below(2) == 0 {
         conversation.reset();

@@ -101,12 +101,11 @@ impl Conversation {
         self.read.drain(..bytes).collect()
     }
 
-    /// The next byte of a body; nothing when the connection ends before it.
-    pub async fn next_byte(&mut self) -> Option<u8> {
-        if self.read.is_empty() && !matches!(self.stream.read_buf(&mut self.read).await, Ok(1..)) {
-            return None;
-        }
-        Some(self.read.remove(0))
+    /// What is still to come until the other side ends the connection.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        // A reset is an end like every other.
+        let _ = self.stream.read_to_end(&mut self.read).await;
+        std::mem::take(&mut self.read)
     }
 
     pub async fn say(&mut self, text: &str) {
@@ -137,9 +136,7 @@ impl Conversation {
 
     /// Waits until the other side has ended the connection.
     pub async fn ended(&mut self) {
-        let mut rest = Vec::new();
-        // A reset is an end like every other.
-        let _ = self.stream.read_to_end(&mut rest).await;
+        self.rest().await;
     }
 }
 
