@@ -86,7 +86,7 @@ async fn curl_write(stage: &Stage, protocol: &str, number: usize) -> Result<Writ
 async fn python_sees_no_broken_read_and_no_doubled_write_while_servers_break() -> Outcome {
     let stage = Stage::set().await?;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/clients/reader.py");
-    let mut python = Program::find(&["python3"])?.start(&[script, &stage.proxy.to_string()])?;
+    let mut python = Program::find(&["python3"])?.start(&[script, &stage.proxy().to_string()])?;
     story::tell(&stage).await?;
     let text = python.end_of_input().await?;
     serde_json::from_str::<Seen>(&text).map_err(stage::text)?.check(&stage).await

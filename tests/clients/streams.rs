@@ -6,7 +6,7 @@ use mainstay_lab::{Lab, Rule, Spec};
 use serde::Deserialize;
 
 use crate::program::Program;
-use crate::stage::{PATIENCE, Stage, text};
+use crate::stage::{PATIENCE, Stage, endpoints, text};
 use crate::support::Binary;
 use crate::{Outcome, browse};
 
@@ -65,7 +65,7 @@ async fn a_browser_does_not_notice_that_its_stream_breaks_ten_times() -> Outcome
     (is_whole && page.opens == 1 && page.errors == 0).then_some(()).ok_or(told)
 }
 
-/// All are whole, and none is counted as anything else.
+/// All are whole, and none is counted as cut.
 async fn check(binary: &Binary, streams: &[Read]) -> Outcome {
     let bad: Vec<_> = streams.iter().filter(|read| !read.is_whole()).collect();
     if !bad.is_empty() || streams.len() as u64 != STREAMS {
@@ -77,6 +77,9 @@ async fn check(binary: &Binary, streams: &[Read]) -> Outcome {
             bad.first()
         ));
     }
+    if counted(binary, "cut").await? > 0 {
+        return Err("all streams are whole, and some are counted as cut".into());
+    }
     at_rest(binary).await
 }
 
@@ -85,8 +88,9 @@ async fn at_rest(binary: &Binary) -> Outcome {
     let rest = async {
         loop {
             let status = binary.admin("/status").await?;
-            let upstreams = status["upstreams"].as_array().into_iter().flatten();
+            let upstreams = status["upstreams"].as_array().ok_or("no upstreams")?;
             let busy = upstreams
+                .iter()
                 .flat_map(|upstream| upstream["endpoints"].as_array().into_iter().flatten())
                 .filter(|endpoint| endpoint["in_flight"] != 0)
                 .count();
@@ -105,19 +109,10 @@ async fn counted(binary: &Binary, name: &str) -> Result<u64, String> {
 }
 
 async fn read(binary: &Binary, path: &str) -> Result<Vec<Read>, String> {
-    python(binary, "streams.py", &[path, &STREAMS.to_string()]).await
-}
-
-async fn python<T: serde::de::DeserializeOwned>(
-    binary: &Binary,
-    script: &str,
-    more: &[&str],
-) -> Result<T, String> {
-    let script = folder("tests/clients").join(script).display().to_string();
-    let proxy = binary.proxy.to_string();
-    let words = [&[&*script, &*proxy], more].concat();
+    let script = folder("tests/clients/streams.py").display().to_string();
+    let (proxy, streams) = (binary.proxy.to_string(), STREAMS.to_string());
     let venv = folder("target/peers-venv/bin/python3").display().to_string();
-    let said = Program::find(&[&venv])?.output(&words).await?;
+    let said = Program::find(&[&venv])?.output(&[&*script, &*proxy, path, &*streams]).await?;
     serde_json::from_str(&said).map_err(text)
 }
 
@@ -126,12 +121,7 @@ fn folder(path: &str) -> PathBuf {
 }
 
 fn config(lab: &Lab, more: &str) -> String {
-    let urls: Vec<_> = lab.servers().iter().map(|server| (server.name(), server.url())).collect();
-    let endpoints: Vec<_> = urls
-        .iter()
-        .map(|(name, url)| format!("{{ url = \"{url}\", name = \"{name}\" }}"))
-        .collect();
-    format!("[upstream.api]\nendpoints = [{}]\n{more}\n", endpoints.join(", "))
+    format!("[upstream.api]\nendpoints = [{}]\n{more}\n", endpoints(lab))
 }
 
 fn rule(words: &str) -> Result<Rule, String> {
