@@ -69,6 +69,9 @@ impl Story {
     pub(crate) fn check_retries(&self) -> Result<(), String> {
         self.check("/flaky_safe", &json!("at last"))?;
         self.check("/flaky_once/code", &json!("UNAVAILABLE"))?;
+        self.check("/begun_safe", &json!("at last"))?;
+        self.check("/begun_once/code", &json!("UNAVAILABLE"))?;
+        self.check("/begun_once/head/0", &json!("begun"))?;
         self.check("/pushed/code", &json!("UNAVAILABLE"))?;
         self.check("/pushed/pushback", &json!("-1"))?;
         self.check("/pushed_count", &json!("1"))

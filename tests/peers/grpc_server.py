@@ -39,6 +39,12 @@ def flaky(request, context):
     return b"at last"
 
 
+def begun(request, context):
+    """The same behind a head that is sent first."""
+    context.send_initial_metadata((("begun", "yes"),))
+    return flaky(request, context)
+
+
 def pushed(request, context):
     context.set_trailing_metadata((("grpc-retry-pushback-ms", "-1"),))
     count(request)
@@ -77,7 +83,7 @@ HANDLERS = {
     name: make(handler)
     for make, handlers in [
         (grpc.unary_unary_rpc_method_handler, {"Unary": unary, "Status": status, "Flaky": flaky,
-                                               "Pushed": pushed, "Slow": slow, "Counted": counted}),
+                                               "Begun": begun, "Pushed": pushed, "Slow": slow, "Counted": counted}),
         (grpc.unary_stream_rpc_method_handler, {"Many": many, "ThenFails": then_fails}),
         (grpc.stream_unary_rpc_method_handler, {"Total": total}),
         (grpc.stream_stream_rpc_method_handler, {"Bidi": bidi}),

@@ -211,14 +211,10 @@ impl Running {
         match outcome {
             Ok(response) => {
                 let status = response.status();
-                let grpc = if self.is_grpc && status == StatusCode::OK {
-                    grpc::outcome(response.headers())
-                } else {
-                    None
-                };
-                if let Some(outcome) = grpc {
+                let early = self.speaks_grpc(status).then(|| grpc::early(&response)).flatten();
+                if let Some((outcome, fields)) = early {
                     if let Some(what) = outcome.broken() {
-                        let details = grpc::describe(response.headers());
+                        let details = grpc::describe(fields);
                         self.note_answer(attempt, endpoint, &what, details);
                         self.note_stream();
                     }

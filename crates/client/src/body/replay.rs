@@ -129,6 +129,12 @@ impl Replay {
         self.0.is_some()
     }
 
+    /// Whether nothing more of it can come.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.0.as_ref().is_none_or(|shared| shared.lock().is_all_here())
+    }
+
     /// Whether a part of it has been read, and more may come.
     #[must_use]
     pub fn is_streaming(&self) -> bool {

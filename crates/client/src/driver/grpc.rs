@@ -1,8 +1,11 @@
 //! gRPC calls, as far as the driver has to know them: which they are, and where their outcome is said.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, Response, header};
+use http_body::Body as _;
 use mainstay_core::BreakKind;
 use mainstay_core::breaks::grpc::GrpcOutcome;
+
+use crate::pool::AnswerBody;
 
 /// Whether a request is a gRPC call, by its content type: `application/grpc`, with a suffix or parameters. gRPC-Web isn't: it
 /// says its outcome in the body.
@@ -24,12 +27,23 @@ pub(crate) fn outcome(fields: &HeaderMap) -> Option<GrpcOutcome> {
     Some(GrpcOutcome::parse(status.as_bytes(), pushback))
 }
 
-/// How a delivered answer ended, by its trailers. Without a word on the outcome it isn't whole.
+/// The fields of an answer that tell its outcome before any message: its head's, or those of trailers that were read ahead.
+pub(super) fn early(response: &Response<AnswerBody>) -> Option<(GrpcOutcome, &HeaderMap)> {
+    let head = Some(response.headers());
+    let told = |fields| Some((outcome(fields)?, fields));
+    head.and_then(told).or_else(|| response.body().trailers_ahead().and_then(told))
+}
+
+/// Whether an answer ended before any message came and any outcome was told.
+pub(super) fn is_cut_short(response: &Response<AnswerBody>) -> bool {
+    let body = response.body();
+    let is_over = body.is_end_stream() || body.trailers_ahead().is_some();
+    is_over && early(response).is_none()
+}
+
+/// How a delivered answer ended, by its trailers.
 pub(super) fn ended(trailers: Option<&HeaderMap>) -> Option<BreakKind> {
-    match trailers.and_then(outcome) {
-        Some(outcome) => outcome.kind(),
-        None => Some(BreakKind::BodyTruncated),
-    }
+    GrpcOutcome::end(trailers.and_then(outcome))
 }
 
 /// What an outcome that is a break says of itself, for the record.
@@ -71,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_word_on_its_outcome_is_not_whole() {
+    fn trailers_tell_how_it_ended() {
         assert_eq!(ended(None), Some(BreakKind::BodyTruncated));
         let trailers = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]);
         assert_eq!(ended(Some(&trailers)), None);

@@ -7,10 +7,11 @@ use std::task::Poll;
 
 use http::Response;
 use http_body::Body as _;
-use mainstay_core::Certainty;
 use mainstay_core::heal::events::Stream;
-use mainstay_core::heal::{FIRST_EVENT_BYTES, Wanted};
+use mainstay_core::heal::{Content, FIRST_EVENT_BYTES, Wanted};
+use mainstay_core::{BreakKind, Certainty};
 
+use super::grpc;
 use super::heal::is_event_stream;
 use super::out::Out;
 use super::running::{Ended, Running};
@@ -27,7 +28,7 @@ impl Out<'_> {
     ) -> Option<Result<Response<AnswerBody>, Broken>> {
         let (running, attempt) = self.parts();
         let Some((mut enough, share)) = running.enough(plan, &response) else {
-            return Some(Ok(response));
+            return Some(running.unless_cut_short(response));
         };
         if let Some(share) = share {
             response.body_mut().pay_ahead(share);
@@ -56,8 +57,9 @@ impl Out<'_> {
             Ended::Done(Err(AnswerError { what })) => {
                 Some(Err(Broken::new(what.kind, Certainty::Processed)))
             }
+            Ended::Done(Ok(())) => Some(running.unless_cut_short(response)),
             // An answer that has begun isn't thrown away: it is delivered as far as it is here.
-            Ended::Done(Ok(())) | Ended::Commit | Ended::Cut => Some(Ok(response)),
+            Ended::Commit | Ended::Cut => Some(Ok(response)),
             Ended::Outrun => None,
         }
     }
@@ -72,16 +74,24 @@ impl Running {
     ) -> Option<(Enough, Option<Share>)> {
         let hold = self.call.hold()?;
         let (status, body) = (response.status(), response.body());
-        // A break that is told by a status is no answer to wait for; and messages of gRPC are a conversation.
+        let speaks_grpc = self.speaks_grpc(status);
+        // A break that is told by a status is no answer to wait for; and messages for which the application hasn't said all of its own
+        // are a conversation.
         let goes_as_it_is = body.is_end_stream()
             || status.is_informational()
-            || self.is_grpc
+            || (speaks_grpc
+                && (grpc::outcome(response.headers()).is_some() || !self.body.is_here()))
             || self.call.broken_answer(status.as_u16(), None).is_some();
         if goes_as_it_is {
             return None;
         }
         let length = body.size_hint().exact();
-        Some(match hold.wanted(length, is_event_stream(response)) {
+        let content = match speaks_grpc {
+            true => Content::Messages,
+            false if is_event_stream(response) => Content::Events,
+            false => Content::Bytes(length),
+        };
+        Some(match hold.wanted(content) {
             Wanted::FirstEvent => {
                 let stream = Stream::new(Arc::clone(&plan.policy.heal.events), None);
                 (Enough::FirstEvent(Box::new(stream), FIRST_EVENT_BYTES), None)
@@ -91,6 +101,19 @@ impl Running {
                 None => (Enough::FirstByte, None),
             },
             Wanted::FirstByte => (Enough::FirstByte, None),
+            Wanted::FirstMessage => (Enough::FirstMessage, None),
         })
+    }
+
+    /// An answer of gRPC that ended before it said anything is broken, and nothing of it has been delivered.
+    fn unless_cut_short(
+        &self,
+        response: Response<AnswerBody>,
+    ) -> Result<Response<AnswerBody>, Broken> {
+        let is_cut_short = self.speaks_grpc(response.status()) && grpc::is_cut_short(&response);
+        if is_cut_short && self.call.hold().is_some() {
+            return Err(Broken::new(BreakKind::BodyTruncated, Certainty::Processed));
+        }
+        Ok(response)
     }
 }

@@ -158,6 +158,11 @@ impl Running {
         self.trace.add_facts(attempt, facts);
     }
 
+    /// Whether an answer with this status tells by `grpc-status` what came of the call.
+    pub(super) fn speaks_grpc(&self, status: StatusCode) -> bool {
+        self.is_grpc && status == StatusCode::OK
+    }
+
     /// A stream of gRPC messages that has begun isn't begun again, unless nothing of it was sent: the application may
     /// have chosen its later messages by what became of the earlier ones.
     pub(super) fn note_stream(&mut self) {
@@ -375,9 +380,8 @@ impl Running {
         let copy = self.keep_copy(&plan.degrade, &held);
         let (id, attempts, as_is) = (self.id, self.call.attempts(), self.as_is);
         let last_break = self.last_break;
-        let awaits_outcome = self.is_grpc
-            && held.response.status() == StatusCode::OK
-            && grpc::outcome(held.response.headers()).is_none();
+        let awaits_outcome =
+            self.speaks_grpc(held.response.status()) && grpc::early(&held.response).is_none();
         let length = held.response.body().size_hint().exact();
         let guard = plan.policy.heal.guard(plan.body_idle_timeout, length);
         let mut healing = Healing::of(plan, &self, &held.response);

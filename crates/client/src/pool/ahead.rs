@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use mainstay_core::heal::events::Stream;
 
@@ -13,6 +14,8 @@ use crate::body::Share;
 pub(crate) enum Enough {
     /// Its first byte.
     FirstByte,
+    /// The first byte of its first message, or the trailers in its place.
+    FirstMessage,
     /// Its first event, of a stream of them, unless that is longer than so many bytes.
     FirstEvent(Box<Stream>, usize),
     /// All of it.
@@ -24,7 +27,7 @@ impl Enough {
     pub(super) fn is_reached_by(&mut self, frame: &Frame<Bytes>) -> bool {
         let Some(data) = frame.data_ref() else { return true };
         match self {
-            Self::FirstByte => !data.is_empty(),
+            Self::FirstByte | Self::FirstMessage => !data.is_empty(),
             Self::Whole => false,
             Self::FirstEvent(stream, left_bytes) => {
                 let mut at = 0;
@@ -76,6 +79,12 @@ impl Ahead {
         Some(frame)
     }
 
+    /// The trailers, if nothing is before them.
+    pub(super) fn first_trailers(&self) -> Option<&HeaderMap> {
+        let first = self.more.front().filter(|_| self.first.is_none());
+        first.and_then(Frame::trailers_ref)
+    }
+
     pub(super) fn pay(&mut self, share: Share) {
         self.share = Some(share);
     }
@@ -101,7 +110,6 @@ fn length(frame: &Frame<Bytes>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderMap;
 
     #[test]
     fn frames_come_out_in_the_order_in_which_they_were_read() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use mainstay_core::{Break, BreakKind, Certainty};
 
@@ -71,8 +72,13 @@ impl AnswerBody {
         enough: &mut Enough,
     ) -> Poll<Result<(), AnswerError>> {
         loop {
-            // Over HTTP/2 the end may be a frame of its own, behind all that was announced.
-            if self.is_here() {
+            // Over HTTP/2 the end may be a frame of its own, behind all that was announced. It is of interest where it tells the
+            // outcome.
+            let is_over = match enough {
+                Enough::FirstMessage => self.incoming.is_end_stream(),
+                Enough::FirstByte | Enough::FirstEvent(..) | Enough::Whole => self.is_here(),
+            };
+            if is_over {
                 return Poll::Ready(Ok(()));
             }
             let Some(frame) = ready!(self.poll_incoming(cx)).transpose()? else {
@@ -111,6 +117,11 @@ impl AnswerBody {
     /// Whether all of it is here: nothing more can break.
     pub(crate) fn is_here(&self) -> bool {
         self.incoming.is_end_stream() || self.incoming.size_hint().exact() == Some(0)
+    }
+
+    /// The trailers, if they were read ahead and nothing came before them.
+    pub(crate) fn trailers_ahead(&self) -> Option<&HeaderMap> {
+        self.ahead.first_trailers()
     }
 
     /// Counts what is read ahead against the memory for that.

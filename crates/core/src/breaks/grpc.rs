@@ -1,8 +1,8 @@
 //! What the outcome of a gRPC call says: its status, and the server's word on retries.
 //!
 //! HTTP says 200 whatever came of a gRPC call; `grpc-status` says the rest. In a head that is all of the answer (the protocol
-//! calls it Trailers-Only) it is known before anything was delivered, so the call may go again; in trailers it comes after
-//! the messages, and is counted only.
+//! calls it Trailers-Only), and in trailers that come before any message while the head is held back, it is known before anything
+//! was delivered, so the call may go again; in trailers after messages it is counted only.
 //!
 //! | status | is | why |
 //! |---|---|---|
@@ -72,7 +72,16 @@ impl GrpcOutcome {
         }
     }
 
-    /// The break that it is, where nothing else of the answer came, if it is one.
+    /// How an answer of messages ended that told this outcome, or none: without a word on it, it isn't whole.
+    #[must_use]
+    pub const fn end(told: Option<Self>) -> Option<BreakKind> {
+        match told {
+            Some(outcome) => outcome.kind(),
+            None => Some(BreakKind::BodyTruncated),
+        }
+    }
+
+    /// The break that it is, where no message came, if it is one.
     #[must_use]
     pub fn broken(self) -> Option<Break> {
         let retry_after = match self.pushback {
@@ -171,6 +180,13 @@ mod tests {
         assert_eq!(after, Some(Some(Duration::from_millis(250))));
         let at_once = GrpcOutcome::parse(b"14", Some(b"0")).pushback;
         assert_eq!(at_once, Pushback::After(Duration::ZERO));
+    }
+
+    #[test]
+    fn an_answer_without_a_word_on_its_outcome_is_not_whole() {
+        assert_eq!(GrpcOutcome::end(None), Some(BreakKind::BodyTruncated));
+        let told = |code| GrpcOutcome::end(Some(GrpcOutcome { code, pushback: Pushback::Unsaid }));
+        assert_eq!((told(0), told(14)), (None, Some(BreakKind::ServerError)));
     }
 
     #[test]

@@ -247,7 +247,8 @@ impl Call {
         self.take_head(attempt, status, broken, false, ctx);
     }
 
-    /// The head of an answer arrived that is the whole outcome of a gRPC call (Trailers-Only).
+    /// The outcome of a gRPC call arrived before any message of it: in a head that is all of the answer (Trailers-Only), or in
+    /// trailers behind a head that is held back.
     pub fn on_grpc_outcome(&mut self, attempt: AttemptId, outcome: GrpcOutcome, ctx: &mut Ctx<'_>) {
         self.take_head(attempt, 200, outcome.broken(), outcome.forbids_retry(), ctx);
     }

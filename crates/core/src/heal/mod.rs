@@ -22,6 +22,6 @@ pub mod upload;
 mod why;
 
 pub use progress::Progress;
-pub use settings::{FIRST_EVENT_BYTES, HealSettings, HoldSettings, Wanted};
+pub use settings::{Content, FIRST_EVENT_BYTES, HealSettings, HoldSettings, Wanted};
 pub use stall::{RateFloor, StallGuard};
 pub use why::NotHealed;

@@ -51,11 +51,24 @@ pub struct HoldSettings {
     pub time: Duration,
 }
 
+/// What the body of an answer is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Bytes, so many of them if that is known.
+    Bytes(Option<u64>),
+    /// Server-sent events.
+    Events,
+    /// Messages of gRPC, and trailers that tell the outcome.
+    Messages,
+}
+
 /// How much of an answer's body is waited for before its head goes to the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// Its first byte.
     FirstByte,
+    /// Its first message, of which the first byte is enough, or the trailers in its place: they tell the outcome.
+    FirstMessage,
     /// Its first event, unless that is longer than [`FIRST_EVENT_BYTES`].
     FirstEvent,
     /// All of it.
@@ -63,15 +76,15 @@ pub enum Wanted {
 }
 
 impl HoldSettings {
-    /// What is waited for of a body that is so long, if that is known. Events say more than bytes: the first may be a comment's.
+    /// What is waited for of a body. Events say more than bytes: the first may be a comment's. Messages are never waited for as a
+    /// whole: each may be the answer to one of the application's.
     #[must_use]
-    pub fn wanted(&self, length: Option<u64>, is_event_stream: bool) -> Wanted {
-        if is_event_stream {
-            Wanted::FirstEvent
-        } else if length.is_some_and(|length| length <= self.bytes) {
-            Wanted::Whole
-        } else {
-            Wanted::FirstByte
+    pub fn wanted(&self, content: Content) -> Wanted {
+        match content {
+            Content::Events => Wanted::FirstEvent,
+            Content::Messages => Wanted::FirstMessage,
+            Content::Bytes(Some(length)) if length <= self.bytes => Wanted::Whole,
+            Content::Bytes(_) => Wanted::FirstByte,
         }
     }
 }
@@ -128,12 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn small_answers_are_waited_for_as_a_whole_and_streams_for_an_event() {
+    fn small_answers_are_waited_for_as_a_whole_and_streams_for_what_comes_first() {
         let hold = HoldSettings { bytes: 100, ..HoldSettings::default() };
-        assert_eq!(hold.wanted(Some(100), false), Wanted::Whole);
-        assert_eq!(hold.wanted(Some(101), false), Wanted::FirstByte);
-        assert_eq!(hold.wanted(None, false), Wanted::FirstByte);
-        assert_eq!(hold.wanted(Some(10), true), Wanted::FirstEvent);
+        assert_eq!(hold.wanted(Content::Bytes(Some(100))), Wanted::Whole);
+        assert_eq!(hold.wanted(Content::Bytes(Some(101))), Wanted::FirstByte);
+        assert_eq!(hold.wanted(Content::Bytes(None)), Wanted::FirstByte);
+        assert_eq!(hold.wanted(Content::Events), Wanted::FirstEvent);
+        assert_eq!(hold.wanted(Content::Messages), Wanted::FirstMessage);
     }
 
     #[test]
