@@ -1,14 +1,13 @@
-//! Programs that nobody here wrote, in front of the real binary: curl, Python's standard library, httpx, Chromium.
+//! Programs that nobody here wrote, in front of the real binary: curl, Python's standard library, Chromium.
 //!
 //! Our own client reads what our own proxy writes; that proves little. These programs are what users have, each strict
 //! and lenient in other places, and each with retries of its own that could hide a fault or double a write.
 //!
-//! [`stage`] sets up the lab and the binary, [`story`] breaks one server after the other, [`program`] runs a client
-//! and ends it, [`page`] serves the browser, [`streams`] breaks event streams, and [`seen`] judges what a client saw against what the servers did.
+//! [`stage`] sets up the lab and the binary, [`story`] breaks one server after the other, [`page`] serves the browser, [`streams`]
+//! breaks its event stream, and [`seen`] judges what a client saw against what the servers did.
 //! A program that is missing fails its test by name; `cargo xtask test` installs what is missing.
 
 mod page;
-mod program;
 mod seen;
 mod stage;
 mod story;
@@ -19,9 +18,9 @@ mod support;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mainstay_lab::pattern_byte;
-use program::Program;
 use seen::{Read, Seen, Write};
 use stage::Stage;
+use support::program::{Program, Running};
 
 type Outcome = Result<(), String>;
 
@@ -106,7 +105,7 @@ async fn a_browser_sees_no_broken_read_and_no_gap_in_a_stream_while_servers_brea
 }
 
 /// Opens a page in a browser that knows nothing yet.
-fn browse(profile: &tempfile::TempDir, url: &str) -> Result<program::Running, String> {
+fn browse(profile: &tempfile::TempDir, url: &str) -> Result<Running, String> {
     let folder = format!("--user-data-dir={}", profile.path().display());
     let words = [&BROWSER_OPTIONS[..], &[&folder, url]].concat();
     Program::find(&["chromium", "chromium-browser", "google-chrome"])?.start(&words)
@@ -179,4 +178,10 @@ async fn curl(words: &[&str]) -> Result<String, String> {
     // A bound of its own, far above what any call may take: a curl that hangs is a failure with a name.
     let always = ["--silent", "--show-error", "--max-time", "15"];
     Program::find(&["curl"])?.output(&[&always, words].concat()).await
+}
+
+#[test]
+fn a_missing_program_is_named() {
+    let missing = Program::find(&["no-such-program"]).err().unwrap_or_default();
+    assert!(missing.starts_with("no-such-program isn't installed"), "{missing}");
 }

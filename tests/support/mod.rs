@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod program;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -21,7 +23,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Binary {
     pub(crate) proxy: SocketAddr,
     pub(crate) admin: SocketAddr,
-    _process: Child,
+    process: Child,
     _config: tempfile::NamedTempFile,
 }
 
@@ -52,7 +54,16 @@ impl Binary {
         let (proxy, admin) = timeout(PATIENCE, listening(stderr))
             .await
             .map_err(|_| "the binary doesn't say that it is listening")??;
-        Ok(Self { proxy, admin, _process: process, _config: file })
+        Ok(Self { proxy, admin, process, _config: file })
+    }
+
+    /// Memory of its process that is in use (`VmRSS`), in KiB.
+    pub(crate) fn memory_kib(&self) -> Result<u64, String> {
+        let id = self.process.id().ok_or("the binary has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).map_err(text)?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        kib.ok_or_else(|| format!("/proc/{id}/status has no VmRSS"))
     }
 
     /// What a path of the admin address says, as JSON.

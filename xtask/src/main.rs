@@ -3,6 +3,7 @@
 //! Each command is a list of steps that are printed before they run, so that any of them can be run alone.
 
 mod bench;
+mod heal;
 mod keepalive;
 #[cfg(test)]
 mod layers;
@@ -21,6 +22,8 @@ cargo xtask COMMAND
   bench proxy    CPU, latency and memory beside HAProxy and nginx, in one interleaved run
   keepalive [--seconds 60]
                  reads and writes against servers that close idle connections, and what was lost or doubled
+  heal [--downloads 1000] [--streams 200]
+                 downloads and event streams from servers that break every answer, by curl, wget, requests and httpx
   bench download one large body at a time beside HAProxy and nginx: rate, CPU and memory
   bench core     the engine's benchmarks, beside other crates
 ";
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         ["bless"] => bless(),
         ["bench", "core"] => step::run(&[Step::cargo("bench --package mainstay-core")]),
         ["keepalive", options @ ..] => keepalive::run(options),
+        ["heal", options @ ..] => heal::run(options),
         ["bench", "proxy", options @ ..] => bench::proxy(options),
         ["bench", "download", options @ ..] => bench::download(options),
         [] | ["help" | "--help" | "-h"] => {

@@ -28,16 +28,29 @@ pub(crate) fn answers(program: &str, words: &[&str]) -> bool {
 /// The programs that the tests run as clients, by their packages. One that can't be had is said here, and fails its
 /// own test later; the others go on.
 pub(crate) fn clients() {
-    for program in ["curl", "python3", "chromium"] {
-        if !answers(program, &["--version"])
-            && let Err(why) = packages(&[program])
+    programs(&["chromium"]);
+    readers();
+}
+
+/// Those of them that read answers which break: curl, wget, and a Python with its packages.
+pub(crate) fn readers() {
+    programs(&["curl", "wget", "python3"]);
+    if let Err(why) = python_packages() {
+        eprintln!("=== {why}: the tests that need it will fail");
+    }
+}
+
+fn programs(names: &[&str]) {
+    for name in names {
+        if !answers(name, &["--version"])
+            && let Err(why) = packages(&[name])
         {
             eprintln!("=== {why}: the tests that need it will fail");
         }
     }
 }
 
-/// The servers that the tests run as upstreams, and what the tests' Python programs use. As with the clients.
+/// The servers that the tests run as upstreams, and Node. As with the clients.
 pub(crate) fn peers() {
     for (program, word, package) in
         [("nginx", "-v", "nginx"), ("haproxy", "-v", "haproxy"), ("node", "--version", "nodejs")]
@@ -49,32 +62,29 @@ pub(crate) fn peers() {
             eprintln!("=== {why}: the tests that need it will fail");
         }
     }
-    if let Err(why) = python_packages() {
-        eprintln!("=== {why}: the tests that need it will fail");
-    }
 }
 
 /// A Python of the tests' own, with the packages that they use.
 fn python_packages() -> Result<(), String> {
     const PYTHON: &str = "target/peers-venv/bin/python3";
-    if answers(PYTHON, &["-c", "import httpx, grpc, grpc_health, websockets"]) {
+    let imports = "import httpx, requests, openai, grpc, grpc_health, websockets";
+    if answers(PYTHON, &["-c", imports]) {
         return Ok(());
     }
-    eprintln!(
-        "=== installing httpx, websockets, grpcio and its health service into target/peers-venv"
-    );
+    let packages =
+        ["httpx", "requests", "openai", "grpcio", "grpcio-health-checking", "websockets"];
+    eprintln!("=== installing {} into target/peers-venv", packages.join(", "));
     if !answers("python3", &["-m", "venv", "target/peers-venv"]) {
-        packages(&["python3-venv"])?;
+        self::packages(&["python3-venv"])?;
         if !answers("python3", &["-m", "venv", "target/peers-venv"]) {
             return Err("python3 can't make target/peers-venv".into());
         }
     }
-    let packages = ["httpx", "grpcio", "grpcio-health-checking", "websockets"];
-    if answers(PYTHON, &[&["-m", "pip", "install", "--quiet"], packages.as_slice()].concat()) {
+    let install = [&["-m", "pip", "install", "--quiet"], packages.as_slice()].concat();
+    if answers(PYTHON, &install) {
         Ok(())
     } else {
-        Err("pip can't install httpx, websockets, grpcio and grpcio-health-checking into target/peers-venv"
-            .into())
+        Err(format!("pip can't install {} into target/peers-venv", packages.join(", ")))
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::stage::{PATIENCE, text};
+use super::{PATIENCE, text};
 
 /// A program that is installed.
 pub(crate) struct Program(PathBuf);
@@ -28,6 +28,11 @@ impl Program {
         })
     }
 
+    /// A file of the tests' own Python, with its packages.
+    pub(crate) fn python() -> Result<Self, String> {
+        Self::find(&[concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peers-venv/bin/python3")])
+    }
+
     /// Runs it to its end and gives what it wrote.
     pub(crate) async fn output(&self, words: &[&str]) -> Result<String, String> {
         let command = self.command(words).output();
@@ -46,7 +51,8 @@ impl Program {
         Ok(Running(child))
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    /// What runs it: its standard output is a pipe, and it is killed when its process is dropped.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.0);
         command.args(words).kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped());
         // What a person has set up for their own programs is none of the test's business.
@@ -74,10 +80,4 @@ impl Running {
         read.await.map_err(|_| "the program doesn't end")?.map_err(text)?;
         Ok(said)
     }
-}
-
-#[test]
-fn a_missing_program_is_named() {
-    let missing = Program::find(&["no-such-program"]).err().unwrap_or_default();
-    assert!(missing.starts_with("no-such-program isn't installed"), "{missing}");
 }
