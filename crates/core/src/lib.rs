@@ -34,6 +34,7 @@ pub mod heal;
 pub mod idle;
 pub mod limit;
 pub mod line;
+pub mod outbox;
 pub mod ping;
 pub mod queue;
 pub mod rate;
