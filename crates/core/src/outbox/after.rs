@@ -47,6 +47,19 @@ pub enum CallEnd {
     },
 }
 
+impl CallEnd {
+    /// Whether the write may have been carried out, for all that is known.
+    #[must_use]
+    pub const fn may_have_done_it(&self) -> bool {
+        match self {
+            Self::Answered { status, .. } => *status >= 500 || *status == 409,
+            Self::Broken { certainty, .. } => {
+                matches!(certainty, Certainty::MaybeProcessed | Certainty::Processed)
+            }
+        }
+    }
+}
+
 /// A stored write, as far as it matters to what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {

@@ -1,0 +1,123 @@
+//! A write is stored.
+
+use rusqlite::{OptionalExtension as _, params};
+
+use super::row::Row;
+use super::writer::{Paper, Touched, Write};
+use super::{Full, StoreError};
+use crate::seal::Part;
+use crate::{CallNote, DeliveryId, Keys, NewDelivery, State};
+
+/// What came of a write that is to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is stored.
+    New,
+    /// The very same request was stored before, as this delivery.
+    Known(DeliveryId),
+}
+
+/// A write whose content is sealed.
+pub(super) struct Sealed {
+    row: Row,
+    head: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Sealed {
+    pub(super) fn of(new: NewDelivery, keys: &Keys) -> Result<Self, StoreError> {
+        let json = new.head.to_json();
+        let size = (json.len() + new.body.len()) as u64;
+        let head = keys.seal(new.id, Part::Head, &json).map_err(StoreError::Seal)?;
+        let body = keys.seal(new.id, Part::Body, &new.body).map_err(StoreError::Seal)?;
+        let history: Vec<CallNote> = new.tried.into_iter().collect();
+        let row = Row {
+            seq: 0,
+            id: new.id,
+            upstream: new.upstream,
+            route: new.route,
+            lane: new.lane,
+            key: new.key,
+            scope: new.scope,
+            print: new.print,
+            assurance: new.assurance,
+            state: State::Waiting,
+            ready: true,
+            underway: false,
+            accepted_at: new.accepted_at,
+            due_at: new.due_at,
+            expires_at: new.expires_at,
+            finished_at: None,
+            calls: u16::from(!history.is_empty()),
+            maybe_done: new.maybe_done,
+            size,
+            history,
+            is_whole: true,
+        };
+        Ok(Self { row, head, body })
+    }
+}
+
+impl Write for Sealed {
+    type Out = Accepted;
+
+    fn run(&mut self, paper: &Paper<'_>) -> rusqlite::Result<Result<Accepted, StoreError>> {
+        let (db, row) = (paper.db, &mut self.row);
+        if let Some(scope) = &row.scope {
+            let known = db
+                .prepare_cached("SELECT id, print FROM delivery WHERE scope = ?1")?
+                .query_row([scope], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))
+                .optional()?;
+            if let Some((id, print)) = known {
+                let id = DeliveryId::of_bytes(id);
+                let is_same = print == row.print;
+                return Ok(if is_same {
+                    Ok(Accepted::Known(id))
+                } else {
+                    Err(StoreError::OtherRequest(id))
+                });
+            }
+        }
+        if let Some(full) = full(paper, row)? {
+            return Ok(Err(StoreError::Full(full)));
+        }
+        row.ready = match &row.lane {
+            None => true,
+            Some(lane) => Row::first_of(db, &row.upstream, lane)?.is_none(),
+        };
+        row.insert(db)?;
+        db.prepare_cached("INSERT INTO content (id, head, body) VALUES (?1, ?2, ?3)")?
+            .execute(params![row.id.as_bytes(), self.head, self.body])?;
+        Ok(Ok(Accepted::New))
+    }
+
+    fn touched(&self) -> Touched {
+        Touched::Nobody
+    }
+}
+
+/// Whether there is no room for one more.
+fn full(paper: &Paper<'_>, row: &Row) -> rusqlite::Result<Option<Full>> {
+    let (db, limits) = (paper.db, paper.limits);
+    if paper.free_bytes < limits.reserve_bytes.saturating_add(row.size) {
+        return Ok(Some(Full::Disk));
+    }
+    let (items, bytes): (u64, u64) = db
+        .prepare_cached(
+            "SELECT coalesce(sum(items), 0), coalesce(sum(bytes), 0) FROM totals WHERE state <> 2",
+        )?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if items >= limits.items {
+        return Ok(Some(Full::Items));
+    }
+    if bytes.saturating_add(row.size) > limits.bytes {
+        return Ok(Some(Full::Bytes));
+    }
+    let Some(lane) = &row.lane else { return Ok(None) };
+    let of_lane: u64 = db
+        .prepare_cached(
+            "SELECT count(*) FROM (SELECT 1 FROM delivery WHERE upstream = ?1 AND lane = ?2 AND state < 2 LIMIT ?3)",
+        )?
+        .query_row(params![row.upstream, lane, limits.lane_items], |row| row.get(0))?;
+    Ok((of_lane >= limits.lane_items).then_some(Full::Lane))
+}

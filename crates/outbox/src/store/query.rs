@@ -1,0 +1,154 @@
+//! What is stored, for whoever asks.
+
+use bytes::Bytes;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+use serde::Serialize;
+
+use super::StoreError;
+use super::row::{COLUMNS, Row};
+use crate::seal::Part;
+use crate::{DeliveryId, Detail, Keys, RequestPart, State, StoredHead, Summary};
+
+/// Which deliveries. All that is given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// One of these; empty: any.
+    pub ids: Vec<DeliveryId>,
+    /// In one of these states, by their names ([`State::NAMES`]); empty: any.
+    pub states: Vec<&'static str>,
+    /// Stopped or dead for this reason, by its code.
+    pub reason: Option<String>,
+    /// To this upstream.
+    pub upstream: Option<String>,
+    /// In this lane.
+    pub lane: Option<String>,
+}
+
+/// Which of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Those after this place.
+    pub after: Option<i64>,
+    /// At most so many.
+    pub most: u32,
+}
+
+/// How many deliveries of one state there are at one upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Where they go.
+    pub upstream: String,
+    /// Their state's name.
+    pub state: &'static str,
+    /// How many.
+    pub items: u64,
+    /// Bytes of their requests.
+    pub bytes: u64,
+    /// When the first of them was accepted, in milliseconds since 1970.
+    pub oldest: Option<u64>,
+}
+
+pub(super) fn summary(db: &Connection, id: DeliveryId) -> Result<Summary, StoreError> {
+    Row::by_id(db, id)?.map(Row::summary).ok_or(StoreError::Unknown)
+}
+
+pub(super) fn list(
+    db: &Connection,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<Summary>, StoreError> {
+    Ok(rows(db, filter, page)?.into_iter().map(Row::summary).collect())
+}
+
+/// The rows, oldest first.
+pub(super) fn rows(db: &Connection, filter: &Filter, page: Page) -> rusqlite::Result<Vec<Row>> {
+    let mut wheres = vec!["seq > ?".to_owned()];
+    let mut values = vec![Value::Integer(page.after.unwrap_or(0))];
+    let mut one_of = |column: &str, list: Vec<Value>| {
+        if !list.is_empty() {
+            wheres.push(format!("{column} IN ({})", vec!["?"; list.len()].join(", ")));
+            values.extend(list);
+        }
+    };
+    one_of("id", filter.ids.iter().map(|id| Value::Blob(id.as_bytes().to_vec())).collect());
+    let number = |name: &&str| State::NAMES.iter().position(|known| known == name);
+    let numbers = filter.states.iter().filter_map(number);
+    one_of("state", numbers.map(|state| Value::Integer(state as i64)).collect());
+    let text = |text: &Option<String>| text.iter().cloned().map(Value::Text).collect();
+    one_of("reason", text(&filter.reason));
+    one_of("upstream", text(&filter.upstream));
+    one_of("lane", text(&filter.lane));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM delivery WHERE {} ORDER BY seq LIMIT {}",
+        wheres.join(" AND "),
+        page.most
+    );
+    db.prepare_cached(&sql)?.query_map(params_from_iter(values), Row::read)?.collect()
+}
+
+pub(super) fn detail(db: &Connection, keys: &Keys, id: DeliveryId) -> Result<Detail, StoreError> {
+    let row = Row::by_id(db, id)?.ok_or(StoreError::Unknown)?;
+    let content = db
+        .prepare_cached("SELECT head, body, answer_head, answer_body FROM content WHERE id = ?1")?
+        .query_row([id.as_bytes()], |row| {
+            Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, Option<Vec<u8>>>(3)?])
+        })
+        .optional()?;
+    let [head, body, answer_head, answer_body] = content.unwrap_or_default();
+    let history = row.history.clone();
+    Ok(Detail {
+        summary: row.summary(),
+        history,
+        request: part(keys, id, (Part::Head, head), (Part::Body, body)),
+        answer: part(keys, id, (Part::AnswerHead, answer_head), (Part::AnswerBody, answer_body)),
+    })
+}
+
+/// A head and a body, opened.
+fn part(
+    keys: &Keys,
+    id: DeliveryId,
+    head: (Part, Option<Vec<u8>>),
+    body: (Part, Option<Vec<u8>>),
+) -> RequestPart {
+    let ((head_part, Some(head)), (body_part, Some(body))) = (head, body) else { return Ok(None) };
+    let head = keys.open(id, head_part, &head)?;
+    let body = keys.open(id, body_part, &body)?;
+    let head = StoredHead::of_json(&head).map_err(|_| crate::SealError::Damaged)?;
+    Ok(Some((head, Bytes::from(body))))
+}
+
+pub(super) fn totals(db: &Connection) -> Result<Vec<Totals>, StoreError> {
+    let mut totals = db
+        .prepare_cached("SELECT upstream, state, items, bytes FROM totals WHERE items > 0")?
+        .query_map([], |row| {
+            let state: usize = row.get(1)?;
+            Ok(Totals {
+                upstream: row.get(0)?,
+                state: State::NAMES.get(state).copied().unwrap_or("unknown"),
+                items: row.get(2)?,
+                bytes: row.get(3)?,
+                oldest: None,
+            })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for total in &mut totals {
+        let filter = Filter {
+            states: vec![total.state],
+            upstream: Some(total.upstream.clone()),
+            ..Filter::default()
+        };
+        let first = rows(db, &filter, Page { after: None, most: 1 })?;
+        total.oldest = first.first().map(|row| row.accepted_at.0);
+    }
+    Ok(totals)
+}
+
+/// The upstreams to which something waits to be delivered.
+pub(super) fn destinations(db: &Connection) -> Result<Vec<String>, StoreError> {
+    Ok(db
+        .prepare_cached("SELECT upstream FROM totals WHERE state = 0 AND items > 0")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?)
+}

@@ -1,0 +1,113 @@
+//! The tables, and how those of older versions become those of this one.
+//!
+//! `delivery` is what is listed and chosen from; `content` is read when its turn comes; `totals` is kept by triggers, so that
+//! nobody counts a million rows, whoever writes. Rows of `delivery` are changed as a whole, with their checksum: see `row`.
+
+use rusqlite::{Connection, Transaction};
+
+use super::StoreError;
+
+/// "MNST", by which a file is known as ours.
+pub(super) const APPLICATION_ID: i32 = 0x4d4e_5354;
+
+/// One step from each version to the next; the first makes the file.
+const STEPS: [&str; 1] = [VERSION_1];
+
+/// The version that this program reads and writes.
+pub(super) const VERSION: usize = STEPS.len();
+
+/// Brings a file to this version.
+///
+/// # Errors
+///
+/// It is of a later one, or the database failed.
+pub(super) fn upgrade(db: &mut Connection) -> Result<(), StoreError> {
+    let found: usize = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > VERSION {
+        return Err(StoreError::Database(format!(
+            "it is of version {found}, made by a newer Mainstay; this one knows versions up to {VERSION}"
+        )));
+    }
+    for (step, text) in STEPS.iter().enumerate().skip(found) {
+        let change = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        one(&change, step + 1, text)?;
+        change.commit()?;
+    }
+    Ok(())
+}
+
+fn one(change: &Transaction<'_>, version: usize, text: &str) -> rusqlite::Result<()> {
+    change.execute_batch(text)?;
+    change.pragma_update(None, "application_id", APPLICATION_ID)?;
+    change.pragma_update(None, "user_version", version)
+}
+
+const VERSION_1: &str = "
+CREATE TABLE delivery (
+    seq INTEGER PRIMARY KEY,          -- the order in which they were accepted
+    id BLOB NOT NULL UNIQUE,
+    upstream TEXT NOT NULL,
+    route TEXT NOT NULL,
+    lane TEXT,
+    key TEXT NOT NULL,
+    scope BLOB,
+    print BLOB NOT NULL,
+    assurance INTEGER NOT NULL,       -- 1: may be done twice
+    state INTEGER NOT NULL,           -- 0 waiting, 1 stopped, 2 delivered, 3 dead
+    reason TEXT,
+    ready INTEGER NOT NULL,           -- 1: the first open one of its lane
+    underway INTEGER NOT NULL,        -- 1: a call is made that must not be made twice
+    accepted_at INTEGER NOT NULL,     -- milliseconds since 1970, as all times
+    due_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    finished_at INTEGER,
+    calls INTEGER NOT NULL,
+    maybe_done INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    history TEXT NOT NULL,
+    sum BLOB NOT NULL
+) STRICT;
+CREATE INDEX delivery_due ON delivery (upstream, due_at, seq) WHERE ready = 1 AND state = 0;
+CREATE INDEX delivery_lane ON delivery (upstream, lane, seq) WHERE lane IS NOT NULL AND state < 2;
+CREATE INDEX delivery_underway ON delivery (seq) WHERE underway = 1;
+CREATE INDEX delivery_state ON delivery (state, seq);
+CREATE INDEX delivery_finished ON delivery (state, finished_at) WHERE state >= 2;
+CREATE UNIQUE INDEX delivery_scope ON delivery (scope) WHERE scope IS NOT NULL;
+
+CREATE TABLE content (
+    id BLOB PRIMARY KEY,
+    head BLOB,
+    body BLOB,
+    answer_head BLOB,
+    answer_body BLOB
+) STRICT;
+
+CREATE TABLE totals (
+    upstream TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    items INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (upstream, state)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER delivery_new AFTER INSERT ON delivery BEGIN
+    INSERT INTO totals VALUES (new.upstream, new.state, 1, new.size)
+    ON CONFLICT DO UPDATE SET items = items + 1, bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER delivery_gone AFTER DELETE ON delivery BEGIN
+    UPDATE totals SET items = items - 1, bytes = bytes - old.size
+    WHERE upstream = old.upstream AND state = old.state;
+END;
+CREATE TRIGGER delivery_moved AFTER UPDATE OF state, size ON delivery
+WHEN old.state <> new.state OR old.size <> new.size BEGIN
+    UPDATE totals SET items = items - 1, bytes = bytes - old.size
+    WHERE upstream = old.upstream AND state = old.state;
+    INSERT INTO totals VALUES (new.upstream, new.state, 1, new.size)
+    ON CONFLICT DO UPDATE SET items = items + 1, bytes = bytes + excluded.bytes;
+END;
+
+CREATE TABLE counter (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO counter VALUES ('commits', 0);
+";
