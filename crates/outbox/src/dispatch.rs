@@ -1,6 +1,6 @@
 //! Offers deliveries to whoever makes the calls, and writes what came of them.
 //!
-//! For each destination there is a [`Line`]: how many are on their way, how many may be ([`Ramp`]), until when it is held. One
+//! For each destination there is a `Line`: how many are on their way, how many may be (`Ramp`), until when it is held. One
 //! destination's trouble is its own line's. The dispatcher sleeps until the next delivery is due, a call has ended, or
 //! something was stored; it polls nothing.
 

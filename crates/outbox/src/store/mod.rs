@@ -1,14 +1,14 @@
 //! The store on one machine: an SQLite file.
 //!
 //! **One thread writes.** Whoever wants something written hands it over and waits; what has gathered while the disk synced the last
-//! commit goes into the next one together ([`writer`]). So the disk's syncs are shared by all who wait: the store accepts more
+//! commit goes into the next one together (`writer`). So the disk's syncs are shared by all who wait: the store accepts more
 //! the more callers there are. Write-ahead log, `synchronous=FULL`: a commit is on the disk before anybody is told of it.
 //!
 //! **Others read** on a connection of their own, which a writer never holds up. The command line opens the file beside a running
 //! proxy in the same way, and writes to it too; the proxy notices within half a second. A second proxy is refused.
 //!
-//! [`open`] says what is checked before a file is believed, [`row`] what a delivery looks like there, [`accept`], [`claim`], [`finish`],
-//! [`tend`] and [`hand`] what happens to it, in this order.
+//! `open` says what is checked before a file is believed, `row` what a delivery looks like there, `accept`, `claim`, `finish`,
+//! `tend` and `hand` what happens to it, in this order.
 
 mod accept;
 mod check;

@@ -6,7 +6,7 @@
 //!
 //! While the disk syncs one commit, jobs gather for the next: nobody waits for a timer, and a lone caller waits for one sync. When
 //! a commit fails as a whole, each of its jobs is tried alone, so that one that is too large doesn't take the others along. After a
-//! failure of the disk the database is opened anew: what it had in memory may not be what is there (see [`reopen`](Desk::reopen)).
+//! failure of the disk the database is opened anew: what it had in memory may not be what is there (see `Desk::reopen`).
 
 use std::collections::HashSet;
 use std::path::PathBuf;
