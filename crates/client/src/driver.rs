@@ -37,9 +37,9 @@ use crate::Clock;
 use crate::body::{BodyError, Room, Source, Store};
 use crate::chance::seed;
 use crate::degrade::Degraded;
-use crate::pool::{AnswerBody, Broken};
+use crate::pool::{AnswerBody, Broken, Exchange};
 use crate::service::Plan;
-use beside::{Beside, Landed};
+use beside::{Beside, Landed, News};
 use out::Out;
 use running::Running;
 
@@ -159,13 +159,13 @@ impl Client {
                 }
                 Some(Action::Fail(gave_up)) => return running.fail_or_degrade(plan, gave_up),
                 // The one that is awaited has been dropped already: what awaits it heeds this itself.
-                Some(Action::Cancel { attempt }) => running.cancel_beside(attempt),
-                Some(
-                    action @ (Action::Commit { .. } | Action::Continue { .. } | Action::Cut(_)),
-                ) => {
+                Some(Action::Cancel { attempt } | Action::Commit { attempt }) => {
+                    running.end_beside(attempt);
+                }
+                Some(action @ (Action::Continue { .. } | Action::Cut(_))) => {
                     debug_assert!(false, "{action:?} of an answer that nobody holds");
                 }
-                None => running.sleep().await,
+                None => running.sleep(plan).await,
             }
         }
     }
@@ -255,21 +255,56 @@ impl Running {
         }
     }
 
-    /// The attempt beside the one that is out has ended.
-    fn land(&mut self, landed: Box<Landed>) {
-        if let Some(beside) = self.beside.take() {
-            self.seen(beside.attempt, landed.exchange);
-            self.take_in(beside.attempt, beside.endpoint, landed.outcome);
+    /// Something is new of the attempt beside the one that is out.
+    fn heed_beside(&mut self, plan: &Plan, news: News) {
+        let Some(beside) = self.beside.take() else { return };
+        let (attempt, endpoint) = (beside.attempt, beside.endpoint);
+        match news {
+            News::Flown(landed) => match *landed {
+                Landed { outcome: Ok(mut response), exchange } => {
+                    match self.hold_back(plan, &mut response) {
+                        Some(enough) => {
+                            self.beside = Some(beside.held(response, exchange, enough));
+                        }
+                        None => self.land((attempt, endpoint), Ok(response), exchange),
+                    }
+                }
+                Landed { outcome, exchange } => self.land((attempt, endpoint), outcome, exchange),
+            },
+            News::Waits => {
+                self.beside = Some(beside);
+                self.tell(|call, ctx| call.on_held(attempt, ctx));
+            }
+            News::Landed(landed) => {
+                self.land((attempt, endpoint), landed.outcome, landed.exchange);
+            }
         }
     }
 
+    /// The attempt beside the one that is out has ended.
+    fn land(
+        &mut self,
+        (attempt, endpoint): (AttemptId, EndpointId),
+        outcome: Result<Response<AnswerBody>, Broken>,
+        exchange: Option<Exchange>,
+    ) {
+        if let Some(exchange) = exchange {
+            self.seen(attempt, Some(exchange));
+        }
+        let outcome = outcome.and_then(|response| self.unless_cut_short(response));
+        self.take_in(attempt, endpoint, outcome);
+    }
+
     /// Stops the attempt beside the one that is out: its time is over, or the other one was faster.
-    fn cancel_beside(&mut self, attempt: AttemptId) {
+    fn end_beside(&mut self, attempt: AttemptId) {
         let is_it = self.beside.as_ref().is_some_and(|beside| beside.attempt == attempt);
-        if let Some(beside) = self.beside.take_if(|_| is_it)
-            && self.call.is_out(attempt)
-        {
-            self.take_in(attempt, beside.endpoint, Err(beside.cut()));
+        let Some(beside) = self.beside.take_if(|_| is_it) else { return };
+        if self.call.is_out(attempt) {
+            let endpoint = beside.endpoint;
+            let Landed { outcome, exchange } = beside.end();
+            self.land((attempt, endpoint), outcome, exchange);
+        } else {
+            self.note_outrun(attempt, beside.into_exchange());
         }
     }
 
@@ -287,20 +322,20 @@ impl Running {
     }
 
     /// Sleeps until the machine's deadline, or until the attempt ends that was beside another and goes on alone.
-    async fn sleep(&mut self) {
+    async fn sleep(&mut self, plan: &Plan) {
         let Some(deadline) = self.call.next_deadline() else {
             debug_assert!(false, "a call without action or deadline would wait for ever");
             return;
         };
         let mut late = pin!(sleep_until(Clock::instant(deadline.at)));
-        let landed = poll_fn(|cx| {
-            if let Some(Poll::Ready(landed)) = self.beside.as_mut().map(|beside| beside.poll(cx)) {
-                return Poll::Ready(Some(landed));
+        let news = poll_fn(|cx| {
+            if let Some(Poll::Ready(news)) = self.beside.as_mut().map(|beside| beside.poll(cx)) {
+                return Poll::Ready(Some(news));
             }
             late.as_mut().poll(cx).map(|()| None)
         });
-        match landed.await {
-            Some(landed) => self.land(landed),
+        match news.await {
+            Some(news) => self.heed_beside(plan, news),
             None => self.tell(|call, ctx| call.on_time(ctx)),
         }
     }

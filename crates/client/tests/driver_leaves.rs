@@ -58,6 +58,23 @@ fn serve(peer: Peer, answers: bool) {
     });
 }
 
+/// Reads everything, and answers it with a head and no body.
+fn begin(peer: Peer) {
+    tokio::spawn(async move {
+        loop {
+            let mut conversation = peer.accept().await;
+            tokio::spawn(async move {
+                while conversation.next_head().await.is_some() {
+                    let head = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
+                    if conversation.stream.write_all(head.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+}
+
 /// Room for an attempt and its hedge, and means for as many hedges as there are calls.
 const HEDGED: &str = "limit = { kind = \"fixed\", max = 2 }\n\
     endpoint_limit = { kind = \"fixed\", max = 1 }\n\
@@ -82,6 +99,21 @@ async fn a_hedged_call_that_leaves_at_any_poll_leaves_nothing_behind() {
     assert!(ended > 0, "the longest ones got their answers");
     let calls = &recorder.counts().upstreams[0].calls;
     assert_eq!(calls.started, 39, "each was counted but the one that was never polled");
+}
+
+#[tokio::test]
+async fn a_call_that_leaves_while_its_hedge_is_held_back_leaves_nothing_behind() {
+    let (first, second) = (Peer::listen().await, Peer::listen().await);
+    let (plan, _) = plan(&[&first, &second], &format!("{HEDGED}heal.hold_for = \"5ms\""));
+    serve(first, false);
+    begin(second);
+    let client = Client::new(1 << 20);
+    let mut ended = 0;
+    for polls in 0..40 {
+        ended += usize::from(leaves_after(&plan, &client, polls).await);
+        check_free(&plan, polls);
+    }
+    assert!(ended > 0, "the longest ones got their heads");
 }
 
 #[tokio::test]

@@ -27,12 +27,9 @@ impl Out<'_> {
         mut response: Response<AnswerBody>,
     ) -> Option<Result<Response<AnswerBody>, Broken>> {
         let (running, attempt) = self.parts();
-        let Some((mut enough, share)) = running.enough(plan, &response) else {
+        let Some(mut enough) = running.hold_back(plan, &mut response) else {
             return Some(running.unless_cut_short(response));
         };
-        if let Some(share) = share {
-            response.body_mut().pay_ahead(share);
-        }
         let body = response.body_mut();
         // Nearly always it came with the head. Over HTTP/1.1 the connection's task gives it once it knows that somebody wants it,
         // one turn later; neither the machine nor a clock need know of that.
@@ -66,7 +63,19 @@ impl Out<'_> {
 }
 
 impl Running {
-    /// How much of this answer is waited for, and the memory for it; `None` if it goes as it is.
+    /// How much of this answer is waited for, with the memory for it; `None` if it goes as it is.
+    pub(super) fn hold_back(
+        &self,
+        plan: &Plan,
+        response: &mut Response<AnswerBody>,
+    ) -> Option<Enough> {
+        let (enough, share) = self.enough(plan, response)?;
+        if let Some(share) = share {
+            response.body_mut().pay_ahead(share);
+        }
+        Some(enough)
+    }
+
     fn enough(
         &self,
         plan: &Plan,
@@ -106,7 +115,7 @@ impl Running {
     }
 
     /// An answer of gRPC that ended before it said anything is broken, and nothing of it has been delivered.
-    fn unless_cut_short(
+    pub(super) fn unless_cut_short(
         &self,
         response: Response<AnswerBody>,
     ) -> Result<Response<AnswerBody>, Broken> {

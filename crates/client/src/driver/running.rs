@@ -19,7 +19,7 @@ use mainstay_record::{
     AttemptFacts, CallId, CallTag, CallTrace, Circumstances, ConnectionFacts, Step,
 };
 
-use super::beside::{Beside, Landed};
+use super::beside::{Beside, News as BesideNews};
 use super::delivered::Delivery;
 use super::fields::facts;
 use super::heal::Healing;
@@ -75,7 +75,7 @@ pub(super) enum Ended<T> {
 
 enum News<T> {
     Done(T),
-    Landed(Box<Landed>),
+    Beside(BesideNews),
     Time,
 }
 
@@ -182,7 +182,7 @@ impl Running {
     }
 
     /// What an attempt did until another one was faster.
-    fn note_outrun(&mut self, attempt: AttemptId, exchange: Option<Exchange>) {
+    pub(super) fn note_outrun(&mut self, attempt: AttemptId, exchange: Option<Exchange>) {
         if let Some(exchange) = exchange {
             let steps = exchange.steps(Clock::now(), None);
             self.add_exchange(attempt, exchange, steps);
@@ -277,14 +277,14 @@ impl Running {
                 if let Poll::Ready(done) = work.as_mut().poll(cx) {
                     return Poll::Ready(News::Done(done));
                 }
-                if let Some(Poll::Ready(landed)) = beside.as_mut().map(|beside| beside.poll(cx)) {
-                    return Poll::Ready(News::Landed(landed));
+                if let Some(Poll::Ready(news)) = beside.as_mut().map(|beside| beside.poll(cx)) {
+                    return Poll::Ready(News::Beside(news));
                 }
                 alarm.poll(cx).map(|()| News::Time)
             });
             match news.await {
                 News::Done(done) => return Ended::Done(done),
-                News::Landed(landed) => self.land(landed),
+                News::Beside(news) => self.heed_beside(plan, news),
                 News::Time => self.time_passes(),
             }
             if let Some(ended) = self.heed(plan, attempt) {
@@ -322,8 +322,8 @@ impl Running {
                     let is_awaited = self.call.is_out(attempt);
                     return Some(if is_awaited { Ended::Cut } else { Ended::Outrun });
                 }
-                Action::Cancel { attempt } => self.cancel_beside(attempt),
                 Action::Commit { attempt } if attempt == awaited => return Some(Ended::Commit),
+                Action::Cancel { attempt } | Action::Commit { attempt } => self.end_beside(attempt),
                 Action::Attempt { attempt, endpoint, connection } => {
                     self.start_beside(plan, (attempt, endpoint), connection);
                 }
@@ -332,7 +332,6 @@ impl Running {
                 Action::Deliver { .. }
                 | Action::Fail(_)
                 | Action::Line(_)
-                | Action::Commit { .. }
                 | Action::Continue { .. }
                 | Action::Cut(_) => {
                     debug_assert!(false, "{action:?} while an attempt is out");

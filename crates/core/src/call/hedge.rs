@@ -5,6 +5,9 @@
 //! at Scale*, CACM 2013). It is for requests that may be done twice, goes to an endpoint that the call hasn't
 //! tried and whose breaker is closed, and is paid for by the budget. A hedge that may not be made is left out; the call
 //! goes on.
+//!
+//! Each answer is held back by itself, and the race is won by the first of which enough is here: a head alone, behind which
+//! nothing may come, stops nobody.
 
 use core::time::Duration;
 

@@ -152,10 +152,14 @@ impl Out {
             .filter_map(move |trying| trying.due(call_at, now))
     }
 
-    /// The head of this attempt's answer is here, and is held back until then. Of two, only the first one's is.
+    /// The head of this attempt's answer is here, and is held back until then.
     pub(super) fn hold(&mut self, attempt: AttemptId, until: Timestamp) {
-        if self.main.attempt == attempt {
-            self.main.commit_at = Some(until);
+        let held = match &mut self.hedge {
+            Hedge::Out(hedge) if hedge.attempt == attempt => hedge,
+            Hedge::Out(_) | Hedge::None | Hedge::At(_) => &mut self.main,
+        };
+        if held.attempt == attempt {
+            held.commit_at = Some(until);
         }
     }
 

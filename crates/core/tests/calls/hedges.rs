@@ -106,6 +106,28 @@ fn a_broken_answer_waits_for_the_other_attempt() {
 }
 
 #[test]
+fn each_of_the_two_answers_is_held_back_by_itself() {
+    let held = |attempt: u16| {
+        let mut story = raced();
+        story.tell(|call, ctx| call.on_held(AttemptId(attempt), ctx));
+        assert_eq!(story.waited_for(), Duration::from_secs(1));
+        story
+    };
+    let mut story = held(2);
+    assert_eq!(story.wait(), "commit 2");
+    assert_eq!(story.answers(2, 200), "cancel 1, deliver 2");
+    let mut story = held(2);
+    assert_eq!(story.breaks(2, BreakKind::BodyReset, Certainty::Processed), "");
+    assert_eq!(story.answers(1, 200), "deliver 1");
+    let mut story = held(2);
+    assert_eq!(story.answers(1, 200), "cancel 2, deliver 1", "enough of it came first");
+    let mut story = held(1);
+    assert_eq!(story.breaks(1, BreakKind::BodyReset, Certainty::Processed), "");
+    assert_eq!(story.waited_for(), Duration::from_secs(10), "the hedge's own time");
+    assert_eq!(story.answers(2, 200), "deliver 2");
+}
+
+#[test]
 fn both_end_with_the_call() {
     let policy = CallPolicy {
         total_timeout: Duration::from_millis(100),

@@ -235,7 +235,7 @@ impl Healing {
                     debug_assert!(false, "{action:?} after the head");
                 }
                 None if running.call.is_over() => break By::Cut(BreakKind::BodyTruncated),
-                None => running.sleep().await,
+                None => running.sleep(&self.plan).await,
             }
         };
         self.progress.begin();
