@@ -7,6 +7,7 @@
 //! breaks its event stream, and [`seen`] judges what a client saw against what the servers did.
 //! A program that is missing fails its test by name; `cargo xtask test` installs what is missing.
 
+mod model;
 mod page;
 mod seen;
 mod stage;

@@ -93,7 +93,8 @@ async fn answer(
     stream.write_all(body.as_bytes()).await
 }
 
-fn length(head: &str) -> usize {
+/// The length of the body that a head announces.
+pub(crate) fn length(head: &str) -> usize {
     let lines = head.lines().filter_map(|line| line.split_once(": "));
     let mut lengths = lines.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     lengths.next().and_then(|(_, value)| value.parse().ok()).unwrap_or_default()

@@ -90,6 +90,7 @@ fn config_text(lab: &Lab, page: &Page) -> String {
         "[upstream.api]
          endpoints = [{endpoints}]
          attempt_timeout = \"{}ms\"
+         heal.events.dead_after = \"1s\"
          [upstream.page]
          endpoints = [\"http://{}\"]
          total_timeout = \"1m\"
