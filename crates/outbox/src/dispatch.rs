@@ -129,30 +129,45 @@ impl<D: Deliver> Dispatcher<D> {
 
     async fn offered(&mut self) -> Result<Duration, StoreError> {
         let destinations = self.store.destinations().await?;
-        self.lines.retain(|name, line| line.in_flight > 0 || destinations.contains(name));
+        let now = self.deliver.now();
+        // A hold is kept though nothing waits: what is accepted next has to heed it.
+        self.lines.retain(|name, line| {
+            line.in_flight > 0 || line.held_until > now || destinations.contains(name)
+        });
         let mut wait = LOOK_AT_LEAST;
         for upstream in destinations {
-            let now = self.deliver.now();
-            let most = self.deliver.most_in_flight(&upstream);
-            let line = self.lines.entry(upstream.clone()).or_insert_with(|| Line::new(most));
-            line.ramp.set_most(most);
-            if let Some(room) = line.room(now) {
-                let claimed = self.store.claim(&upstream, now, usize::from(room)).await?;
-                for (id, why) in claimed.stopped {
-                    self.deliver.trouble(&StoreError::Damaged(format!("delivery {id}: {why}")));
+            // One's trouble isn't the others'.
+            match self.offered_to(&upstream).await {
+                Ok(Some(at)) => wait = wait.min(at.since(self.deliver.now()).max(SLEEP_LEAST)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.deliver.trouble(&error);
+                    wait = wait.min(TROUBLED_FOR);
                 }
-                line.next_due = claimed.next_due;
-                for offer in claimed.offers {
-                    line.in_flight += 1;
-                    let (store, deliver) = (self.store.clone(), Arc::clone(&self.deliver));
-                    self.underway.spawn(one(store, deliver, offer));
-                }
-            }
-            if let Some(at) = line.comes_back_at() {
-                wait = wait.min(at.since(now).max(SLEEP_LEAST));
             }
         }
         Ok(wait)
+    }
+
+    /// Offers what is due for one destination. When there may be more, if that is known.
+    async fn offered_to(&mut self, upstream: &str) -> Result<Option<WallTime>, StoreError> {
+        let now = self.deliver.now();
+        let most = self.deliver.most_in_flight(upstream);
+        let line = self.lines.entry(upstream.to_owned()).or_insert_with(|| Line::new(most));
+        line.ramp.set_most(most);
+        if let Some(room) = line.room(now) {
+            let claimed = self.store.claim(upstream, now, usize::from(room)).await?;
+            for (id, why) in claimed.stopped {
+                self.deliver.trouble(&StoreError::Damaged(format!("delivery {id}: {why}")));
+            }
+            line.next_due = claimed.next_due;
+            for offer in claimed.offers {
+                line.in_flight += 1;
+                let (store, deliver) = (self.store.clone(), Arc::clone(&self.deliver));
+                self.underway.spawn(one(store, deliver, offer));
+            }
+        }
+        Ok(line.comes_back_at(now))
     }
 
     fn landed(&mut self, done: Result<(String, Next), tokio::task::JoinError>) {
@@ -182,10 +197,12 @@ impl Line {
     }
 
     /// When there may be something to offer though nothing happens before.
-    fn comes_back_at(&self) -> Option<WallTime> {
-        let has_room = self.ramp.window() > self.in_flight;
-        let due = self.next_due.filter(|_| has_room)?;
-        Some(due.max(self.held_until))
+    fn comes_back_at(&self, now: WallTime) -> Option<WallTime> {
+        if self.ramp.window() <= self.in_flight {
+            return None;
+        }
+        // What is due isn't known while it is held: nobody asked.
+        if now < self.held_until { Some(self.held_until) } else { self.next_due }
     }
 
     fn landed(&mut self, next: Next) {
@@ -223,7 +240,7 @@ async fn one<D: Deliver>(store: Store, deliver: Arc<D>, offer: Offer) -> (String
     let mut pause = WRITE_AGAIN_AFTER;
     while let Err(error) = store.finish(&offer, finish.clone(), now).await {
         deliver.trouble(&error);
-        if matches!(error, StoreError::Unknown | StoreError::Closed | StoreError::Seal(_)) {
+        if matches!(error, StoreError::Unknown | StoreError::Closed) {
             break;
         }
         sleep(pause).await;

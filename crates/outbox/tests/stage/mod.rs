@@ -2,7 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of its own")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use mainstay_core::outbox::{Assurance, Next, WallTime};
@@ -25,6 +25,31 @@ impl Stage {
 
     pub fn path(&self) -> PathBuf {
         self.dir.path().join("outbox.db")
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Another place with the files as they are now, as a process leaves them that is killed.
+    pub fn as_a_crash_leaves_it(&self) -> Self {
+        let copy = Self::new();
+        for file in std::fs::read_dir(self.dir()).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), copy.dir().join(file.file_name())).unwrap();
+        }
+        copy
+    }
+
+    /// Has something done to the database that no store would do.
+    pub fn sql(&self, text: &str) {
+        let db = rusqlite::Connection::open(self.path()).unwrap();
+        db.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+        db.execute_batch(text).unwrap();
     }
 
     pub fn open(&self) -> Store {
