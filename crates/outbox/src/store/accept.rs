@@ -6,7 +6,7 @@ use super::row::Row;
 use super::writer::{Paper, Touched, Write};
 use super::{Full, StoreError};
 use crate::seal::Part;
-use crate::{CallNote, DeliveryId, Keys, NewDelivery, State};
+use crate::{DeliveryId, Keys, NewDelivery};
 
 /// What came of a write that is to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,31 +30,7 @@ impl Sealed {
         let size = (json.len() + new.body.len()) as u64;
         let head = keys.seal(new.id, Part::Head, &json).map_err(StoreError::Seal)?;
         let body = keys.seal(new.id, Part::Body, &new.body).map_err(StoreError::Seal)?;
-        let history: Vec<CallNote> = new.tried.into_iter().collect();
-        let row = Row {
-            seq: 0,
-            id: new.id,
-            upstream: new.upstream,
-            route: new.route,
-            lane: new.lane,
-            key: new.key,
-            scope: new.scope,
-            print: new.print,
-            assurance: new.assurance,
-            state: State::Waiting,
-            ready: true,
-            underway: false,
-            accepted_at: new.accepted_at,
-            due_at: new.due_at,
-            expires_at: new.expires_at,
-            finished_at: None,
-            calls: u16::from(!history.is_empty()),
-            maybe_done: new.maybe_done,
-            size,
-            history,
-            is_whole: true,
-        };
-        Ok(Self { row, head, body })
+        Ok(Self { row: Row::of(new, size), head, body })
     }
 }
 
@@ -114,10 +90,9 @@ fn full(paper: &Paper<'_>, row: &Row) -> rusqlite::Result<Option<Full>> {
         return Ok(Some(Full::Bytes));
     }
     let Some(lane) = &row.lane else { return Ok(None) };
-    let of_lane: u64 = db
-        .prepare_cached(
-            "SELECT count(*) FROM (SELECT 1 FROM delivery WHERE upstream = ?1 AND lane = ?2 AND state < 2 LIMIT ?3)",
-        )?
-        .query_row(params![row.upstream, lane, limits.lane_items], |row| row.get(0))?;
-    Ok((of_lane >= limits.lane_items).then_some(Full::Lane))
+    let of_lane: Option<u64> = db
+        .prepare_cached("SELECT items FROM lane WHERE upstream = ?1 AND lane = ?2")?
+        .query_row([&row.upstream, lane], |row| row.get(0))
+        .optional()?;
+    Ok((of_lane.unwrap_or(0) >= limits.lane_items).then_some(Full::Lane))
 }

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use mainstay_core::outbox::{Assurance, StoppedReason, WallTime};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _};
 
-use super::row::{COLUMNS, Row, millis, wall};
-use super::writer::{Claims, Paper, Touched, Write};
+use super::row::{COLUMNS, Row, unless_damaged, wall};
+use super::writer::{Claims, Paper, Taken, Touched, Write};
 use super::{Inner, StoreError};
 use crate::seal::Part;
 use crate::{DeliveryId, Keys, Offer, SealError, State, StoredHead};
@@ -24,18 +24,32 @@ pub struct Claimed {
 /// A delivery with its content as it is stored.
 type Found = (Row, Option<(Vec<u8>, Vec<u8>)>);
 
+/// What a look found.
+struct Look {
+    found: Vec<Found>,
+    next_due: Option<WallTime>,
+    /// Dropped with it, wherever that is, it gives back what nobody has got.
+    taken: Taken,
+}
+
 pub(super) async fn claim(
     inner: &Inner,
     upstream: String,
     now: WallTime,
     most: usize,
 ) -> Result<Claimed, StoreError> {
-    let read = move |db: &Connection, claims: &mut Claims| read(db, claims, &upstream, now, most);
-    let (found, next_due) = inner.writer.ask(read).await?;
+    let mut taken = inner.writer.taken();
+    let look = move |db: &Connection, claims: &mut Claims| {
+        let mut found = Vec::new();
+        // What was found before something failed is given back as well.
+        let next_due = look(db, claims, &upstream, now, most, &mut found, &mut taken)?;
+        Ok(Look { found, next_due, taken })
+    };
+    let Look { found, next_due, mut taken } = inner.writer.ask(look).await?;
     let mut claimed = Claimed { next_due, ..Claimed::default() };
     let mut once = Vec::new();
     for (row, content) in found {
-        let id = row.id;
+        let (id, place) = (row.id, row.seq);
         match opened(row, content, &inner.keys) {
             Ok(offer) => {
                 if offer.assurance == Assurance::None {
@@ -44,55 +58,62 @@ pub(super) async fn claim(
                 claimed.offers.push(offer);
             }
             Err(why) => {
-                inner.writer.write(Stop(id)).await?;
                 claimed.stopped.push((id, why));
+                // What can't even be stopped stays taken, so that it is neither offered nor in the way of others.
+                if inner.writer.write(Stop { id, place }).await.is_err() {
+                    taken.keep(id);
+                }
             }
         }
     }
     if !once.is_empty() {
-        inner.writer.write(Begin(once)).await?;
+        let begun = inner.writer.write(Begin(once.clone())).await?;
+        let is_off = |id: &DeliveryId| once.contains(id) && !begun.contains(id);
+        claimed.offers.retain(|offer| !is_off(&offer.id));
     }
+    claimed.offers.iter().for_each(|offer| taken.keep(offer.id));
     Ok(claimed)
 }
 
-/// Those whose turn it is, and when the next one's is. Read between two commits.
-fn read(
+/// Finds those whose turn it is, and when the next one's is. Read between two commits.
+fn look(
     db: &Connection,
     claims: &mut Claims,
     upstream: &str,
     now: WallTime,
     most: usize,
-) -> Result<(Vec<Found>, Option<WallTime>), StoreError> {
-    // Those that are on their way are due as well, and come first.
-    let enough = i64::try_from(most.saturating_add(claims.len())).unwrap_or(i64::MAX);
-    let rows = db
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM delivery WHERE upstream = ?1 AND ready = 1 AND state = 0 AND due_at <= ?2 \
-             ORDER BY due_at, seq LIMIT ?3"
-        ))?
-        .query_map(params![upstream, millis(now), enough], Row::read)?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut found = Vec::new();
-    for row in rows.into_iter().filter(|row| !claims.contains(&row.id)).take(most) {
+    found: &mut Vec<Found>,
+    taken: &mut Taken,
+) -> Result<Option<WallTime>, StoreError> {
+    // From the index alone, as those that are on their way are due as well and come first.
+    let mut due = db.prepare_cached(
+        "SELECT seq, due_at FROM delivery WHERE upstream = ?1 AND ready = 1 AND state = 0 ORDER BY due_at, seq",
+    )?;
+    let mut due = due.query([upstream])?;
+    while let Some(next) = due.next()? {
+        let (place, due_at) = (next.get(0)?, wall(next.get(1)?));
+        if claims.has_place(place) {
+            continue;
+        }
+        let Some(row) = Row::by_place(db, place)? else {
+            return Err(StoreError::Damaged(format!("there is no delivery at place {place}")));
+        };
+        if claims.has(&row) {
+            continue;
+        }
+        if due_at > now || found.len() == most {
+            return Ok(Some(due_at));
+        }
         let content = db
             .prepare_cached("SELECT head, body FROM content WHERE id = ?1 AND head IS NOT NULL")?
             .query_row([row.id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
+            .optional();
+        let content = unless_damaged(content)?;
+        claims.take(&row);
+        taken.add(row.id);
         found.push((row, content));
     }
-    claims.extend(found.iter().map(|(row, _)| row.id));
-    let next = db
-        .prepare_cached(
-            "SELECT id, due_at FROM delivery WHERE upstream = ?1 AND ready = 1 AND state = 0 ORDER BY due_at, seq",
-        )?
-        .query_map([upstream], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .find(|next| match next {
-            Ok((id, _)) => !claims.contains(&DeliveryId::of_bytes(*id)),
-            Err(_) => true,
-        })
-        .transpose()?
-        .map(|(_, due_at)| wall(due_at));
-    Ok((found, next))
+    Ok(None)
 }
 
 fn opened(row: Row, content: Option<(Vec<u8>, Vec<u8>)>, keys: &Keys) -> Result<Offer, SealError> {
@@ -114,37 +135,45 @@ fn opened(row: Row, content: Option<(Vec<u8>, Vec<u8>)>, keys: &Keys) -> Result<
     })
 }
 
-/// A delivery that can't be offered as it is.
-struct Stop(DeliveryId);
+/// A delivery that can't be offered as it is. Its place tells which it is: its id may be what is damaged.
+struct Stop {
+    id: DeliveryId,
+    place: i64,
+}
 
 impl Write for Stop {
     type Out = ();
 
     fn run(&mut self, paper: &Paper<'_>) -> rusqlite::Result<Result<(), StoreError>> {
-        let Some(mut row) = Row::by_id(paper.db, self.0)? else { return Ok(Ok(())) };
+        let row = Row::by_place(paper.db, self.place)?.filter(|row| row.id == self.id);
+        let Some(mut row) = row else { return Ok(Ok(())) };
         (row.state, row.underway) = (State::Stopped(StoppedReason::Damaged), false);
         row.save(paper.db).map(Ok)
     }
 
     fn touched(&self) -> Touched {
-        Touched::Finished(self.0)
+        Touched::Finished(self.id)
     }
 }
 
 /// Calls are about to be made that must not be made twice. Should the process end while they are, nobody knows what became of
-/// them, and the next one finds that written.
+/// them, and the next one finds that written. Those that still wait: somebody may just have dropped one.
 struct Begin(Vec<DeliveryId>);
 
 impl Write for Begin {
-    type Out = ();
+    type Out = Vec<DeliveryId>;
 
-    fn run(&mut self, paper: &Paper<'_>) -> rusqlite::Result<Result<(), StoreError>> {
+    fn run(&mut self, paper: &Paper<'_>) -> rusqlite::Result<Result<Self::Out, StoreError>> {
+        let mut begun = Vec::new();
         for id in &self.0 {
             let Some(mut row) = Row::by_id(paper.db, *id)? else { continue };
-            row.underway = true;
-            row.save(paper.db)?;
+            if row.state == State::Waiting {
+                row.underway = true;
+                row.save(paper.db)?;
+                begun.push(*id);
+            }
         }
-        Ok(Ok(()))
+        Ok(Ok(begun))
     }
 
     fn touched(&self) -> Touched {
@@ -176,6 +205,6 @@ impl Write for Interrupted {
     }
 
     fn touched(&self) -> Touched {
-        Touched::Nobody
+        Touched::Any
     }
 }

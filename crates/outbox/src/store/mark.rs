@@ -23,6 +23,11 @@ impl Mark {
         options.open(path(store)).map(Self)
     }
 
+    /// The number, where there may be no such file.
+    pub(super) fn read(store: &Path) -> Option<i64> {
+        Self(File::open(path(store)).ok()?).get()
+    }
+
     /// The number. None if none was written, or what is there isn't what was written.
     pub(super) fn get(&self) -> Option<i64> {
         let mut whole = [0; 24];

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use mainstay_core::outbox::WallTime;
 use parking_lot::Mutex;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{Notify, watch};
 
 use crate::{DeliveryId, Detail, Finish, Keys, NewDelivery, Offer, Summary};
@@ -90,6 +90,8 @@ pub enum StoreError {
     Database(String),
     /// Something in it isn't what was written. It takes nothing any more.
     Damaged(String),
+    /// Only whoever serves may claim, not a visitor.
+    Visitor,
     /// The store is closed.
     Closed,
 }
@@ -108,6 +110,7 @@ impl std::fmt::Display for StoreError {
             Self::Seal(error) => error.fmt(f),
             Self::Database(why) => write!(f, "the outbox's database failed: {why}"),
             Self::Damaged(what) => write!(f, "the outbox is damaged: {what}"),
+            Self::Visitor => f.write_str("only the proxy that serves an outbox delivers from it"),
             Self::Closed => f.write_str("the outbox is closed"),
         }
     }
@@ -117,16 +120,20 @@ impl std::error::Error for StoreError {}
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
         match error.sqlite_error_code() {
-            Some(DiskFull) => Self::Full(Full::Disk),
-            Some(DatabaseCorrupt | NotADatabase) => Self::Damaged(error.to_string()),
-            // A column that isn't of the kind that was written.
-            None if !matches!(error, rusqlite::Error::SqliteFailure(..)) => {
-                Self::Damaged(error.to_string())
-            }
+            Some(ErrorCode::DiskFull) => Self::Full(Full::Disk),
+            _ if is_damage(&error) => Self::Damaged(error.to_string()),
             _ => Self::Database(error.to_string()),
         }
+    }
+}
+
+/// Whether something isn't what was written.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase),
+        // A column that isn't of the kind that was written.
+        None => !matches!(error, rusqlite::Error::SqliteFailure(..)),
     }
 }
 
@@ -141,8 +148,8 @@ struct Inner {
     writer: Writer,
     reader: Arc<Mutex<Connection>>,
     shared: Arc<Shared>,
-    /// Held until all else is closed: the only proxy that delivers from this file.
-    _lock: Option<std::fs::File>,
+    /// Held until all else is closed: the only proxy that delivers from this file. A visitor has none.
+    lock: Option<std::fs::File>,
 }
 
 /// What the writing thread tells the others.
@@ -175,7 +182,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The database failed.
+    /// The database failed, or this is a visitor. Nothing is claimed, then.
     pub async fn claim(
         &self,
         upstream: &str,
@@ -184,6 +191,9 @@ impl Store {
     ) -> Result<Claimed, StoreError> {
         if let Some(what) = self.0.shared.damage.lock().clone() {
             return Err(StoreError::Damaged(what));
+        }
+        if self.0.lock.is_none() {
+            return Err(StoreError::Visitor);
         }
         claim::claim(&self.0, upstream.to_owned(), now, most).await
     }
@@ -290,14 +300,7 @@ impl Store {
         per_second: Option<u32>,
         now: WallTime,
     ) -> Result<u64, StoreError> {
-        let mut done = 0;
-        loop {
-            let some = hand::Retry { filter: filter.clone(), per_second, now, done };
-            match self.0.writer.write(some).await? {
-                0 => return Ok(done),
-                more => done += more,
-            }
-        }
+        self.all(filter, |those, done| hand::Retry { those, per_second, now, done }).await
     }
 
     /// Gives open deliveries up, and forgets dead ones. How many they are.
@@ -307,8 +310,8 @@ impl Store {
     /// The database failed.
     pub async fn drop_those(&self, filter: Filter, now: WallTime) -> Result<u64, StoreError> {
         // Dead ones first: those that are given up now are dead letters, to be forgotten another time.
-        let forgotten = self.all(|| hand::Forget { filter: filter.clone() }).await?;
-        let given_up = self.all(|| hand::GiveUp { filter: filter.clone(), now }).await?;
+        let forgotten = self.all(filter.clone(), |those, _| hand::Forget { those }).await?;
+        let given_up = self.all(filter, |those, _| hand::GiveUp { those, now }).await?;
         Ok(forgotten + given_up)
     }
 
@@ -318,19 +321,24 @@ impl Store {
     ///
     /// The database failed.
     pub async fn settle(&self, filter: Filter, now: WallTime) -> Result<u64, StoreError> {
-        self.all(|| hand::Settle { filter: filter.clone(), now }).await
+        self.all(filter, |those, _| hand::Settle { those, now }).await
     }
 
-    /// Has some written after some, until there is no more.
-    async fn all<W: writer::Write<Out = u64>>(
+    /// Has some written after some, until there are no more of those that there are now.
+    async fn all<W: writer::Write<Out = hand::Done>>(
         &self,
-        some: impl Fn() -> W,
+        filter: Filter,
+        some: impl Fn(hand::Those, u64) -> W,
     ) -> Result<u64, StoreError> {
-        let mut done = 0;
+        let upto = self.0.writer.ask(|db, _| Ok(row::next_seq(db)? - 1)).await?;
+        let mut those = hand::Those { filter, after: 0, upto };
+        let mut count = 0;
         loop {
-            match self.0.writer.write(some()).await? {
-                0 => return Ok(done),
-                more => done += more,
+            let done = self.0.writer.write(some(those.clone(), count)).await?;
+            count += done.count;
+            match done.after {
+                Some(after) => those.after = after,
+                None => return Ok(count),
             }
         }
     }
@@ -352,7 +360,7 @@ impl Store {
     pub async fn check(&self) -> Result<Vec<Fault>, StoreError> {
         let path = self.0.path.clone();
         let keys = Arc::clone(&self.0.keys);
-        blocking(move || check::check(&open::read_only(&path)?, &keys)).await
+        blocking(move || check::check(&mut open::read_only(&path)?, &keys)).await
     }
 
     /// From now on nothing is accepted or offered: it was found to be damaged.

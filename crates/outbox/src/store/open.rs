@@ -61,6 +61,13 @@ impl std::fmt::Display for OpenError {
             ),
             Self::Missing(path) => write!(f, "there is no outbox at {}", path.display()),
             Self::NotOurs(path) => write!(f, "{} isn't an outbox", path.display()),
+            Self::Lost { path, found: 0, .. } => write!(
+                f,
+                "{} is gone or empty, and there were accepted writes in it. Put it back; or, to begin with nothing, remove {} and {}-wal",
+                path.display(),
+                super::mark::path(path).display(),
+                path.display()
+            ),
             Self::Lost { path, acknowledged, found } => write!(
                 f,
                 "{} has lost writes that were accepted: {found} commits are left of {acknowledged}. It was replaced by an older copy, \
@@ -98,18 +105,22 @@ impl Store {
         access: Access,
     ) -> Result<Self, OpenError> {
         let io = |error| OpenError::Io(path.to_owned(), error);
+        // By its own name, as SQLite has it: by another one it would have another lock.
+        let named = std::fs::canonicalize(path);
+        let path = named.as_deref().unwrap_or(path);
         let lock = match access {
             Access::Serve => Some(lock(path)?),
             Access::Visit => None,
         };
         let is_there = std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
         match access {
-            Access::Serve if !is_there => make(path)?,
             Access::Visit if !is_there => return Err(OpenError::Missing(path.to_owned())),
+            Access::Serve if !is_there => make(path)?,
             _ => is_ours(path)?,
         }
         let mut db = connect(path).map_err(|error| of_database(path, error))?;
         schema::upgrade(&mut db).map_err(|error| OpenError::Database(path.to_owned(), error))?;
+        schema::check(&db).map_err(|what| OpenError::Damaged(path.to_owned(), what))?;
         let mark = Mark::open(path).map_err(io)?;
         check_commits(path, &db, &mark)?;
         if std::fs::metadata(path).map_err(io)?.len() < CHECKED_AT_ONCE_BYTES {
@@ -130,7 +141,7 @@ impl Store {
             writer: Writer::start(desk).map_err(io)?,
             reader: Arc::new(Mutex::new(reader)),
             shared,
-            _lock: lock,
+            lock,
         })))
     }
 }
@@ -173,12 +184,32 @@ pub(super) fn free_bytes(path: &Path) -> u64 {
 pub(super) fn backup(path: &Path, to: &Path) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| StoreError::Database(format!("{}: {error}", to.display()));
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(failed)?;
+    let copied = copy(path, to).and_then(|()| {
+        File::open(to).and_then(|file| file.sync_all()).map_err(failed)?;
+        sync_dir(to).map_err(failed)
+    });
+    if copied.is_err() {
+        // Half a copy would be taken for one, and be in the way of the next.
+        let _ = std::fs::remove_file(to);
+    }
+    copied
+}
+
+fn copy(path: &Path, to: &Path) -> Result<(), StoreError> {
+    use rusqlite::backup::{Backup, StepResult};
     let from = read_only(path)?;
     let mut into = Connection::open(to)?;
     // All in one step: the copy is of one moment, and writers of a write-ahead log aren't held up by it.
-    rusqlite::backup::Backup::new(&from, &mut into)?.step(-1)?;
-    drop(into);
-    File::open(to).and_then(|file| file.sync_all()).map_err(failed)
+    match Backup::new(&from, &mut into)?.step(-1)? {
+        StepResult::Done => Ok(()),
+        other => Err(StoreError::Database(format!("the copy wasn't finished: {other:?}"))),
+    }
+}
+
+/// The directory of `path` knows it for good.
+fn sync_dir(path: &Path) -> std::io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
@@ -200,16 +231,36 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 
 /// An empty file for its owner only, in whose directory it is known for good.
 fn make(path: &Path) -> Result<(), OpenError> {
+    // Where there was one, its log may hold all that is left of it, and SQLite would remove that.
+    let mark = Mark::read(path).filter(|commits| *commits > 0);
+    let log = std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
+    if mark.is_some() || log {
+        let acknowledged = mark.unwrap_or(1);
+        return Err(OpenError::Lost { path: path.to_owned(), acknowledged, found: 0 });
+    }
     let made = || -> std::io::Result<()> {
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
+        // Under another name, so that after a crash there is either none or one with its tables.
+        let fresh = beside(path, "-new");
+        for end in ["", "-journal", "-wal", "-shm"] {
+            match std::fs::remove_file(beside(&fresh, end)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+        fill(&fresh).map_err(std::io::Error::other)?;
+        File::open(&fresh)?.sync_all()?;
+        std::fs::rename(&fresh, path)?;
+        sync_dir(path)
     };
-    made().map_err(|error| OpenError::Io(path.to_owned(), error))?;
+    made().map_err(|error| OpenError::Io(path.to_owned(), error))
+}
+
+fn fill(fresh: &Path) -> rusqlite::Result<()> {
+    let mut db = Connection::open(fresh)?;
     // Pages that are freed may be given back to the disk; that can't be changed later.
-    Connection::open(path)
-        .and_then(|db| db.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;"))
-        .map_err(|error| of_database(path, error))
+    db.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;")?;
+    schema::make(&mut db)
 }
 
 /// SQLite's own mark at the file's beginning, and ours.
@@ -219,9 +270,8 @@ fn is_ours(path: &Path) -> Result<(), OpenError> {
     let file = File::open(path).map_err(|error| OpenError::Io(path.to_owned(), error))?;
     let is_whole = file.read_exact_at(&mut head, 0).is_ok();
     let id = i32::from_be_bytes([head[68], head[69], head[70], head[71]]);
-    // A file that was made and not yet given its tables has no mark; a crash may leave it so.
     let is_ours = is_whole && head.starts_with(b"SQLite format 3\0");
-    if is_ours && (id == schema::APPLICATION_ID || id == 0) {
+    if is_ours && id == schema::APPLICATION_ID {
         Ok(())
     } else {
         Err(OpenError::NotOurs(path.to_owned()))
@@ -229,10 +279,12 @@ fn is_ours(path: &Path) -> Result<(), OpenError> {
 }
 
 fn check_commits(path: &Path, db: &Connection, mark: &Mark) -> Result<(), OpenError> {
+    // First the mark: another process may commit between the two.
+    let mark = mark.get();
     let found = db
         .query_row("SELECT value FROM counter WHERE name = 'commits'", [], |row| row.get(0))
         .map_err(|error| of_database(path, error))?;
-    match mark.get() {
+    match mark {
         Some(acknowledged) if found < acknowledged => {
             Err(OpenError::Lost { path: path.to_owned(), acknowledged, found })
         }

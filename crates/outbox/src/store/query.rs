@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use serde::Serialize;
 
 use super::StoreError;
@@ -45,7 +45,7 @@ pub struct Totals {
     pub items: u64,
     /// Bytes of their requests.
     pub bytes: u64,
-    /// When the first of them was accepted, in milliseconds since 1970.
+    /// When the first of them was accepted, in milliseconds since 1970; of those that wait or are stopped.
     pub oldest: Option<u64>,
 }
 
@@ -133,22 +133,29 @@ pub(super) fn totals(db: &Connection) -> Result<Vec<Totals>, StoreError> {
             })
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut first = db.prepare_cached(
+        "SELECT accepted_at FROM delivery INDEXED BY delivery_open WHERE upstream = ?1 AND state = ?2 AND state < 2 \
+         ORDER BY seq LIMIT 1",
+    )?;
     for total in &mut totals {
-        let filter = Filter {
-            states: vec![total.state],
-            upstream: Some(total.upstream.clone()),
-            ..Filter::default()
-        };
-        let first = rows(db, &filter, Page { after: None, most: 1 })?;
-        total.oldest = first.first().map(|row| row.accepted_at.0);
+        let state = State::NAMES.iter().position(|name| *name == total.state);
+        total.oldest =
+            first.query_row(params![total.upstream, state], |row| row.get(0)).optional()?;
     }
     Ok(totals)
 }
 
-/// The upstreams to which something waits to be delivered.
+/// The upstreams to which something waits to be delivered: those of the index that offers are read from, one step down the tree for
+/// each.
 pub(super) fn destinations(db: &Connection) -> Result<Vec<String>, StoreError> {
-    Ok(db
-        .prepare_cached("SELECT upstream FROM totals WHERE state = 0 AND items > 0")?
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?)
+    let mut next = db.prepare_cached(
+        "SELECT upstream FROM delivery WHERE ready = 1 AND state = 0 AND upstream > ?1 ORDER BY upstream LIMIT 1",
+    )?;
+    let mut all: Vec<String> = Vec::new();
+    while let Some(upstream) =
+        next.query_row([all.last().map_or("", String::as_str)], |row| row.get(0)).optional()?
+    {
+        all.push(upstream);
+    }
+    Ok(all)
 }

@@ -1,16 +1,19 @@
 //! One row of `delivery`: read, checked, changed and written as a whole.
 
 use mainstay_core::outbox::{Assurance, StoppedReason, WallTime};
-use rusqlite::types::{Type, Value};
-use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, ToSql, params};
 
-use crate::seal::sum;
-use crate::{CallNote, DeliveryId, State, Summary};
+use crate::seal::{SUM_BYTES, sum};
+use crate::{CallNote, DeliveryId, NewDelivery, State, Summary};
 
 /// A delivery without its content.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
+    /// Its place among all; another one than where it is found, if it is about to move.
     pub(super) seq: i64,
+    /// Where it is found: by this it is written, since anything else of it may be damaged.
+    place: i64,
     pub(super) id: DeliveryId,
     pub(super) upstream: String,
     pub(super) route: String,
@@ -60,45 +63,81 @@ impl Row {
         .optional()
     }
 
-    /// Reads one. What can't be read at all, or isn't what was written, is a delivery that is stopped for it.
+    /// By its place.
+    pub(super) fn by_place(db: &Connection, seq: i64) -> rusqlite::Result<Option<Self>> {
+        db.prepare_cached(&format!("SELECT {COLUMNS} FROM delivery WHERE seq = ?1"))?
+            .query_row([seq], Self::read)
+            .optional()
+    }
+
+    /// A new one, that has no place yet.
+    pub(super) fn of(new: NewDelivery, size: u64) -> Self {
+        let history: Vec<CallNote> = new.tried.into_iter().collect();
+        Self {
+            seq: 0,
+            place: 0,
+            id: new.id,
+            upstream: new.upstream,
+            route: new.route,
+            lane: new.lane,
+            key: new.key,
+            scope: new.scope,
+            print: new.print,
+            assurance: new.assurance,
+            state: State::Waiting,
+            ready: true,
+            underway: false,
+            accepted_at: new.accepted_at,
+            due_at: new.due_at,
+            expires_at: new.expires_at,
+            finished_at: None,
+            calls: u16::from(!history.is_empty()),
+            maybe_done: new.maybe_done,
+            size,
+            history,
+            is_whole: true,
+        }
+    }
+
+    /// Reads one, whatever is in it: one that isn't what was written is a delivery that is stopped for it, and no reason to read no
+    /// other.
     pub(super) fn read(row: &SqlRow<'_>) -> rusqlite::Result<Self> {
-        let number: i64 = row.get(9)?;
-        let reason: Option<String> = row.get(10)?;
-        let history: String = row.get(19)?;
-        let (state, notes) =
-            (State::of(number, reason.as_deref()), serde_json::from_str(&history).ok());
-        let is_readable = state.is_some() && notes.is_some();
+        let mut cells = Cells { row, is_readable: true };
+        let number = cells.number(9)?;
+        let reason = cells.some_text(10)?;
+        let state = State::of(number, reason.as_deref());
+        let notes = serde_json::from_str(&cells.text(19)?).ok();
+        cells.is_readable &= state.is_some() && notes.is_some();
+        let seq = cells.number(0)?;
         let mut read = Self {
-            seq: row.get(0)?,
-            id: DeliveryId::of_bytes(fixed(row, 1)?),
-            upstream: row.get(2)?,
-            route: row.get(3)?,
-            lane: row.get(4)?,
-            key: row.get(5)?,
-            scope: match row.get::<_, Value>(6)? {
-                Value::Null => None,
-                _ => Some(fixed(row, 6)?),
-            },
-            print: fixed(row, 7)?,
-            assurance: match row.get(8)? {
+            seq,
+            place: seq,
+            id: DeliveryId::of_bytes(cells.bytes(1)?),
+            upstream: cells.text(2)?,
+            route: cells.text(3)?,
+            lane: cells.some_text(4)?,
+            key: cells.text(5)?,
+            scope: cells.some_bytes(6)?,
+            print: cells.bytes(7)?,
+            assurance: match cells.number(8)? {
                 1 => Assurance::Repeatable,
                 _ => Assurance::None,
             },
             state: state.unwrap_or(State::Stopped(StoppedReason::Damaged)),
-            ready: row.get::<_, i64>(11)? == 1,
-            underway: row.get::<_, i64>(21)? == 1,
-            accepted_at: wall(row.get(12)?),
-            due_at: wall(row.get(13)?),
-            expires_at: wall(row.get(14)?),
-            finished_at: row.get::<_, Option<i64>>(15)?.map(wall),
-            calls: u16::try_from(row.get::<_, i64>(16)?).unwrap_or(u16::MAX),
-            maybe_done: row.get::<_, i64>(17)? == 1,
-            size: u64::try_from(row.get::<_, i64>(18)?).unwrap_or(0),
+            ready: cells.number(11)? == 1,
+            underway: cells.number(21)? == 1,
+            accepted_at: wall(cells.number(12)?),
+            due_at: wall(cells.number(13)?),
+            expires_at: wall(cells.number(14)?),
+            finished_at: cells.some_number(15)?.map(wall),
+            calls: u16::try_from(cells.number(16)?).unwrap_or(u16::MAX),
+            maybe_done: cells.number(17)? == 1,
+            size: u64::try_from(cells.number(18)?).unwrap_or(0),
             history: notes.unwrap_or_default(),
             is_whole: true,
         };
-        let found: Vec<u8> = row.get(20)?;
-        read.is_whole = is_readable && found == read.sum();
+        let found: [u8; SUM_BYTES] = cells.bytes(20)?;
+        read.is_whole = cells.is_readable && found == read.sum();
         if !read.is_whole && read.state.is_open() {
             read.state = State::Stopped(StoppedReason::Damaged);
         }
@@ -108,45 +147,69 @@ impl Row {
     /// Puts it in. Its place is the next one.
     pub(super) fn insert(&mut self, db: &Connection) -> rusqlite::Result<()> {
         self.seq = next_seq(db)?;
+        self.place = self.seq;
         let sql = format!(
             "INSERT INTO delivery ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)"
         );
-        self.run(db, &sql).map(drop)
+        db.prepare_cached(&sql)?
+            .execute(params![
+                self.seq,
+                self.id.as_bytes(),
+                self.upstream,
+                self.route,
+                self.lane,
+                self.key,
+                self.scope,
+                self.print,
+                self.assurance == Assurance::Repeatable,
+                self.state.number(),
+                self.state.reason(),
+                self.ready,
+                millis(self.accepted_at),
+                millis(self.due_at),
+                millis(self.expires_at),
+                self.finished_at.map(millis),
+                self.calls,
+                self.maybe_done,
+                bytes(self.size),
+                self.history_text(),
+                self.sum(),
+                self.underway,
+            ])
+            .map(drop)
     }
 
-    /// Writes what has changed. Its place may be another one.
+    /// Writes what may have changed. One that wasn't what was written doesn't become so by that: its sum fits never again.
     pub(super) fn save(&self, db: &Connection) -> rusqlite::Result<()> {
-        let sql = "UPDATE delivery SET seq = ?1, upstream = ?3, route = ?4, lane = ?5, key = ?6, scope = ?7, print = ?8, \
-             assurance = ?9, state = ?10, reason = ?11, ready = ?12, accepted_at = ?13, due_at = ?14, expires_at = ?15, \
-             finished_at = ?16, calls = ?17, maybe_done = ?18, size = ?19, history = ?20, sum = ?21, underway = ?22 WHERE id = ?2";
-        self.run(db, sql).map(drop)
-    }
-
-    fn run(&self, db: &Connection, sql: &str) -> rusqlite::Result<usize> {
-        db.prepare_cached(sql)?.execute(params![
-            self.seq,
-            self.id.as_bytes(),
-            self.upstream,
-            self.route,
-            self.lane,
-            self.key,
-            self.scope,
-            self.print,
-            self.assurance == Assurance::Repeatable,
-            self.state.number(),
-            self.state.reason(),
-            self.ready,
-            millis(self.accepted_at),
-            millis(self.due_at),
-            millis(self.expires_at),
-            self.finished_at.map(millis),
-            self.calls,
-            self.maybe_done,
-            i64::try_from(self.size).unwrap_or(i64::MAX),
-            self.history_text(),
-            self.sum(),
-            self.underway,
-        ])
+        // Only where it moves: a place that is set makes every index be written anew.
+        let moves = self.seq != self.place;
+        let sql = format!(
+            "UPDATE delivery SET state = ?2, reason = ?3, ready = ?4, due_at = ?5, expires_at = ?6, finished_at = ?7, \
+             calls = ?8, maybe_done = ?9, history = ?10, sum = ?11, underway = ?12{} WHERE seq = ?1",
+            if moves { ", seq = ?13" } else { "" }
+        );
+        let sum = if self.is_whole { self.sum().to_vec() } else { Vec::new() };
+        let finished_at = self.finished_at.map(millis);
+        let (due_at, expires_at) = (millis(self.due_at), millis(self.expires_at));
+        let (number, reason, history) =
+            (self.state.number(), self.state.reason(), self.history_text());
+        let values: [&dyn ToSql; 13] = [
+            &self.place,
+            &number,
+            &reason,
+            &self.ready,
+            &due_at,
+            &expires_at,
+            &finished_at,
+            &self.calls,
+            &self.maybe_done,
+            &history,
+            &sum,
+            &self.underway,
+            &self.seq,
+        ];
+        let values = if moves { &values[..] } else { &values[..12] };
+        db.prepare_cached(&sql)?.execute(values).map(drop)
     }
 
     fn history_text(&self) -> String {
@@ -154,7 +217,7 @@ impl Row {
         serde_json::to_string(&self.history).unwrap_or_else(|_| "[]".into())
     }
 
-    fn sum(&self) -> [u8; 16] {
+    fn sum(&self) -> [u8; SUM_BYTES] {
         let lane = self.lane.as_deref().map_or(&b"-"[..], |_| b"+");
         let scope = self.scope.as_ref().map_or(&[][..], |scope| scope);
         let numbers = [
@@ -169,7 +232,7 @@ impl Row {
             self.finished_at.map_or(-1, millis),
             i64::from(self.calls),
             i64::from(self.maybe_done),
-            i64::try_from(self.size).unwrap_or(i64::MAX),
+            bytes(self.size),
         ];
         let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
         sum(&[
@@ -217,7 +280,7 @@ impl Row {
         self.history.push(note);
     }
 
-    /// It is open no more: its content goes if it was delivered, and the next of its lane is ready.
+    /// It is open no more, though it may still be underway: its content goes if it was delivered, and the next of its lane is ready.
     pub(super) fn close(
         &mut self,
         db: &Connection,
@@ -225,7 +288,7 @@ impl Row {
         now: WallTime,
     ) -> rusqlite::Result<()> {
         debug_assert!(!state.is_open());
-        (self.state, self.ready, self.underway) = (state, false, false);
+        (self.state, self.ready) = (state, false);
         self.finished_at = Some(now);
         self.save(db)?;
         if state == State::Delivered {
@@ -262,13 +325,78 @@ pub(super) fn millis(at: WallTime) -> i64 {
     i64::try_from(at.0).unwrap_or(i64::MAX)
 }
 
-fn fixed<const N: usize>(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<[u8; N]> {
-    let bytes: Vec<u8> = row.get(column)?;
-    let length = bytes.len();
-    bytes.try_into().map_err(|_| {
-        let why = format!("{length} bytes where {N} were written");
-        rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, why.into())
-    })
+fn bytes(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+/// What couldn't be read since it isn't what was written is as if it weren't there; the error, if it is another one.
+pub(super) fn unless_damaged<T>(read: rusqlite::Result<Option<T>>) -> rusqlite::Result<Option<T>> {
+    match read {
+        Err(error) if super::is_damage(&error) => Ok(None),
+        other => other,
+    }
+}
+
+/// A row's cells, read whatever is in them.
+struct Cells<'a> {
+    row: &'a SqlRow<'a>,
+    /// Whether all so far were of the kind that was written.
+    is_readable: bool,
+}
+
+impl Cells<'_> {
+    fn number(&mut self, column: usize) -> rusqlite::Result<i64> {
+        let number = self.some_number(column)?;
+        self.is_readable &= number.is_some();
+        Ok(number.unwrap_or(0))
+    }
+
+    fn some_number(&mut self, column: usize) -> rusqlite::Result<Option<i64>> {
+        Ok(match self.row.get_ref(column)? {
+            ValueRef::Null => None,
+            ValueRef::Integer(number) => Some(number),
+            _ => self.unreadable(),
+        })
+    }
+
+    fn text(&mut self, column: usize) -> rusqlite::Result<String> {
+        let text = self.some_text(column)?;
+        self.is_readable &= text.is_some();
+        Ok(text.unwrap_or_default())
+    }
+
+    fn some_text(&mut self, column: usize) -> rusqlite::Result<Option<String>> {
+        Ok(match self.row.get_ref(column)? {
+            ValueRef::Null => None,
+            ValueRef::Text(text) => {
+                self.is_readable &= std::str::from_utf8(text).is_ok();
+                Some(String::from_utf8_lossy(text).into_owned())
+            }
+            _ => self.unreadable(),
+        })
+    }
+
+    fn bytes<const N: usize>(&mut self, column: usize) -> rusqlite::Result<[u8; N]> {
+        let bytes = self.some_bytes(column)?;
+        self.is_readable &= bytes.is_some();
+        Ok(bytes.unwrap_or([0; N]))
+    }
+
+    fn some_bytes<const N: usize>(&mut self, column: usize) -> rusqlite::Result<Option<[u8; N]>> {
+        Ok(match self.row.get_ref(column)? {
+            ValueRef::Null => None,
+            ValueRef::Blob(bytes) => match bytes.try_into() {
+                Ok(bytes) => Some(bytes),
+                Err(_) => self.unreadable(),
+            },
+            _ => self.unreadable(),
+        })
+    }
+
+    fn unreadable<T>(&mut self) -> Option<T> {
+        self.is_readable = false;
+        None
+    }
 }
 
 /// Enough to see how a long outage began to be seen, and how it ends; each takes some 150 bytes.

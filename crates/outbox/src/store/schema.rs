@@ -1,9 +1,9 @@
 //! The tables, and how those of older versions become those of this one.
 //!
-//! `delivery` is what is listed and chosen from; `content` is read when its turn comes; `totals` is kept by triggers, so that
-//! nobody counts a million rows, whoever writes. Rows of `delivery` are changed as a whole, with their checksum: see `row`.
+//! `delivery` is what is listed and chosen from; `content` is read when its turn comes; `totals` and `lane` are kept by
+//! triggers, so that nobody counts a million rows, whoever writes. Rows of `delivery` are changed as a whole, with their checksum: see `row`.
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
 
@@ -28,18 +28,52 @@ pub(super) fn upgrade(db: &mut Connection) -> Result<(), StoreError> {
             "it is of version {found}, made by a newer Mainstay; this one knows versions up to {VERSION}"
         )));
     }
-    for (step, text) in STEPS.iter().enumerate().skip(found) {
-        let change = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        one(&change, step + 1, text)?;
+    if found < VERSION { Ok(steps(db, found)?) } else { Ok(()) }
+}
+
+/// Makes the tables in an empty file.
+pub(super) fn make(db: &mut Connection) -> rusqlite::Result<()> {
+    steps(db, 0)
+}
+
+fn steps(db: &mut Connection, from: usize) -> rusqlite::Result<()> {
+    for (step, text) in STEPS.iter().enumerate().skip(from) {
+        let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        change.execute_batch(text)?;
+        change.pragma_update(None, "application_id", APPLICATION_ID)?;
+        change.pragma_update(None, "user_version", step + 1)?;
         change.commit()?;
     }
     Ok(())
 }
 
-fn one(change: &Transaction<'_>, version: usize, text: &str) -> rusqlite::Result<()> {
-    change.execute_batch(text)?;
-    change.pragma_update(None, "application_id", APPLICATION_ID)?;
-    change.pragma_update(None, "user_version", version)
+/// Whether tables, indexes and triggers are those that were made: they are text in the file too, and a flipped bit there may
+/// make a trigger count otherwise, which no check of the tree tells. Others may have been added.
+///
+/// # Errors
+///
+/// What is another one, or missing.
+pub(super) fn check(db: &Connection) -> Result<(), String> {
+    let checked = (|| {
+        let mut model = Connection::open_in_memory()?;
+        make(&mut model)?;
+        let mut ours =
+            model.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
+        let mut same = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1 AND sql = ?2")?;
+        let mut others = Vec::new();
+        for named in ours.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))? {
+            let (name, sql): (String, String) = named?;
+            if !same.exists([&name, &sql])? {
+                others.push(name);
+            }
+        }
+        Ok(others)
+    })();
+    let others = checked.map_err(|error: rusqlite::Error| error.to_string())?;
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(format!("not as it was made: {}", others.join(", ")))
 }
 
 const VERSION_1: &str = "
@@ -71,6 +105,7 @@ CREATE INDEX delivery_due ON delivery (upstream, due_at, seq) WHERE ready = 1 AN
 CREATE INDEX delivery_lane ON delivery (upstream, lane, seq) WHERE lane IS NOT NULL AND state < 2;
 CREATE INDEX delivery_underway ON delivery (seq) WHERE underway = 1;
 CREATE INDEX delivery_state ON delivery (state, seq);
+CREATE INDEX delivery_open ON delivery (upstream, state, seq) WHERE state < 2;
 CREATE INDEX delivery_finished ON delivery (state, finished_at) WHERE state >= 2;
 CREATE UNIQUE INDEX delivery_scope ON delivery (scope) WHERE scope IS NOT NULL;
 
@@ -103,6 +138,30 @@ WHEN old.state <> new.state OR old.size <> new.size BEGIN
     WHERE upstream = old.upstream AND state = old.state;
     INSERT INTO totals VALUES (new.upstream, new.state, 1, new.size)
     ON CONFLICT DO UPDATE SET items = items + 1, bytes = bytes + excluded.bytes;
+END;
+
+CREATE TABLE lane (
+    upstream TEXT NOT NULL,
+    lane TEXT NOT NULL,
+    items INTEGER NOT NULL,           -- those that wait or are stopped
+    PRIMARY KEY (upstream, lane)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER lane_longer AFTER INSERT ON delivery
+WHEN new.lane IS NOT NULL AND new.state < 2 BEGIN
+    INSERT INTO lane VALUES (new.upstream, new.lane, 1) ON CONFLICT DO UPDATE SET items = items + 1;
+END;
+CREATE TRIGGER lane_longer_again AFTER UPDATE OF state ON delivery
+WHEN new.lane IS NOT NULL AND old.state >= 2 AND new.state < 2 BEGIN
+    INSERT INTO lane VALUES (new.upstream, new.lane, 1) ON CONFLICT DO UPDATE SET items = items + 1;
+END;
+CREATE TRIGGER lane_shorter AFTER UPDATE OF state ON delivery
+WHEN old.lane IS NOT NULL AND old.state < 2 AND new.state >= 2 BEGIN
+    UPDATE lane SET items = items - 1 WHERE upstream = old.upstream AND lane = old.lane;
+    DELETE FROM lane WHERE upstream = old.upstream AND lane = old.lane AND items <= 0;
+END;
+CREATE TRIGGER lane_gone AFTER DELETE ON delivery WHEN old.lane IS NOT NULL AND old.state < 2 BEGIN
+    UPDATE lane SET items = items - 1 WHERE upstream = old.upstream AND lane = old.lane;
+    DELETE FROM lane WHERE upstream = old.upstream AND lane = old.lane AND items <= 0;
 END;
 
 CREATE TABLE counter (

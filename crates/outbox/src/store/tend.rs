@@ -47,8 +47,10 @@ impl Write for Tend {
         old.sort_unstable();
         old.dedup();
         old.iter().try_for_each(|id| forget(db, *id))?;
-        // Freed pages go back to the disk, some at a time.
-        db.prepare_cached("PRAGMA incremental_vacuum(256)")?.query([])?.next()?;
+        // Freed pages go back to the disk, some at a time: one with each step.
+        let mut vacuum = db.prepare_cached("PRAGMA incremental_vacuum(256)")?;
+        let mut pages = vacuum.query([])?;
+        while pages.next()?.is_some() {}
         Ok(Ok(old.len() >= AT_A_TIME as usize))
     }
 

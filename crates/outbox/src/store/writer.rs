@@ -8,22 +8,88 @@
 //! a commit fails as a whole, each of its jobs is tried alone, so that one that is too large doesn't take the others along. After a
 //! failure of the disk the database is opened anew: what it had in memory may not be what is there (see `Desk::reopen`).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::mark::Mark;
+use super::row::Row;
 use super::{Limits, Shared, StoreError, open};
 use crate::DeliveryId;
 
-/// Deliveries that are on their way.
-pub(super) type Claims = HashSet<DeliveryId>;
+/// Deliveries that are on their way, and with each its lane: of that nothing else may go before it is back, even if a person
+/// has given it up meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    by_id: HashMap<DeliveryId, (i64, Option<Lane>)>,
+    places: HashSet<i64>,
+    lanes: HashSet<Lane>,
+}
+
+/// A lane, with the upstream whose it is.
+type Lane = (String, String);
+
+impl Claims {
+    /// Whether what is at this place is on its way. A quick look: one that moved meanwhile is told by [`Claims::has`] alone.
+    pub(super) fn has_place(&self, place: i64) -> bool {
+        self.places.contains(&place)
+    }
+
+    /// Whether it, or another one of its lane, is on its way.
+    pub(super) fn has(&self, row: &Row) -> bool {
+        self.by_id.contains_key(&row.id) || lane(row).is_some_and(|lane| self.lanes.contains(&lane))
+    }
+
+    pub(super) fn take(&mut self, row: &Row) {
+        let lane = lane(row);
+        self.lanes.extend(lane.clone());
+        self.places.insert(row.seq);
+        self.by_id.insert(row.id, (row.seq, lane));
+    }
+
+    fn give_back(&mut self, id: DeliveryId) {
+        if let Some((place, lane)) = self.by_id.remove(&id) {
+            self.places.remove(&place);
+            lane.map(|lane| self.lanes.remove(&lane));
+        }
+    }
+}
+
+fn lane(row: &Row) -> Option<Lane> {
+    row.lane.as_ref().map(|lane| (row.upstream.clone(), lane.clone()))
+}
+
+/// Deliveries that were taken for somebody. What isn't his when this is dropped is given back, so that a claim that fails or is
+/// cancelled in the middle leaves nothing behind that nobody would ever be offered again.
+pub(super) struct Taken {
+    ids: Vec<DeliveryId>,
+    jobs: Option<Sender<Message>>,
+}
+
+impl Taken {
+    pub(super) fn add(&mut self, id: DeliveryId) {
+        self.ids.push(id);
+    }
+
+    /// It has got to him.
+    pub(super) fn keep(&mut self, id: DeliveryId) {
+        self.ids.retain(|taken| *taken != id);
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(jobs) = self.jobs.as_ref().filter(|_| !self.ids.is_empty()) {
+            let _ = jobs.send(Message::GiveBack(std::mem::take(&mut self.ids)));
+        }
+    }
+}
 
 /// Something to be written.
 pub(super) trait Write: Send + 'static {
@@ -65,6 +131,7 @@ pub(super) struct Writer {
 enum Message {
     Write(Box<dyn Job>),
     Ask(Ask),
+    GiveBack(Vec<DeliveryId>),
 }
 
 /// Something that is read between two commits.
@@ -97,6 +164,11 @@ impl Writer {
             let _ = reply.send(ask(db, claims));
         })));
         answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// For a claim, that may not come to its end.
+    pub(super) fn taken(&self) -> Taken {
+        Taken { ids: Vec::new(), jobs: self.jobs.clone() }
     }
 
     fn send(&self, message: Message) {
@@ -150,10 +222,11 @@ impl<W: Write> Job for Pending<W> {
             Ok(()) => self.out.unwrap_or(Err(StoreError::Closed)),
             Err(error) => Err(error),
         };
-        if out.is_ok() {
+        // One that isn't there any more isn't on its way either.
+        if matches!(out, Ok(_) | Err(StoreError::Unknown)) {
             match self.work.touched() {
                 Touched::Finished(id) => {
-                    claims.remove(&id);
+                    claims.give_back(id);
                     shared.tell(Some(&[id]));
                 }
                 Touched::Nobody => {}
@@ -163,6 +236,14 @@ impl<W: Write> Job for Pending<W> {
         // Who asked may be gone; what was written stays.
         let _ = self.reply.send(out);
     }
+}
+
+/// Why there was no commit.
+enum Failure {
+    /// Another process writes, or the disk failed, before any job was run.
+    NotBegun(StoreError),
+    /// One of the jobs failed, or the commit.
+    RolledBack(StoreError),
 }
 
 /// The thread's own.
@@ -178,12 +259,18 @@ pub(super) struct Desk {
 
 impl Desk {
     fn work(mut self, inbox: &Receiver<Message>) {
-        let mut claims = Claims::new();
+        let mut claims = Claims::default();
+        let mut looked_at = Instant::now();
         loop {
             match inbox.recv_timeout(LOOK_EVERY) {
                 Ok(first) => self.take(first, inbox, &mut claims),
-                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
+            }
+            // However much there is to do.
+            if looked_at.elapsed() >= LOOK_EVERY {
+                looked_at = Instant::now();
+                self.look();
             }
         }
         // A log that is empty needs no recovery; where that fails, the next opening does it.
@@ -193,17 +280,25 @@ impl Desk {
     /// Does what has gathered.
     fn take(&mut self, first: Message, inbox: &Receiver<Message>, claims: &mut Claims) {
         let (mut jobs, mut asks) = (Vec::new(), Vec::new());
+        let mut is_news = false;
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
                 Message::Write(job) => jobs.push(job),
                 Message::Ask(ask) => asks.push(ask),
+                Message::GiveBack(ids) => {
+                    ids.into_iter().for_each(|id| claims.give_back(id));
+                    is_news = true;
+                }
             }
             let is_full = jobs.len() >= JOBS_MOST;
             next = if is_full { None } else { inbox.try_recv().ok() };
         }
         if !jobs.is_empty() {
             self.write(jobs, claims);
+            is_news = true;
+        }
+        if is_news {
             self.shared.changes.send_modify(|count| *count += 1);
         }
         asks.into_iter().for_each(|ask| ask(&self.db, claims));
@@ -214,19 +309,27 @@ impl Desk {
             Ok(()) => {
                 jobs.into_iter().for_each(|job| job.settle(Ok(()), claims, &self.shared));
             }
-            Err(error) if jobs.len() == 1 => {
-                let error = StoreError::from(error);
-                jobs.into_iter()
-                    .for_each(|job| job.settle(Err(error.clone()), claims, &self.shared));
+            // No job is to blame where none could begin; each of them alone would wait as long for the same.
+            Err(Failure::NotBegun(error)) => self.failed(jobs, &error, claims),
+            Err(Failure::RolledBack(error)) if jobs.len() == 1 => {
+                self.failed(jobs, &error, claims);
             }
-            Err(_) => jobs.into_iter().for_each(|job| self.write(vec![job], claims)),
+            Err(Failure::RolledBack(_)) => {
+                jobs.into_iter().for_each(|job| self.write(vec![job], claims));
+            }
         }
     }
 
-    fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    fn failed(&self, jobs: Vec<Box<dyn Job>>, error: &StoreError, claims: &mut Claims) {
+        jobs.into_iter().for_each(|job| job.settle(Err(error.clone()), claims, &self.shared));
+    }
+
+    fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
         let free_bytes = open::free_bytes(&self.path);
+        let mut has_begun = false;
         let written = (|| {
             let change = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            has_begun = true;
             let paper = Paper { db: &change, limits: &self.limits, free_bytes };
             jobs.iter_mut().try_for_each(|job| job.run(&paper))?;
             let commits = change
@@ -244,7 +347,8 @@ impl Desk {
             }
             Err(error) => {
                 self.reopen(&error);
-                Err(error)
+                let error = StoreError::from(error);
+                Err(if has_begun { Failure::RolledBack(error) } else { Failure::NotBegun(error) })
             }
         }
     }
