@@ -63,7 +63,7 @@ const MISTAKES: [MistakeKind; 10] = [
     MistakeKind::Contradiction,
 ];
 
-const LINTS: [LintCode; 26] = [
+const LINTS: [LintCode; 27] = [
     LintCode::StaleTooLarge,
     LintCode::HedgeUnused,
     LintCode::AdaptiveUnused,
@@ -85,6 +85,7 @@ const LINTS: [LintCode; 26] = [
     LintCode::CheckOverlaps,
     LintCode::SpillUnused,
     LintCode::SpillExceedsTotal,
+    LintCode::ResumableUnused,
     LintCode::HashUnused,
     LintCode::PoolIdleTooLong,
     LintCode::Danger,

@@ -28,7 +28,7 @@ pub enum AttemptReason {
     Failover,
     /// Another one is out and has no answer yet.
     Hedge,
-    /// The body of a delivered answer broke, and this is to continue it.
+    /// The body of a delivered answer broke, or that of the request in a resumable upload, and this is to continue it.
     Resume,
 }
 
@@ -340,6 +340,22 @@ pub enum Event {
         /// Why it ends.
         why: NotHealed,
     },
+    /// An upload that had broken goes on from where the server has it.
+    UploadResumed {
+        /// By the attempt that asked how much it has.
+        attempt: AttemptId,
+        /// Where it goes.
+        endpoint: EndpointId,
+        /// How many bytes of it the server has.
+        from: u64,
+        /// From the break to that answer.
+        took: Duration,
+    },
+    /// An upload that the server had offered to continue isn't: what is done now is for the table of retry safety.
+    UploadNotResumed {
+        /// Why.
+        why: NotHealed,
+    },
     /// A connection that had switched protocols ended, and the call with it.
     TunnelEnded {
         /// Why.
@@ -450,6 +466,8 @@ impl Event {
             Self::BodyResumed { .. } => "body-resumed",
             Self::AnswerHealed { .. } => "answer-healed",
             Self::AnswerCut { .. } => "answer-cut",
+            Self::UploadResumed { .. } => "upload-resumed",
+            Self::UploadNotResumed { .. } => "upload-not-resumed",
             Self::TunnelEnded { .. } => "tunnel-ended",
             Self::BreakerOpened { .. } => "breaker-opened",
             Self::BreakerHalfOpened { .. } => "breaker-half-opened",

@@ -118,6 +118,8 @@ fn events(reached: Reached<'_>) -> CensusPart {
     part.add("body-resumed", reached.endpoint(|sums| sums.resumed > 0));
     part.add("answer-healed", reached.upstream(|sums| sums.healed > 0));
     part.add("answer-cut", reached.upstream(|sums| sums.cut.total() > 0));
+    part.add("upload-resumed", reached.endpoint(|sums| sums.uploads_resumed > 0));
+    part.add("upload-not-resumed", reached.upstream(|sums| sums.uploads_not_resumed.total() > 0));
     part.add("tunnel-ended", reached.upstream(|sums| sums.tunnels.total() > 0));
     part.add("breaker-opened", reached.endpoint(|sums| sums.opens.total() > 0));
     part.add("endpoint-ejected", reached.endpoint(|sums| sums.ejects.total() > 0));

@@ -116,6 +116,8 @@ impl UpstreamRecorder {
             Event::BodyResumed { endpoint, .. } => self.endpoint(endpoint).on_resumed(),
             Event::AnswerHealed { .. } => self.calls.on_healed(),
             Event::AnswerCut { why, .. } => self.calls.on_cut(why),
+            Event::UploadResumed { endpoint, .. } => self.endpoint(endpoint).on_upload_resumed(),
+            Event::UploadNotResumed { why } => self.calls.on_upload_not_resumed(why),
             Event::TunnelEnded { end, counts, .. } => self.calls.on_tunnel_ended(end, counts),
             Event::BreakerOpened { endpoint, cause, .. } => {
                 self.endpoint(endpoint).on_opened(cause);

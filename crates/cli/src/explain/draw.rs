@@ -189,6 +189,15 @@ impl Drawing<'_> {
         if let Some(why) = &record.cut {
             self.said("not healed", why);
         }
+        if let Some(times) = record.upload_resumed {
+            self.said(
+                "upload",
+                &format!("went on from where the server had it, {}", words::times(times)),
+            );
+        }
+        if let Some(why) = &record.upload_not_resumed {
+            self.said("not resumed", why);
+        }
         self.line("");
         for note in &record.notes {
             let told =

@@ -122,6 +122,7 @@ impl Varied {
             "status": self.maybe(|it| 200 + it.below(400)), "saved": self.maybe(|it| it.word(&["retry", "failover"])),
             "code": self.maybe(Self::code), "certainty": self.maybe(Self::text), "stopped": null,
             "body_broke": self.maybe(Self::code), "body_unrepeatable": self.below(2) == 0,
+            "upload_resumed": self.maybe(|it| it.below(70_000) % 60_000), "upload_not_resumed": self.maybe(Self::code),
             "healed": self.maybe(|it| it.below(70_000) % 60_000), "cut": self.maybe(Self::code), "attempts": attempts,
             "degraded": self.maybe(|it| it.word(&["stale", "static", "of the future"])),
             "notes": notes, "events_dropped": self.below(2) * 4_000_000_000,

@@ -26,7 +26,7 @@ pub(super) fn outcome(record: &CallRecord) -> (bool, String) {
     }
 }
 
-fn times(count: u16) -> String {
+pub(super) fn times(count: u16) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 

@@ -6,6 +6,7 @@ use mainstay_config::settings::{Listener, Route, Upstream};
 use mainstay_config::{Effective, Loaded, Origin, Settings};
 use mainstay_core::breaks::safety::{Ground, Verdict};
 use mainstay_core::event::StopReason;
+use mainstay_core::heal::upload::{self, Protocol, Upload};
 use mainstay_core::{CallFacts, Certainty};
 use mainstay_proxy::{Considered, Outlook};
 use serde::Serialize;
@@ -76,9 +77,20 @@ pub(super) struct RepeatablePart {
     pub(super) why: String,
     /// The largest request body that can be sent a second time.
     pub(super) replay_bytes: u64,
+    /// Whether an upload that breaks goes on from where the upstream has it; `None` where that is off.
+    pub(super) upload: Option<UploadPart>,
     /// Whether a part of it is kept in a file.
     #[serde(skip)]
     pub(super) spills: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct UploadPart {
+    /// `ietf` or `tus`.
+    protocol: &'static str,
+    /// Whether this request would be continued, if it has content and the upstream speaks the protocol.
+    suits: bool,
+    pub(super) why: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -156,6 +168,7 @@ impl Report {
             may_be_done_twice: facts.repetition.is_idempotent(),
             why: words::ground(ground, method, key.map(String::as_str), route),
             replay_bytes: route.replay_bytes as u64 + spilled.unwrap_or_default(),
+            upload: route.policy.resumable_upload.map(|upload| upload_part(upload.protocol, head)),
             spills: spilled.is_some(),
         });
         let played = Played {
@@ -200,6 +213,26 @@ fn route(considered: &Considered<'_>, head: &Parts, host: &str) -> RoutePart {
         failed.map(|condition| words::failed(*condition, matcher, method, host, path)).collect();
     let why = if matches { words::met(matcher) } else { failed.join(", ") };
     RoutePart { name: considered.route.name.clone(), matches, why }
+}
+
+/// As if it had content of a known length: that isn't told here.
+fn upload_part(protocol: Protocol, head: &Parts) -> UploadPart {
+    let origin = upload::Origin::default();
+    let fields = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let upload = Upload::of(protocol, origin, head.method.as_str(), Some(1), fields);
+    let (name, speaks) = match protocol {
+        Protocol::Ietf { interop_version } => {
+            ("ietf", format!("offers it (the IETF's draft, interop version {interop_version})"))
+        }
+        Protocol::Tus => ("tus", "speaks tus 1.0".to_owned()),
+    };
+    let why = match &upload {
+        Ok(_) => {
+            format!("one that breaks goes on from where the upstream has it, if that {speaks}")
+        }
+        Err(why) => format!("one that breaks isn't continued: {why}"),
+    };
+    UploadPart { protocol: name, suits: upload.is_ok(), why }
 }
 
 fn upstream_part(upstream: &Upstream) -> UpstreamPart {

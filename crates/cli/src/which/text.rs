@@ -63,6 +63,9 @@ impl Drawing<'_> {
             let most = repeatable.replay_bytes;
             let replay = format!("a body of more than {most} bytes can't be sent again ({by})");
             self.said("", Ink::Faint, &replay);
+            if let Some(upload) = &repeatable.upload {
+                self.said("upload", Ink::Bold, &upload.why);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use mainstay_core::CallPolicy;
 use mainstay_core::breaks::StatusSet;
 use mainstay_core::call::{AdaptiveTimeout, HedgeSettings};
 use mainstay_core::heal::socket::SocketSettings;
+use mainstay_core::heal::upload::{Protocol, UploadSettings};
 use mainstay_core::line::Priority;
 use mainstay_core::retry::{BackoffSettings, Growth, Jitter, MaxAttempts, RetrySettings};
 use mainstay_core::upstream::ScopeId;
@@ -27,6 +28,7 @@ pub(crate) struct CallDraft {
     pub(crate) idempotency_headers: Vec<String>,
     pub(crate) replay: usize,
     pub(crate) spill: Option<Spill>,
+    pub(crate) resumable_upload: Option<ResumableDraft>,
     pub(crate) body_idle_timeout: Duration,
     /// `endpoint`, `keep`, or a host.
     pub(crate) host: String,
@@ -37,6 +39,22 @@ pub(crate) struct CallDraft {
     pub(crate) fallback: Option<Fallback>,
     pub(crate) heal: HealDraft,
     pub(crate) websocket: SocketSettings,
+}
+
+/// `[resumable_upload]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ResumableDraft {
+    pub(crate) protocol: UploadWord,
+    /// `None` is the latest, or none where the protocol has no versions.
+    pub(crate) interop_version: Option<u8>,
+    pub(crate) within: Duration,
+}
+
+/// How uploads are continued, without the version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UploadWord {
+    Ietf,
+    Tus,
 }
 
 /// `[retry]`
@@ -79,6 +97,7 @@ impl Default for CallDraft {
             idempotent,
             priority,
             heal,
+            resumable_upload,
             scope: _,
         } = CallPolicy::default();
         Self {
@@ -93,6 +112,7 @@ impl Default for CallDraft {
             idempotency_headers: vec!["idempotency-key".into()],
             replay: 1 << 20,
             spill: None,
+            resumable_upload: resumable_upload.as_ref().map(ResumableDraft::of),
             body_idle_timeout: Duration::from_secs(30),
             host: "endpoint".into(),
             forwarded: Forwarded::Nothing,
@@ -127,6 +147,7 @@ impl CallDraft {
             idempotency_headers: route.idempotency_headers.clone(),
             replay: route.replay_bytes,
             spill: route.spill,
+            resumable_upload: policy.resumable_upload.as_ref().map(ResumableDraft::of),
             body_idle_timeout: route.body_idle_timeout,
             host: host.to_owned(),
             forwarded: route.forwarded,
@@ -151,6 +172,7 @@ impl CallDraft {
             failures: self.failures,
             idempotent: self.idempotent,
             heal: self.heal.settings(),
+            resumable_upload: self.resumable_upload.as_ref().map(ResumableDraft::settings),
             scope,
         }
     }
@@ -162,6 +184,32 @@ impl CallDraft {
             "keep" => HostRewrite::Keep,
             host => HostRewrite::Set(host.to_owned()),
         }
+    }
+}
+
+impl ResumableDraft {
+    fn of(upload: &UploadSettings) -> Self {
+        let (protocol, interop_version) = match upload.protocol {
+            Protocol::Ietf { interop_version } => (UploadWord::Ietf, Some(interop_version)),
+            Protocol::Tus => (UploadWord::Tus, None),
+        };
+        Self { protocol, interop_version, within: upload.within }
+    }
+
+    fn settings(&self) -> UploadSettings {
+        let protocol = match self.protocol {
+            UploadWord::Ietf => Protocol::Ietf {
+                interop_version: self.interop_version.unwrap_or(Protocol::INTEROP_VERSION),
+            },
+            UploadWord::Tus => Protocol::Tus,
+        };
+        UploadSettings { protocol, within: self.within }
+    }
+}
+
+impl Default for ResumableDraft {
+    fn default() -> Self {
+        Self::of(&UploadSettings::default())
     }
 }
 

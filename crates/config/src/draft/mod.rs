@@ -13,7 +13,9 @@ mod upstream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use call::{BackoffDraft, CallDraft, GrowthWord, RetryDraft};
+pub(crate) use call::{
+    BackoffDraft, CallDraft, GrowthWord, ResumableDraft, RetryDraft, UploadWord,
+};
 pub(crate) use events::{EndWord, EventsDraft};
 pub(crate) use heal::HealDraft;
 pub(crate) use health::{HealthDraft, ProbeWord};

@@ -11,7 +11,7 @@ use super::{
     GIB, KIB, Key, Kind, MIB, Rule, degrade, heal, hours, key, length, millis, minutes, number,
     secs, section, size, switched_section,
 };
-use crate::draft::{BackoffDraft, CallDraft, GrowthWord, RetryDraft};
+use crate::draft::{BackoffDraft, CallDraft, GrowthWord, ResumableDraft, RetryDraft, UploadWord};
 use crate::settings::{Forwarded, Spill};
 
 pub(crate) fn call() -> Vec<Key<CallDraft>> {
@@ -71,6 +71,12 @@ pub(crate) fn call() -> Vec<Key<CallDraft>> {
         spill(),
         |c: &mut CallDraft| &mut c.spill,
     );
+    let resumable = switched_section(
+        "resumable_upload",
+        "Uploads that break go on from where the upstream has them, by a protocol that it speaks, in place of being sent again. See docs/uploads.md. Off unless it is written.",
+        resumable_upload(),
+        |c: &mut CallDraft| &mut c.resumable_upload,
+    );
     let stale = switched_section(
         "stale",
         "Good answers are kept, and given once more when none comes, by RFC 9111 and 5861. Marked as such by `Proxy-Status`.",
@@ -98,6 +104,7 @@ pub(crate) fn call() -> Vec<Key<CallDraft>> {
     own.chain(retry)
         .chain(heal)
         .chain(spill)
+        .chain(resumable)
         .chain(hedge)
         .chain(adaptive)
         .chain(stale)
@@ -131,6 +138,20 @@ fn spill() -> Vec<Key<Spill>> {
             .says("Most of one body in its file, beyond `replay`; at most `limits.spill_total`.")
             .low("Larger requests can't be retried.")
             .high("Disk, for each call; `limits.spill_total` bounds the sum."),
+    ]
+}
+
+fn resumable_upload() -> Vec<Key<ResumableDraft>> {
+    vec![
+        key("protocol", Kind::choice::<UploadWord>(), |r: &mut ResumableDraft| &mut r.protocol)
+            .says("What the upstream speaks: \"ietf\", the resumable uploads of draft-ietf-httpbis-resumable-upload, for PUT and POST; or \"tus\", tus 1.0, in which each POST with a body becomes a creation and the upload of what is created."),
+        key("interop_version", number(1, 99), |r: &mut ResumableDraft| &mut r.interop_version)
+            .default_is("`8`")
+            .says("The draft's interop version, which client and server have to agree upon: 6 is drafts 05 to 07, 8 is draft 10. A server of another one offers nothing, and takes each upload for an ordinary one. Not for tus."),
+        key("within", length(millis(100), hours(1)), |r: &mut ResumableDraft| &mut r.within)
+            .says("How long an upload that broke may be without progress before it is given up.")
+            .low("A restart of the upstream isn't outlived.")
+            .high("The application waits for what won't come."),
     ]
 }
 

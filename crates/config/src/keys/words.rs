@@ -6,7 +6,7 @@ use mainstay_core::retry::Jitter;
 use mainstay_core::upstream::{Balance, Percentile};
 
 use super::Word;
-use crate::draft::{EndWord, GrowthWord, LimitWord, ProbeWord, ScopeWord};
+use crate::draft::{EndWord, GrowthWord, LimitWord, ProbeWord, ScopeWord, UploadWord};
 use crate::settings::{Forwarded, Http2, RecordedCalls};
 
 impl Word for Balance {
@@ -39,6 +39,10 @@ impl Word for EndWord {
         ("terminal", Self::Terminal),
         ("terminal-always", Self::TerminalAlways),
     ];
+}
+
+impl Word for UploadWord {
+    const WORDS: &'static [(&'static str, Self)] = &[("ietf", Self::Ietf), ("tus", Self::Tus)];
 }
 
 impl Word for GrowthWord {

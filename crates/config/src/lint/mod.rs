@@ -6,6 +6,7 @@
 
 mod call;
 mod load;
+mod resumable;
 mod spill;
 mod upstream;
 
@@ -77,6 +78,8 @@ pub enum LintCode {
     SpillUnused,
     /// One body's file may be larger than all together.
     SpillExceedsTotal,
+    /// Uploads that can never be continued.
+    ResumableUnused,
     /// Consistent hashing has nothing to go by, or a hash has no use.
     HashUnused,
     /// Idle connections are kept for longer than most servers do.
@@ -115,6 +118,7 @@ impl LintCode {
             Self::StaleTooLarge => "stale-too-large",
             Self::SpillUnused => "spill-unused",
             Self::SpillExceedsTotal => "spill-exceeds-total",
+            Self::ResumableUnused => "resumable-unused",
             Self::HashUnused => "hash-unused",
             Self::PoolIdleTooLong => "pool-idle-too-long",
             Self::Danger => "danger",
@@ -178,6 +182,7 @@ impl Linter<'_> {
                 self.call(index, route, upstream);
                 self.stale(index, route, upstream, &settings.limits);
                 self.spill(index, route, upstream, &settings.limits);
+                self.resumable(index, route, upstream);
             }
         }
         let line = |lint: &Lint| lint.place.as_ref().map(|place| (place.line, place.column));

@@ -36,6 +36,7 @@ impl Reader<'_> {
             let prefixes = [route.prefix.as_str(), upstream.prefix.as_str()];
             self.give_way_call(&mut route.draft.call, &prefixes);
             self.check_factor(&route.draft.call, &prefixes);
+            self.check_version(&route.draft.call, &prefixes);
             self.check_fallback(&route.draft.call, &prefixes);
             self.check_events(&mut route.draft, &prefixes);
             let policy = route.draft.call.policy(scope);
@@ -266,6 +267,20 @@ impl Reader<'_> {
         for problem in problems {
             let place = format!("heal.events.{}", problem.place);
             self.problem(&Problem { place, ..problem }, &keys, draft, prefixes);
+        }
+    }
+
+    /// tus has one version.
+    fn check_version(&mut self, call: &CallDraft, prefixes: &[&str]) {
+        let written = self.places.first(prefixes, &["resumable_upload.interop_version"]).cloned();
+        let is_tus = call
+            .resumable_upload
+            .as_ref()
+            .is_some_and(|upload| upload.protocol == crate::draft::UploadWord::Tus);
+        if let (Some(span), true) = (written, is_tus) {
+            let message = "tus has no interop version";
+            let advice = "leave it out, or say protocol = \"ietf\"";
+            self.mistake(MistakeKind::Contradiction, &span, message, advice);
         }
     }
 

@@ -126,11 +126,13 @@ pub enum Verdict {
     Resume,
     /// The answer can't be repaired: end it so that the application notices.
     FailLoudly,
+    /// Go on with the upload from where the server has it. No row of the table: nothing is done twice.
+    ContinueUpload,
 }
 
 impl Verdict {
     /// Every verdict.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AgainFree,
         Self::Again,
         Self::Retry,
@@ -139,6 +141,7 @@ impl Verdict {
         Self::TurnedAway,
         Self::Resume,
         Self::FailLoudly,
+        Self::ContinueUpload,
     ];
 
     /// A stable name for records.
@@ -170,6 +173,7 @@ impl Verdict {
             Self::TurnedAway => ("turned-away", "the peer turned it away, and only a request that may be done twice presses on"),
             Self::Resume => ("resume", "the answer had begun; it could only be continued, never started again"),
             Self::FailLoudly => ("fail-loudly", "the answer had begun and can't be repaired, so it ends as visibly broken"),
+            Self::ContinueUpload => ("continue-upload", "the server keeps what it has of the upload, so it goes on from there"),
         }
     }
 }

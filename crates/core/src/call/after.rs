@@ -50,7 +50,10 @@ impl Call {
     ) -> Permit {
         let dead = trying.dead_connection(&what, self.attempts.repeats()).is_some();
         let Trying { attempt, mut permit, started_at, cancelled, paid, .. } = trying;
-        paid.spend(ctx.now);
+        match (paid, &mut self.upload) {
+            (Paid::Held(price), Some(upload)) => upload.owe(price, ctx.now),
+            (paid, _) => paid.spend(ctx.now),
+        }
         let took = ctx.now.since(started_at);
         self.events.push(Event::AttemptFailed { attempt, endpoint: permit.endpoint(), what, took });
         self.worst = worse(self.worst, what.certainty);
@@ -68,6 +71,8 @@ impl Call {
             // The call's deadline cut a later attempt short: it may have been about to succeed.
             _ if cancelled == Some(DeadlineReason::Call) && attempt.0 > 1 => Report::NoNews,
             BreakKind::ResponseTimeout => Report::TimedOut(took),
+            // Whether the endpoint brought the upload no further, its offset will tell.
+            kind if kind.blames_endpoint() && self.withholds_blame(&what) => Report::NoNews,
             kind if kind.blames_endpoint() => Report::Broke,
             _ => Report::NoNews,
         };
@@ -96,16 +101,21 @@ impl Call {
     pub(super) fn deliver_success(&mut self, trying: Trying, status: u16, ctx: &mut Ctx<'_>) {
         let Trying { attempt, reason, mut permit, paid, started_at, .. } = trying;
         self.note_success(attempt, &mut permit, status, started_at, ctx);
+        // An upload goes in several attempts by its protocol, whether or not one breaks.
+        let is_unbroken = reason == AttemptReason::Resume && self.upload_breaks == 0;
         match paid {
             // A retry that succeeds was worth it, and gets its price back. A hedge isn't known to have been: the first
             // attempt might have succeeded too.
             Paid::Charge(charge) if reason == AttemptReason::Hedge => drop(charge),
             Paid::Charge(charge) => charge.refund(),
-            Paid::Nothing if attempt.0 == 1 => ctx.upstream.budget().on_first_try_success(),
+            Paid::Nothing if attempt.0 == 1 || is_unbroken => {
+                ctx.upstream.budget().on_first_try_success()
+            }
             Paid::Nothing | Paid::Held(_) => {}
         }
         let saved = match reason {
             AttemptReason::First => Saved::NotNeeded,
+            AttemptReason::Resume if is_unbroken => Saved::NotNeeded,
             AttemptReason::Retry | AttemptReason::Resume => Saved::ByRetry,
             AttemptReason::Failover => Saved::ByFailover,
             AttemptReason::Hedge => Saved::ByHedge,
@@ -123,6 +133,7 @@ impl Call {
         ctx: &mut Ctx<'_>,
     ) {
         let (price, hint) = match self.verdict(&what) {
+            Verdict::ContinueUpload => return self.continue_upload(what, dead, answer, ctx),
             Verdict::OutcomeUnknown => {
                 return self.stop(what.kind, StopReason::OutcomeUnknown, None, answer, ctx);
             }
@@ -158,7 +169,7 @@ impl Call {
 
     /// Sends again what never reached the endpoint: over a fresh connection where a kept one was dead, else at an endpoint that
     /// wasn't tried. Not a retry, so neither waited nor paid for. False when there is no such place.
-    fn move_on(&mut self, dead: Option<EndpointId>, ctx: &mut Ctx<'_>) -> bool {
+    pub(super) fn move_on(&mut self, dead: Option<EndpointId>, ctx: &mut Ctx<'_>) -> bool {
         let Some(seat) = self.seat.take().or_else(|| ctx.upstream.gate().seat()) else {
             return false;
         };

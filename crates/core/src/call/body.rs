@@ -265,20 +265,26 @@ impl Call {
         self.resuming.map_or(Duration::ZERO, |resuming| resuming.least_wait)
     }
 
+    /// Whether the next attempt continues something: an answer, or an upload.
+    pub(super) const fn goes_on(&self) -> bool {
+        self.is_resuming() || self.upload.is_some()
+    }
+
     pub(super) const fn is_resuming(&self) -> bool {
         self.resuming.is_some()
     }
 
-    /// Whether every attempt was made: as many as the policy allows to the answer, and to each further piece of it as many as
-    /// a restart of the upstream takes.
+    /// Whether every attempt was made: as many as the policy allows to the answer, and to each further piece of it, or of an
+    /// upload, as many as a restart of the upstream takes.
     pub(super) fn attempts_used(&self) -> bool {
-        match self.resuming {
-            None => self.attempts.used_up(&self.policy.retry),
-            Some(_) => self.attempts.counted() >= MOST_ATTEMPTS,
+        if self.goes_on() {
+            self.attempts.counted() >= MOST_ATTEMPTS
+        } else {
+            self.attempts.used_up(&self.policy.retry)
         }
     }
 
-    /// An answer that is to be continued waits for an endpoint, where others would be refused: the application can't come back
+    /// What is to be continued waits for an endpoint, where others would be refused: the application can't come back
     /// for it later. It asks again before the hint: an endpoint may come back, or another one be well, long before the time by
     /// which each will have been tried, and to be refused costs nothing.
     pub(super) fn await_endpoint(
@@ -295,7 +301,7 @@ impl Call {
         self.await_more(Held::Endpoint, wait, last, StopReason::NoEndpoint, ctx);
     }
 
-    /// Waits for what an answer that is to be continued needs, up to twice as long as said; it ends when that is too late.
+    /// Waits for what needs to be there before it goes on, up to twice as long as said; it ends when that is too late.
     fn await_more(
         &mut self,
         what: Held,
@@ -308,17 +314,22 @@ impl Call {
         if until >= self.ends_at {
             return self.stop(last, else_stop, None, None, ctx);
         }
-        if let Some(resuming) = &mut self.resuming
-            && resuming.told != Some(what)
+        let told = match (&mut self.resuming, &mut self.upload) {
+            (Some(resuming), _) => Some(&mut resuming.told),
+            (None, Some(upload)) => Some(&mut upload.told),
+            (None, None) => None,
+        };
+        if let Some(told) = told
+            && *told != Some(what)
         {
-            resuming.told = Some(what);
+            *told = Some(what);
             self.events.push(Event::AttemptHeld { by: what });
         }
         self.state = State::Waiting(Waiting { until, why: Until::Means, means: Means::Owed, last });
     }
 
     /// Books the answer of an attempt that was to continue another: its endpoint is well, whatever it says.
-    fn answered(
+    pub(super) fn answered(
         &mut self,
         trying: Trying,
         status: u16,
@@ -357,7 +368,7 @@ impl Call {
     }
 
     /// What continued the answer brought more of it: a piece of the call's own work, and no extra.
-    fn note_progress(&mut self, ctx: &mut Ctx<'_>) {
+    pub(super) fn note_progress(&mut self, ctx: &mut Ctx<'_>) {
         self.attempts.on_progress();
         ctx.upstream.budget().on_call(ctx.now);
         ctx.upstream.budget().on_first_try_success();
@@ -400,7 +411,7 @@ impl Call {
 
 /// Attempts of one call, however many of them bring progress: at 4 KiB each, a body of 100 MB. A peer that breaks off more often
 /// than that needs another kind of help.
-const MOST_IN_ALL: u16 = 25_000;
+pub(super) const MOST_IN_ALL: u16 = 25_000;
 
 /// Attempts to continue an answer without any progress: with the default backoff, about half a minute's worth.
 const MOST_ATTEMPTS: u8 = 10;

@@ -24,6 +24,7 @@ impl Call {
         if self.stop_resuming(stop) {
             return;
         }
+        self.stop_upload(ctx);
         if self.attempts.made() > 0 {
             self.events.push(Event::RetryRefused { reason: stop });
         } else if stop.is_shed() {

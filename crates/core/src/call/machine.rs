@@ -17,6 +17,7 @@ use crate::upstream::{Booking, EndpointId, ScopeId, Seat, Upstream};
 use super::body::{Delivered, Resuming};
 use super::ending::worse;
 use super::out::{Hedge, Out};
+use super::upload::Uploading;
 use super::{Action, Attempts, CallFacts, CallPolicy, Ctx, Deadline, DeadlineReason, Layer, Tried};
 
 /// One call, from `on_start` until its body has been delivered or it was given up.
@@ -27,7 +28,9 @@ use super::{Action, Attempts, CallFacts, CallPolicy, Ctx, Deadline, DeadlineReas
 /// [`on_held`](Self::on_held) before any of it is delivered, then [`on_body_end`](Self::on_body_end),
 /// [`on_body_break`](Self::on_body_break), [`on_body_part`](Self::on_body_part),
 /// [`on_body_progress`](Self::on_body_progress), and while it is being continued
-/// [`on_resumed`](Self::on_resumed), [`on_mismatch`](Self::on_mismatch).
+/// [`on_resumed`](Self::on_resumed), [`on_mismatch`](Self::on_mismatch); of a resumable upload
+/// [`on_upload_kept`](Self::on_upload_kept), [`on_upload_later`](Self::on_upload_later),
+/// [`on_upload_append`](Self::on_upload_append), [`on_upload_fault`](Self::on_upload_fault).
 /// Answers, to be drained after each: [`next_action`](Self::next_action), [`next_event`](Self::next_event),
 /// [`next_deadline`](Self::next_deadline).
 ///
@@ -55,6 +58,10 @@ pub struct Call {
     pub(super) breaks: u16,
     /// While the body of that answer is broken and is to be continued.
     pub(super) resuming: Option<Resuming>,
+    /// While the server keeps what it has of the request's body, so that an attempt that breaks is continued.
+    pub(super) upload: Option<Uploading>,
+    /// How often that upload has broken.
+    pub(super) upload_breaks: u16,
     /// What the attempt that has just ended leaves to one that goes on in its place.
     pub(super) seat: Option<Seat>,
     pub(super) actions: Queue<Action, 2>,
@@ -139,6 +146,8 @@ impl Call {
             lined_up: 0,
             breaks: 0,
             resuming: None,
+            upload: None,
+            upload_breaks: 0,
             seat: None,
             actions: Queue::new(),
             events: Queue::new(),
@@ -193,7 +202,7 @@ impl Call {
     pub fn on_upload(&mut self, moved_at: Timestamp) {
         let State::Trying(out) = &mut self.state else { return };
         let ends_at = out.moved(moved_at, self.policy.attempt_timeout);
-        if self.spilled || !self.repeatable {
+        if self.spilled || !self.repeatable || self.upload.is_some() {
             self.ends_at = self.ends_at.max(ends_at);
         }
     }
@@ -262,6 +271,8 @@ impl Call {
         ctx: &mut Ctx<'_>,
     ) {
         let Some((trying, other)) = self.take_trying(attempt) else { return };
+        // What is told here is the answer of the call.
+        self.upload = None;
         match broken {
             None => {
                 debug_assert!(
@@ -447,6 +458,9 @@ impl Call {
     /// What the table says of a break of this call, before attempts, budget and deadline are asked. For records.
     #[must_use]
     pub fn verdict(&self, what: &Break) -> Verdict {
+        if self.can_continue_upload() {
+            return Verdict::ContinueUpload;
+        }
         verdict(self.situation(what), self.facts.repetition, self.policy.retry.repeat_refused)
     }
 

@@ -6,6 +6,7 @@ use crate::breaks::StatusSet;
 use crate::breaks::safety::Repetition;
 use crate::check::{Check, Problems};
 use crate::heal::HealSettings;
+use crate::heal::upload::UploadSettings;
 use crate::line::Priority;
 use crate::retry::RetrySettings;
 use crate::upstream::ScopeId;
@@ -29,6 +30,8 @@ pub struct CallPolicy {
     pub retry: RetrySettings,
     /// How answers that break are held back and continued.
     pub heal: HealSettings,
+    /// How uploads that break are continued by a protocol that the upstream speaks. Default: not at all.
+    pub resumable_upload: Option<UploadSettings>,
     /// Statuses that count as failures of the endpoint. Default: 408 and most 5xx.
     pub failures: StatusSet,
     /// Whether the route's requests may be done twice whatever their method. Default false.
@@ -48,6 +51,7 @@ impl Default for CallPolicy {
             hedge: None,
             retry: RetrySettings::default(),
             heal: HealSettings::default(),
+            resumable_upload: None,
             failures: StatusSet::DEFAULT,
             idempotent: false,
             priority: Priority::NORMAL,
@@ -86,6 +90,9 @@ impl Check for CallPolicy {
         }
         problems.within("retry", &self.retry);
         problems.within("heal", &self.heal);
+        if let Some(upload) = &self.resumable_upload {
+            problems.within("resumable_upload", upload);
+        }
     }
 }
 

@@ -86,12 +86,13 @@ impl Call {
     /// Picks an endpoint and starts an attempt there.
     pub(super) fn pick(&mut self, means: Means, last: BreakKind, seat: Seat, ctx: &mut Ctx<'_>) {
         let purpose = if self.attempts.made() > 0 { Purpose::Again } else { Purpose::First };
-        let origin = self.origin();
-        let again =
-            origin.and_then(|at| ctx.upstream.pick_again(at, self.policy.scope, ctx.now).ok());
-        let picked = match again {
-            Some(pick) => Ok(pick),
-            None => ctx.upstream.pick(self.want(purpose), ctx.now, ctx.chance),
+        let again = |at| ctx.upstream.pick_again(at, self.policy.scope, ctx.now);
+        let picked = match (self.upload_at(), self.origin()) {
+            (Some(at), _) => again(at),
+            (None, Some(at)) => {
+                again(at).or_else(|_| ctx.upstream.pick(self.want(purpose), ctx.now, ctx.chance))
+            }
+            (None, None) => ctx.upstream.pick(self.want(purpose), ctx.now, ctx.chance),
         };
         match picked {
             Ok(mut pick) => {
@@ -112,7 +113,7 @@ impl Call {
     ) {
         let endpoint = pick.permit.endpoint();
         let reason = match (self.attempts.made(), self.tried.contains(endpoint)) {
-            _ if self.is_resuming() => AttemptReason::Resume,
+            _ if self.goes_on() => AttemptReason::Resume,
             (0, _) => AttemptReason::First,
             (_, true) => AttemptReason::Retry,
             (_, false) => AttemptReason::Failover,
@@ -143,7 +144,7 @@ impl Call {
         self.events.push(Event::AttemptStarted { attempt, endpoint, reason });
         self.actions.push(Action::Attempt { attempt, endpoint, connection });
         let paid = match means {
-            Means::Reserved(reservation) if self.is_resuming() => Paid::Held(reservation),
+            Means::Reserved(reservation) if self.goes_on() => Paid::Held(reservation),
             Means::Reserved(reservation) => Paid::Charge(reservation.charge(ctx.now)),
             Means::Free | Means::Owed => Paid::Nothing,
         };
@@ -182,7 +183,8 @@ impl Call {
     fn hedge_after(&self, trying: &Trying, ctx: &Ctx<'_>) -> Option<Timestamp> {
         let settings = self.policy.hedge.as_ref()?;
         let may_be_done_twice = self.facts.repetition.is_idempotent() && !self.leaves_retries();
-        if !may_be_done_twice || !self.repeatable || self.is_resuming() {
+        let is_upload = self.facts.has_body && self.policy.resumable_upload.is_some();
+        if !may_be_done_twice || !self.repeatable || self.is_resuming() || is_upload {
             return None;
         }
         settings.due_at(trying.permit.endpoint(), ctx.upstream, ctx.now)
@@ -237,7 +239,11 @@ impl Call {
         last: BreakKind,
         ctx: &mut Ctx<'_>,
     ) {
-        if self.is_resuming() {
+        if self.may_begin_upload_anew(ctx) {
+            drop(means);
+            return self.begin_upload_anew(last, ctx);
+        }
+        if self.goes_on() {
             return self.await_endpoint(refused.until, means, last, ctx);
         }
         let pause = refused.until.filter(|_| refused.kind == BreakKind::NoEndpoint);

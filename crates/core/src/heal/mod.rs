@@ -9,7 +9,7 @@
 //! - [`events`]: a server-sent event stream goes on behind the last event that was delivered, by `Last-Event-ID`.
 //! - [`StallGuard`]: a body that doesn't come is broken too.
 //! - [`range`]: a download goes on behind what was delivered, by `Range` and `If-Range` (RFC 9110, section 14).
-//! - [`upload`]: a request whose body broke off goes on from where the server has it; not yet driven.
+//! - [`upload`]: a request whose body broke off goes on from where the server has it.
 //! - [`socket`]: a WebSocket connection can't be continued, but its break is found soon, and told in the protocol's own words.
 
 pub mod events;

@@ -7,3 +7,4 @@ mod load;
 mod random;
 mod retries;
 mod story;
+mod uploads;

@@ -219,6 +219,8 @@ mod tests {
             body_broke: None,
             healed: None,
             cut: None,
+            upload_resumed: None,
+            upload_not_resumed: None,
             body_unrepeatable: false,
             attempts: vec![attempt],
             notes: Vec::new(),

@@ -88,6 +88,8 @@ impl KeptCall {
             body_broke: None,
             healed: None,
             cut: None,
+            upload_resumed: None,
+            upload_not_resumed: None,
             tunnel: None,
             body_unrepeatable: false,
             attempts: Vec::new(),
@@ -204,6 +206,13 @@ impl Story<'_> {
             Event::BodyResumed { .. } => {}
             Event::AnswerHealed { breaks } => record.healed = Some(breaks),
             Event::AnswerCut { why, .. } => record.cut = Some(why.code().into()),
+            Event::UploadResumed { .. } => {
+                let resumed = record.upload_resumed.get_or_insert_default();
+                *resumed = resumed.saturating_add(1);
+            }
+            Event::UploadNotResumed { why } => {
+                record.upload_not_resumed = Some(why.code().into());
+            }
             Event::TunnelEnded { end, lasted, counts } => {
                 record.tunnel = Some(TunnelRecord {
                     end: end.code().into(),

@@ -47,6 +47,12 @@ pub struct CallRecord {
     /// Why the broken body of the delivered answer wasn't continued: `off`, what was missing to the proof, or the reason to stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cow<'static, str>>,
+    /// How often the request's body went on from where the server had it, in a resumable upload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_resumed: Option<u16>,
+    /// Why such an upload wasn't continued: what was missing to the proof, or the reason to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_not_resumed: Option<Cow<'static, str>>,
     /// Whether the request's body couldn't be sent again.
     pub body_unrepeatable: bool,
     /// Its attempts, in order.

@@ -35,6 +35,7 @@ pub(crate) struct EndpointCounters {
     changes: Tally<Change, CHANGES>,
     outrun: AtomicU64,
     resumed: AtomicU64,
+    uploads_resumed: AtomicU64,
 }
 
 /// What each attempt counts.
@@ -55,6 +56,8 @@ pub(crate) struct EndpointSums {
     pub(crate) outrun: u64,
     /// Broken bodies that it went on with.
     pub(crate) resumed: u64,
+    /// Uploads that broke and went on there.
+    pub(crate) uploads_resumed: u64,
     /// Attempts that broke.
     pub(crate) breaks: Sums<BreakKind, KINDS>,
     /// Bodies of delivered answers that broke.
@@ -85,6 +88,7 @@ impl EndpointCounters {
             changes: Tally::default(),
             outrun: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
+            uploads_resumed: AtomicU64::new(0),
         })
     }
 
@@ -106,6 +110,10 @@ impl EndpointCounters {
 
     pub(crate) fn on_resumed(&self) {
         self.resumed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn on_upload_resumed(&self) {
+        self.uploads_resumed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn on_broke(&self, kind: BreakKind) {
@@ -149,6 +157,7 @@ impl EndpointCounters {
             changes: self.changes.sums(),
             outrun: self.outrun.load(Ordering::Relaxed),
             resumed: self.resumed.load(Ordering::Relaxed),
+            uploads_resumed: self.uploads_resumed.load(Ordering::Relaxed),
             ..EndpointSums::default()
         };
         for shard in self.hot.iter() {
@@ -175,6 +184,7 @@ impl EndpointCounters {
         self.changes.absorb(&gone.changes);
         self.outrun.fetch_add(gone.outrun, Ordering::Relaxed);
         self.resumed.fetch_add(gone.resumed, Ordering::Relaxed);
+        self.uploads_resumed.fetch_add(gone.uploads_resumed, Ordering::Relaxed);
     }
 }
 
@@ -193,6 +203,7 @@ impl EndpointSums {
             self.changes.total(),
             self.outrun,
             self.resumed,
+            self.uploads_resumed,
         ];
         counted.iter().all(|count| *count == 0)
     }

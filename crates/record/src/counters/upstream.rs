@@ -52,6 +52,7 @@ pub(crate) struct UpstreamCounters {
     shed: Tally<StopReason, STOPS>,
     degraded: Tally<DegradedBy, DEGRADES>,
     cut: Tally<Cut, CUTS>,
+    uploads_not_resumed: Tally<Cut, CUTS>,
     tunnels: Tally<TunnelEnd, TUNNEL_ENDS>,
     rare: Rare,
     amplification: Amplification,
@@ -126,6 +127,8 @@ pub(crate) struct UpstreamSums {
     pub(crate) healed: u64,
     /// Delivered answers that broke and ended as broken.
     pub(crate) cut: Sums<Cut, CUTS>,
+    /// Uploads that the server had offered to continue and that weren't.
+    pub(crate) uploads_not_resumed: Sums<Cut, CUTS>,
     /// Calls with a record, since something broke.
     pub(crate) broken: u64,
     /// Events for which a trace had no room.
@@ -150,6 +153,7 @@ impl UpstreamCounters {
             shed: Tally::default(),
             degraded: Tally::default(),
             cut: Tally::default(),
+            uploads_not_resumed: Tally::default(),
             tunnels: Tally::default(),
             rare: Rare::default(),
             amplification: Amplification::default(),
@@ -269,6 +273,10 @@ impl UpstreamCounters {
         self.cut.count(Cut::new(why));
     }
 
+    pub(crate) fn on_upload_not_resumed(&self, why: NotHealed) {
+        self.uploads_not_resumed.count(Cut::new(why));
+    }
+
     pub(crate) fn on_over(&self) {
         self.hot.mine().over.fetch_add(1, Ordering::Relaxed);
     }
@@ -314,6 +322,7 @@ impl UpstreamCounters {
             unrepeatable: self.rare.unrepeatable.load(Ordering::Relaxed),
             healed: self.rare.healed.load(Ordering::Relaxed),
             cut: self.cut.sums(),
+            uploads_not_resumed: self.uploads_not_resumed.sums(),
             broken: self.rare.broken.load(Ordering::Relaxed),
             trace_dropped: self.rare.trace_dropped.load(Ordering::Relaxed),
             endpoints: self.endpoint_sums(),

@@ -99,6 +99,8 @@ pub(crate) const fn is_news(event: &Event) -> bool {
         | Event::BodyResumed { .. }
         | Event::AnswerHealed { .. }
         | Event::AnswerCut { .. }
+        | Event::UploadResumed { .. }
+        | Event::UploadNotResumed { .. }
         | Event::EndpointThrottled { .. }
         | Event::AddressesChanged { .. }
         | Event::AddressesKept { .. }
@@ -235,6 +237,14 @@ impl Source<'_> {
                 why: Some(why.code().into()),
                 ..item
             },
+            Event::UploadResumed { attempt, endpoint, took, .. } => FeedItem {
+                attempt: Some(attempt.0),
+                endpoint: on(endpoint),
+                decision: Some("resume".into()),
+                took_ms: Some(millis(took)),
+                ..item
+            },
+            Event::UploadNotResumed { why } => FeedItem { why: Some(why.code().into()), ..item },
             Event::TunnelEnded { end, lasted, .. } => {
                 FeedItem { why: code(end), took_ms: Some(millis(lasted)), ..item }
             }

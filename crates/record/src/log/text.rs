@@ -29,6 +29,8 @@ pub(super) fn call(record: &CallRecord, level: Level, now_unix_ms: u64) -> Strin
     line.optional("body", record.body_broke.as_deref());
     line.optional("healed", record.healed);
     line.optional("cut", record.cut.as_deref());
+    line.optional("resumed", record.upload_resumed);
+    line.optional("not_resumed", record.upload_not_resumed.as_deref());
     line.optional("unrepeatable", record.body_unrepeatable.then_some("body"));
     line.optional("took", record.took_ms.map(milliseconds));
     line.0

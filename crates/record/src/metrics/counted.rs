@@ -7,7 +7,7 @@ use mainstay_core::event::Saved;
 use super::page::{Family, Page};
 use super::table::{self, Metric};
 use crate::counters::{EndpointSums, HistogramSums, PASSED, UpstreamSums, ratio};
-use crate::label::{Change, Label, Outcome};
+use crate::label::{Change, Cut, Label, Outcome};
 
 /// An upstream's sums, and what only a scrape with a clock knows.
 pub(crate) struct Counted {
@@ -58,6 +58,9 @@ pub(super) fn write_calls(page: &mut Page, all: &[Counted]) {
     by_label(page, &table::DEGRADED, "kind", all, |sums| sums.degraded.iter().collect());
     per_upstream(page, &table::ANSWERS_HEALED, all, |sums| sums.healed);
     by_label(page, &table::ANSWERS_CUT, "why", all, |sums| sums.cut.iter().collect());
+    by_label(page, &table::UPLOADS_NOT_RESUMED, "why", all, |sums| {
+        sums.uploads_not_resumed.iter().filter(|(why, _)| *why != Cut::Off).collect()
+    });
     by_label(page, &table::TUNNELS, "end", all, |sums| sums.tunnels.seen().collect());
     let mut family = page.family(&table::TUNNEL_BYTES);
     for Counted { sums, .. } in all {
@@ -105,6 +108,9 @@ pub(super) fn write_endpoints(page: &mut Page, all: &[Counted]) {
     });
     each(page, &table::BODIES_RESUMED, all, |family, upstream, endpoint, sums| {
         family.count(&[("upstream", upstream), ("endpoint", endpoint)], sums.resumed);
+    });
+    each(page, &table::UPLOADS_RESUMED, all, |family, upstream, endpoint, sums| {
+        family.count(&[("upstream", upstream), ("endpoint", endpoint)], sums.uploads_resumed);
     });
     write_changes(page, all);
 }

@@ -119,6 +119,16 @@ pub(crate) static ANSWERS_CUT: Metric = counter(
     &["upstream", "why"],
     "Delivered answers whose body broke and ended as visibly broken: continuing is off, what would come couldn't be proved right, or the means ran out",
 );
+pub(crate) static UPLOADS_RESUMED: Metric = counter(
+    "mainstay_uploads_resumed",
+    ENDPOINT,
+    "Resumable uploads that broke and went on from where the endpoint had them",
+);
+pub(crate) static UPLOADS_NOT_RESUMED: Metric = counter(
+    "mainstay_uploads_not_resumed",
+    &["upstream", "why"],
+    "Resumable uploads that broke and couldn't go on: it couldn't be proved that the server's part is ours, or the means ran out",
+);
 pub(crate) static BODIES_UNREPEATABLE: Metric = counter(
     "mainstay_request_bodies_unrepeatable",
     UPSTREAM,
@@ -344,7 +354,7 @@ pub(crate) static PAUSED: Metric =
     gauge("mainstay_paused", UPSTREAM, "Whether the upstream asked all of us to stay away now");
 
 /// Every metric, in the order of the exposition and the manual.
-pub(crate) static ALL: [&Metric; 65] = [
+pub(crate) static ALL: [&Metric; 67] = [
     &CALLS_STARTED,
     &CALLS,
     &CALLS_IN_PROGRESS,
@@ -362,6 +372,7 @@ pub(crate) static ALL: [&Metric; 65] = [
     &DEGRADED,
     &ANSWERS_HEALED,
     &ANSWERS_CUT,
+    &UPLOADS_NOT_RESUMED,
     &TUNNELS,
     &TUNNEL_BYTES,
     &TUNNEL_PINGS,
@@ -374,6 +385,7 @@ pub(crate) static ALL: [&Metric; 65] = [
     &BREAKS,
     &BODY_FAILURES,
     &BODIES_RESUMED,
+    &UPLOADS_RESUMED,
     &BREAKER_TRANSITIONS,
     &BREAKER_OPENS,
     &EJECTIONS,

@@ -192,6 +192,8 @@ pub(crate) fn everything() -> Vec<(u64, Event)> {
             Event::BodyResumed { attempt: AttemptId(2), endpoint: A, took: ms(3) },
             Event::AnswerHealed { breaks: 1 },
             Event::AnswerCut { kind: BreakKind::BodyReset, why: NotHealed::Unproven("weak") },
+            Event::UploadResumed { attempt: AttemptId(2), endpoint: A, from: 70, took: ms(3) },
+            Event::UploadNotResumed { why: NotHealed::Unproven("gone") },
             Event::TunnelEnded {
                 end: TunnelEnd::UpstreamDead,
                 lasted: ms(40_000),

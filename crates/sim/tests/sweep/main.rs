@@ -98,6 +98,8 @@ const EVENTS_ELSEWHERE: &[&str] = &[
     "body-resumed",
     "answer-healed",
     "answer-cut",
+    "upload-resumed",
+    "upload-not-resumed",
     "tunnel-ended",
     "body-unrepeatable",
     "addresses-changed",

@@ -44,9 +44,11 @@ mod fault;
 mod protocol;
 mod resource;
 mod said;
+mod settings;
 mod state;
 
 pub use fault::{Fault, Unsuitable};
 pub use protocol::Protocol;
 pub use resource::Origin;
+pub use settings::UploadSettings;
 pub use state::{Step, Upload};

@@ -21,6 +21,9 @@ pub enum Protocol {
 pub(super) type Fields = Vec<(&'static str, String)>;
 
 impl Protocol {
+    /// The interop version of the draft's latest text, draft 10.
+    pub const INTEROP_VERSION: u8 = 8;
+
     /// Fields of the application's request beside its own; in tus, those of the creation in its place.
     pub(super) fn first(self, length: Option<u64>) -> Fields {
         let mut fields = self.version();
@@ -51,6 +54,23 @@ impl Protocol {
         fields
     }
 
+    /// Whether a field of the application's request goes along with those about its upload, by its name in lower case. What
+    /// is said of the content, of its form on the way, or under what condition it is to be taken, is said of another request.
+    pub(super) fn goes_along(name: &str) -> bool {
+        const OTHERS: [&str; 9] = [
+            "expect",
+            "transfer-encoding",
+            "trailer",
+            "te",
+            "range",
+            "digest",
+            "repr-digest",
+            "want-content-digest",
+            "want-repr-digest",
+        ];
+        !name.starts_with("content-") && !name.starts_with("if-") && !OTHERS.contains(&name)
+    }
+
     fn version(self) -> Fields {
         let field = match self {
             Self::Ietf { interop_version } => {
@@ -79,6 +99,16 @@ mod tests {
         check(draft.offset(), &[version]);
         let kind = ("content-type", "application/partial-upload");
         check(draft.append(5), &[version, ("upload-offset", "5"), kind, ("upload-complete", "?1")]);
+    }
+
+    #[test]
+    fn who_asks_goes_along_and_what_was_said_of_the_content_doesnt() {
+        for name in ["authorization", "cookie", "x-api-key", "user-agent", "accept"] {
+            assert!(Protocol::goes_along(name), "{name}");
+        }
+        for name in ["content-length", "content-type", "content-encoding", "expect", "if-match"] {
+            assert!(!Protocol::goes_along(name), "{name}");
+        }
     }
 
     #[test]

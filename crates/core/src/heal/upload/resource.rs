@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 /// Where a request went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// `http` or `https`.
     pub scheme: String,

@@ -95,6 +95,13 @@ impl Upload {
         })
     }
 
+    /// Whether the first request is another one than the application's: a POST with [`Upload::first_fields`] and without
+    /// content.
+    #[must_use]
+    pub fn creates_first(&self) -> bool {
+        self.protocol == Protocol::Tus
+    }
+
     /// Fields of the first request. In tus it is another one than the application's: it has no content.
     #[must_use]
     pub fn first_fields(&self) -> Fields {
@@ -111,6 +118,13 @@ impl Upload {
     #[must_use]
     pub fn append_fields(&self, from: u64) -> Fields {
         self.protocol.append(from)
+    }
+
+    /// Whether a field of the application's request goes along with those about its upload: who asks, but nothing about the
+    /// content. Its name in lower case.
+    #[must_use]
+    pub fn goes_along(name: &str) -> bool {
+        Protocol::goes_along(name)
     }
 
     /// Path and query of the upload resource, once it is known.
@@ -210,8 +224,13 @@ impl Upload {
         }
     }
 
+    /// By the draft it is that of the call, unless the server has broken in the middle of what it had offered to continue.
+    ///
     /// By tus it is the creation's: where that went well nothing was uploaded yet, and it isn't passed off as if it were.
     fn on_first_answer(&mut self, status: u16, said: &Said<'_>) -> Result<Step, Fault> {
+        if self.resource.is_some() && is_passing(status) {
+            return Ok(self.ask());
+        }
         if self.protocol != Protocol::Tus || !(200..=299).contains(&status) {
             return Ok(self.end(Step::Deliver));
         }
@@ -369,6 +388,19 @@ mod tests {
         for status in [200, 201, 400, 500] {
             let mut upload = of(DRAFT, "PUT", Some(100)).unwrap();
             assert_eq!(upload.on_answer(status, fields(&[])), Ok(Step::Deliver), "{status}");
+        }
+    }
+
+    #[test]
+    fn what_was_offered_goes_on_after_an_answer_that_says_that_the_server_broke() {
+        let offered = || {
+            let mut upload = of(DRAFT, "PUT", Some(100)).unwrap();
+            upload.on_offer(fields(&[("upload-draft-interop-version", "8"), ("location", "/u")]));
+            upload
+        };
+        assert_eq!(offered().on_answer(502, fields(&[])), Ok(Step::AskOffset));
+        for status in [201, 409, 422, 501] {
+            assert_eq!(offered().on_answer(status, fields(&[])), Ok(Step::Deliver), "{status}");
         }
     }
 
