@@ -13,6 +13,7 @@ mod hold;
 mod out;
 mod request;
 mod running;
+mod uploading;
 
 use std::future::poll_fn;
 use std::io;
@@ -208,6 +209,16 @@ impl Running {
         outcome: Result<Response<AnswerBody>, Broken>,
     ) {
         self.tell_of_body();
+        let outcome = match outcome {
+            Ok(response) => match self.upload_answered(attempt, endpoint, response) {
+                Some(response) => Ok(response),
+                None => return,
+            },
+            Err(broken) => {
+                self.upload_broke(attempt);
+                Err(broken)
+            }
+        };
         match outcome {
             Ok(response) => {
                 let status = response.status();

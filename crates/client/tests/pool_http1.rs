@@ -13,7 +13,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use mainstay::body::{Gate, Replay, ReplayLimits, Source, Store};
-use mainstay::pool::{OnContinue, Target};
+use mainstay::pool::{OnInformational, Target};
 use mainstay_core::{BreakKind, Certainty};
 use peer::{Conversation, Peer, assert_broken, exchange, get, read, request, send, until_counts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -400,26 +400,28 @@ async fn a_request_with_a_body_is_sent_whole() {
 }
 
 #[tokio::test]
-async fn a_100_is_told_and_the_answer_comes_after_it() {
+async fn what_comes_before_the_answer_is_told() {
     let peer = Peer::listen().await;
     let target = peer.target();
     let told = Arc::new(AtomicUsize::new(0));
     let mut request = request(Method::POST, "hello");
     let tell = Arc::clone(&told);
-    request.extensions_mut().insert(OnContinue(Arc::new(move || {
+    request.extensions_mut().insert(OnInformational(Arc::new(move |status, fields| {
+        let is_hint = status == StatusCode::EARLY_HINTS && fields["link"] == "</style>";
+        assert!(is_hint || status == StatusCode::CONTINUE, "{status}");
         tell.fetch_add(1, Ordering::Relaxed);
     })));
     let (result, _open) = tokio::join!(exchange(&target, request), async {
         let mut conversation = peer.accept().await;
         conversation.head().await;
-        conversation.say("HTTP/1.1 103 Early Hints\r\n\r\n").await;
+        conversation.say("HTTP/1.1 103 Early Hints\r\nlink: </style>\r\n\r\n").await;
         conversation.say("HTTP/1.1 100 Continue\r\n\r\n").await;
         conversation.body(5).await;
         conversation.say(OK).await;
         conversation
     });
     assert_eq!(result.unwrap().body, "ok");
-    assert_eq!(told.load(Ordering::Relaxed), 1);
+    assert_eq!(told.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]

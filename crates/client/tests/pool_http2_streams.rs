@@ -12,7 +12,7 @@ use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Method, Request, Response, StatusCode};
-use mainstay::pool::OnContinue;
+use mainstay::pool::OnInformational;
 use mainstay_config::settings::{ConnectSettings, Http2, PoolSettings};
 use mainstay_core::{BreakKind, Certainty};
 use peer::{Peer, assert_broken, exchange, get, read, request, send, until_counts};
@@ -264,7 +264,9 @@ async fn a_100_reaches_whoever_waits_for_it() {
     let told = Arc::new(AtomicBool::new(false));
     let mut asks = request(Method::POST, "body");
     let tell = Arc::clone(&told);
-    asks.extensions_mut().insert(OnContinue(Arc::new(move || tell.store(true, Ordering::Relaxed))));
+    asks.extensions_mut().insert(OnInformational(Arc::new(move |status, _| {
+        tell.fetch_or(status == StatusCode::CONTINUE, Ordering::Relaxed);
+    })));
     tokio::select! {
         whole = exchange(&target, asks) => assert_eq!(whole.unwrap().body, "ok"),
         () = serving => panic!("the connection ended"),

@@ -32,7 +32,7 @@ struct Reader {
 impl Outgoing {
     pub(super) fn reading(
         shared: Arc<Mutex<Shared>>,
-        number: u32,
+        (number, place): (u32, u64),
         left_bytes: Option<u64>,
         gate: Option<Gate>,
     ) -> Self {
@@ -40,7 +40,7 @@ impl Outgoing {
         Self(Some(Reader {
             shared,
             number,
-            place: 0,
+            place,
             fetching: None,
             left_bytes,
             waits,

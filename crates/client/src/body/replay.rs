@@ -46,6 +46,8 @@ pub(super) struct Shared {
     repeatable: bool,
     failed: Option<BodyError>,
     moved_at: Timestamp,
+    /// How far the attempt has come that may read.
+    reached: u64,
     /// The attempt that may read; earlier ones have been superseded.
     reader: u32,
 }
@@ -82,6 +84,7 @@ impl Replay {
             repeatable: true,
             failed: None,
             moved_at: Timestamp::ZERO,
+            reached: 0,
             reader: 0,
         }))))
     }
@@ -92,13 +95,32 @@ impl Replay {
     /// Only while [`Replay::is_repeatable`], or for the first attempt.
     #[must_use]
     pub fn outgoing(&self, gate: Option<Gate>) -> Outgoing {
+        self.outgoing_from(0, gate)
+    }
+
+    /// The same from its byte at `place` on, which an earlier attempt has sent, or which comes next.
+    #[must_use]
+    pub fn outgoing_from(&self, place: u64, gate: Option<Gate>) -> Outgoing {
         let Some(shared) = &self.0 else { return Outgoing::default() };
         let (reader, left) = {
             let mut shared = shared.lock();
             shared.reader += 1;
-            (shared.reader, shared.total_bytes())
+            shared.reached = place;
+            (shared.reader, shared.total_bytes().map(|total| total.saturating_sub(place)))
         };
-        Outgoing::reading(Arc::clone(shared), reader, left, gate)
+        Outgoing::reading(Arc::clone(shared), (reader, place), left, gate)
+    }
+
+    /// How far the last attempt has come: so much of the body was given to a connection, by it or before.
+    #[must_use]
+    pub fn reached(&self) -> u64 {
+        self.0.as_ref().map_or(0, |shared| shared.lock().reached)
+    }
+
+    /// How many bytes it has, where that is known before all of it is read.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        self.0.as_ref().map_or(Some(0), |shared| shared.lock().total_bytes())
     }
 
     /// Whether it can be sent once more.
@@ -191,6 +213,7 @@ impl Shared {
         }
         if let Some(piece) = self.stored(place) {
             self.moved_at = Clock::now();
+            self.note_reached(reader, place, &piece);
             return Poll::Ready(Ok(piece));
         }
         if let Some(failed) = self.failed {
@@ -202,7 +225,20 @@ impl Shared {
         ready!(self.poll_room(cx));
         let frame = ready!(self.poll_source(cx));
         self.moved_at = Clock::now();
-        Poll::Ready(self.take_in(frame))
+        let piece = self.take_in(frame)?;
+        self.note_reached(reader, place, &piece);
+        Poll::Ready(Ok(piece))
+    }
+
+    /// What comes out of the file is counted as it is asked for: it was sent before.
+    fn note_reached(&mut self, reader: u32, place: u64, piece: &Piece) {
+        let bytes = match piece {
+            Piece::Data(data) => data.len() as u64,
+            Piece::Written(_) | Piece::Trailers(_) | Piece::End => 0,
+        };
+        if reader == self.reader {
+            self.reached = self.reached.max(place + bytes);
+        }
     }
 
     fn stored(&self, place: u64) -> Option<Piece> {

@@ -44,6 +44,7 @@ impl<'a> Out<'a> {
             Ok(lease) => self.lease.insert(lease),
             Err(broken) => return Some(Err(broken)),
         };
+        self.running.prepare_upload(plan, place, self.attempt, self.endpoint);
         let request = self.running.request(plan, place, self.endpoint);
         let sending = lease.send(request);
         match self.running.until_ended(plan, self.attempt, sending).await {

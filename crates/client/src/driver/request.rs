@@ -9,7 +9,7 @@ use mainstay_core::EndpointId;
 
 use super::Running;
 use crate::body::{Gate, Outgoing};
-use crate::pool::OnContinue;
+use crate::pool::OnInformational;
 use crate::service::{Place, Plan};
 
 impl Running {
@@ -20,6 +20,17 @@ impl Running {
         place: &Place,
         endpoint: EndpointId,
     ) -> Request<Outgoing> {
+        if let Some(part) = self.upload_part() {
+            let is_creation = part.is_creation();
+            let mut request = part.request(self, plan);
+            if is_creation {
+                let strip = plan.strip_prefix.as_deref();
+                *request.uri_mut() = target(&self.head.uri, strip, &place.base_path);
+            }
+            set_host(request.headers_mut(), &plan.host, &place.host);
+            self.say(plan, endpoint, request.headers_mut());
+            return request;
+        }
         let gate =
             expects_continue(&self.head.headers).then(|| Gate::within(plan.policy.attempt_timeout));
         let mut request = Request::new(self.body.outgoing(gate.clone()));
@@ -29,8 +40,15 @@ impl Running {
         *request.headers_mut() = fields.clone();
         set_host(request.headers_mut(), &plan.host, &place.host);
         self.say(plan, endpoint, request.headers_mut());
-        if let Some(upgrade) = gate {
-            request.extensions_mut().insert(OnContinue(Arc::new(move || upgrade.open())));
+        let offers = self.add_first_fields(request.headers_mut());
+        if gate.is_some() || offers.is_some() {
+            request.extensions_mut().insert(OnInformational(Arc::new(
+                move |status, fields| match (status.as_u16(), &gate, &offers) {
+                    (100, Some(gate), _) => gate.open(),
+                    (104, _, Some(offers)) => offers.heed(fields),
+                    _ => {}
+                },
+            )));
         }
         request
     }
@@ -41,6 +59,16 @@ fn expects_continue(headers: &HeaderMap) -> bool {
     headers
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// The host that `place` is asked for.
+pub(super) fn host(headers: &HeaderMap, rewrite: &HostRewrite, place: &Place) -> HeaderValue {
+    let mut fields = HeaderMap::new();
+    if let Some(host) = headers.get(header::HOST) {
+        fields.insert(header::HOST, host.clone());
+    }
+    set_host(&mut fields, rewrite, &place.host);
+    fields.remove(header::HOST).unwrap_or_else(|| place.host.clone())
 }
 
 fn set_host(headers: &mut HeaderMap, rewrite: &HostRewrite, endpoint: &HeaderValue) {

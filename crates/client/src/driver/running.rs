@@ -23,6 +23,7 @@ use super::beside::{Beside, News as BesideNews};
 use super::delivered::Delivery;
 use super::fields::facts;
 use super::heal::Healing;
+use super::uploading::Uploading;
 use super::{Answer, Client, DeliveredBody, Held, Unanswered, grpc, is_grpc};
 use crate::Clock;
 use crate::alarm::Alarm;
@@ -47,6 +48,8 @@ pub(super) struct Running {
     hold: Arc<Room>,
     /// The fields of an attempt that continues a broken answer, in place of the application's.
     pub(super) ask: Option<HeaderMap>,
+    /// The upload that the body is, if its server may keep what it gets.
+    pub(super) uploading: Option<Uploading>,
     /// Whether it is a gRPC call: its outcome is said by `grpc-status`.
     pub(super) is_grpc: bool,
     /// The exchange of the last attempt, until it is in the record; and how its answer's body ended.
@@ -103,6 +106,7 @@ impl Running {
             reuse_timers: client.reuse_timers,
             hold: Arc::clone(&client.hold),
             ask: None,
+            uploading: None,
             is_grpc,
             exchange: None,
             body_end: None,
@@ -309,6 +313,7 @@ impl Running {
         } else if self.body.is_spilled() {
             self.call.on_body_spilled();
         }
+        self.tell_of_upload();
         if let Some(moved_at) = self.body.moved_at() {
             self.call.on_upload(moved_at);
         }

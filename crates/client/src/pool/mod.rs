@@ -24,6 +24,8 @@ mod target;
 
 use std::sync::Arc;
 
+use http::{HeaderMap, StatusCode};
+
 pub use crate::broken::Broken;
 pub use crate::connect::{Addresses, TargetError};
 pub(crate) use ahead::Enough;
@@ -33,9 +35,12 @@ pub use lease::Lease;
 pub use registry::{ConnectionState, ConnectionView};
 pub use target::{Counts, Target};
 
-/// A request's extension: what to do when the endpoint answers 100 (Continue).
+/// A request's extension: what to do with an informational answer (1xx) that comes before the answer itself.
 #[derive(Clone)]
-pub struct OnContinue(pub Arc<dyn Fn() + Send + Sync>);
+pub struct OnInformational(pub Told);
+
+/// Hears the status of an informational answer and its fields.
+pub type Told = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
 
 /// A connection that a lease, or an answer's body, holds.
 #[derive(Debug)]

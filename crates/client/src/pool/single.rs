@@ -13,7 +13,7 @@ use mainstay_record::ConnectionFacts;
 
 use super::classify::{Facts, before_head};
 use super::lifetime::Lifetime;
-use super::{Broken, OnContinue};
+use super::{Broken, OnInformational};
 use crate::body::Outgoing;
 use crate::connect::{Meter, Seen, Transport};
 
@@ -153,11 +153,9 @@ fn make_out(request: &mut Request<Outgoing>) {
         let target = request.uri().path_and_query().cloned();
         *request.uri_mut() = target.map_or_else(|| Uri::from_static("/"), Uri::from);
     }
-    if let Some(OnContinue(call)) = request.extensions_mut().remove::<OnContinue>() {
+    if let Some(OnInformational(tell)) = request.extensions_mut().remove::<OnInformational>() {
         hyper::ext::on_informational(request, move |informational| {
-            if informational.status() == StatusCode::CONTINUE {
-                call();
-            }
+            tell(informational.status(), informational.headers());
         });
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body;
 use mainstay_core::breaks::evidence::Crossing;
 
@@ -17,13 +17,13 @@ use super::times::StreamTimes;
 use super::upload::Upload;
 use crate::body::Outgoing;
 use crate::pool::classify::{StreamFacts, before_head_of_stream, not_begun, request_body_failed};
-use crate::pool::{Broken, OnContinue};
+use crate::pool::{Broken, OnInformational};
 
 /// A request that is under way.
 pub(in crate::pool) struct Exchange {
     response: ResponseFuture,
     upload: Option<Upload>,
-    on_continue: Option<OnContinue>,
+    on_informational: Option<OnInformational>,
     line: Arc<Line>,
     /// Bytes that the connection had written before.
     written: u64,
@@ -77,7 +77,7 @@ impl Exchange {
         mut request: Request<Outgoing>,
         reused: bool,
     ) -> Result<Self, Broken> {
-        let on_continue = request.extensions_mut().remove::<OnContinue>();
+        let on_informational = request.extensions_mut().remove::<OnInformational>();
         let (head, body) = request.into_parts();
         let ends = body.is_end_stream();
         let written = line.meter().written_bytes();
@@ -85,7 +85,7 @@ impl Exchange {
             .send_request(Request::from_parts(head, ()), ends)
             .map_err(|error| not_begun(reused, error.to_string()))?;
         let upload = (!ends).then(|| Upload::new(stream, body));
-        Ok(Self { response, upload, on_continue, line: Arc::clone(line), written, reused })
+        Ok(Self { response, upload, on_informational, line: Arc::clone(line), written, reused })
     }
 
     /// The head of the answer.
@@ -127,12 +127,10 @@ impl Exchange {
                 Poll::Pending => {}
             }
         }
-        if let Some(OnContinue(call)) = &self.on_continue {
-            let call = Arc::clone(call);
+        if let Some(OnInformational(tell)) = &self.on_informational {
+            let tell = Arc::clone(tell);
             while let Poll::Ready(Some(Ok(informational))) = self.response.poll_informational(cx) {
-                if informational.status() == StatusCode::CONTINUE {
-                    call();
-                }
+                tell(informational.status(), informational.headers());
             }
         }
         Pin::new(&mut self.response).poll(cx).map_err(|error| self.failed(&error))
