@@ -4,7 +4,7 @@
 //! and lenient in other places, and each with retries of its own that could hide a fault or double a write.
 //!
 //! [`stage`] sets up the lab and the binary, [`story`] breaks one server after the other, [`page`] serves the browser, [`streams`]
-//! breaks its event stream, and [`seen`] judges what a client saw against what the servers did.
+//! breaks its event stream, [`uploads`] a server of uploads, and [`seen`] judges what a client saw against what the servers did.
 //! A program that is missing fails its test by name; `cargo xtask test` installs what is missing.
 
 mod model;
@@ -15,6 +15,7 @@ mod story;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+mod uploads;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -71,6 +71,22 @@ impl Program {
 pub(crate) struct Running(Child);
 
 impl Running {
+    /// The first line that it writes.
+    pub(crate) async fn line(&mut self) -> Result<String, String> {
+        let output = self.0.stdout.as_mut().ok_or("no standard output")?;
+        let read = async {
+            let mut line = String::new();
+            // By bytes: what follows is for whoever reads next.
+            while let byte @ 1.. = output.read_u8().await.map_err(text)?
+                && byte != b'\n'
+            {
+                line.push(char::from(byte));
+            }
+            Ok(line)
+        };
+        timeout(PATIENCE, read).await.map_err(|_| "the program says nothing")?
+    }
+
     /// Ends its standard input, which tells it to end, and gives what it wrote.
     pub(crate) async fn end_of_input(&mut self) -> Result<String, String> {
         drop(self.0.stdin.take());
