@@ -3,9 +3,9 @@
 use mainstay_lab::pattern_byte;
 use serde::Deserialize;
 
-use crate::support::program::Program;
 use crate::stage::text;
 use crate::support::Binary;
+use crate::support::program::Program;
 use crate::{Outcome, curl};
 
 /// What the server has, in the end.
