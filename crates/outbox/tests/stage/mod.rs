@@ -23,6 +23,12 @@ impl Stage {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
+    /// In memory where the system has such a place: many steps, none of which is about the disk.
+    pub fn in_memory() -> Self {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self { dir: dir.unwrap() }
+    }
+
     pub fn path(&self) -> PathBuf {
         self.dir.path().join("outbox.db")
     }
@@ -37,7 +43,8 @@ impl Stage {
 
     /// Another place with the files as they are now, as a process leaves them that is killed.
     pub fn as_a_crash_leaves_it(&self) -> Self {
-        let copy = Self::new();
+        let beside = self.dir().parent().unwrap();
+        let copy = Self { dir: tempfile::tempdir_in(beside).unwrap() };
         for file in std::fs::read_dir(self.dir()).unwrap() {
             let file = file.unwrap();
             std::fs::copy(file.path(), copy.dir().join(file.file_name())).unwrap();
