@@ -3,6 +3,7 @@
 //! Each command is a list of steps that are printed before they run, so that any of them can be run alone.
 
 mod bench;
+mod crash;
 mod heal;
 mod keepalive;
 #[cfg(test)]
@@ -24,6 +25,8 @@ cargo xtask COMMAND
                  reads and writes against servers that close idle connections, and what was lost or doubled
   heal [--downloads 1000] [--streams 200]
                  downloads and event streams from servers that break every answer, by curl, wget, requests and httpx
+  outbox-crash [--rounds 200]
+                 the outbox's process killed at random moments and at its writes, and whether anything acknowledged was lost
   bench download one large body at a time beside HAProxy and nginx: rate, CPU and memory
   bench core     the engine's benchmarks, beside other crates
 ";
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         ["bench", "core"] => step::run(&[Step::cargo("bench --package mainstay-core")]),
         ["keepalive", options @ ..] => keepalive::run(options),
         ["heal", options @ ..] => heal::run(options),
+        ["outbox-crash", options @ ..] => crash::run(options),
         ["bench", "proxy", options @ ..] => bench::proxy(options),
         ["bench", "download", options @ ..] => bench::download(options),
         [] | ["help" | "--help" | "-h"] => {
@@ -59,6 +63,7 @@ fn test() -> Result<(), String> {
     setup::nextest()?;
     setup::clients();
     setup::peers();
+    setup::tracers();
     step::run(&[
         Step::cargo("fmt --all --check"),
         Step::cargo("clippy --workspace --all-targets -- --deny warnings"),

@@ -64,6 +64,11 @@ pub(crate) fn peers() {
     }
 }
 
+/// What breaks a process at a chosen call of the system.
+pub(crate) fn tracers() {
+    programs(&["strace"]);
+}
+
 /// A Python of the tests' own, with the packages that they use.
 fn python_packages() -> Result<(), String> {
     const PYTHON: &str = "target/peers-venv/bin/python3";
