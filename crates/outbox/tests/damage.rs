@@ -52,7 +52,7 @@ async fn filled(in_log: bool) -> (Stage, Truth) {
         let lane = (!number.is_multiple_of(4)).then(|| format!("lane {}", number % 7));
         let body = format!("{number}-").repeat([1, 100, 5_000][number % 3]);
         let mut one = new(["api", "other"][number % 2], lane.as_deref(), &body);
-        one.scope = number.is_multiple_of(5).then(|| [number as u8; 32]);
+        one.scope = number.is_multiple_of(5).then_some([number as u8; 32]);
         one.accepted_at = WallTime(NOW.0 + number as u64);
         store.accept(one.clone()).await.unwrap();
         accepted.insert(one.id, one);
