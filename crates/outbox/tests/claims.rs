@@ -118,6 +118,8 @@ async fn one_that_is_forgotten_while_on_its_way_takes_its_claim_along() {
     let first = offers(&store).await.remove(0);
     store.drop_those(only(first.id), NOW).await.unwrap();
     store.drop_those(only(first.id), NOW).await.unwrap();
+    store.accept(new("api", None, "other")).await.unwrap();
+    assert_eq!(offers(&store).await.len(), 1, "another one isn't taken for it");
     store.accept(new("api", Some("a"), "2")).await.unwrap();
     assert!(offers(&store).await.is_empty(), "its lane is held until it is back");
     let error = store.finish(&first, finish(Next::Delivered), NOW).await.unwrap_err();

@@ -109,14 +109,17 @@ struct Model {
     claimed: Vec<(DeliveryId, Option<(String, String)>)>,
     now: WallTime,
     accepted: u32,
+    places: i64,
 }
 
 const LIMITS: Limits = Limits { items: 24, bytes: 10_000, lane_items: 5, reserve_bytes: 0 };
 const KEEP: Keep = Keep { delivered: Duration::from_secs(3), dead: Duration::from_secs(6) };
 
 impl Model {
-    fn next_seq(&self) -> i64 {
-        self.entries.iter().map(|entry| entry.seq).max().unwrap_or(0) + 1
+    /// No place is ever taken again.
+    fn next_seq(&mut self) -> i64 {
+        self.places += 1;
+        self.places
     }
 
     fn find(&mut self, id: DeliveryId) -> Option<&mut Entry> {
@@ -302,11 +305,11 @@ async fn retry(store: &Store, model: &mut Model, filter: Filter, per_second: Opt
     let ids = model.chosen(&filter, is_meant);
     assert_eq!(store.retry(filter, per_second, model.now).await.unwrap(), ids.len() as u64);
     for (place, id) in (0..).zip(ids) {
-        let (now, seq) = (model.now, model.next_seq());
-        let entry = model.find(id).unwrap();
-        if !entry.state.is_open() {
-            entry.seq = seq;
+        let now = model.now;
+        if !model.find(id).unwrap().state.is_open() {
+            model.find(id).unwrap().seq = model.next_seq();
         }
+        let entry = model.find(id).unwrap();
         let later_ms = per_second.map_or(0, |rate| place * 1000 / u64::from(rate));
         (entry.state, entry.finished_at, entry.calls) = (State::Waiting, None, 0);
         entry.due_at = WallTime(now.0 + later_ms);
@@ -363,6 +366,7 @@ async fn run(steps: Vec<Step>) {
         claimed: Vec::new(),
         now: NOW,
         accepted: 0,
+        places: 0,
     };
     for step in steps {
         match step {

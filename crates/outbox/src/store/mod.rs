@@ -330,7 +330,7 @@ impl Store {
         filter: Filter,
         some: impl Fn(hand::Those, u64) -> W,
     ) -> Result<u64, StoreError> {
-        let upto = self.0.writer.ask(|db, _| Ok(row::next_seq(db)? - 1)).await?;
+        let upto = self.0.writer.ask(|db, _| Ok(row::last_seq(db)?)).await?;
         let mut those = hand::Those { filter, after: 0, upto };
         let mut count = 0;
         loop {

@@ -311,10 +311,18 @@ pub(super) fn promote(db: &Connection, upstream: &str, lane: Option<&str>) -> ru
     }
 }
 
-/// The place after all others.
+/// A place after all others there have ever been: one that was forgotten may still be on its way, and pages may have been turned to it.
 pub(super) fn next_seq(db: &Connection) -> rusqlite::Result<i64> {
-    db.prepare_cached("SELECT coalesce(max(seq), 0) + 1 FROM delivery")?
-        .query_row([], |row| row.get(0))
+    db.prepare_cached(
+        "UPDATE counter SET value = max(value, (SELECT coalesce(max(seq), 0) FROM delivery)) + 1 WHERE name = 'places' \
+         RETURNING value",
+    )?
+    .query_row([], |row| row.get(0))
+}
+
+/// The last place that is taken.
+pub(super) fn last_seq(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("SELECT coalesce(max(seq), 0) FROM delivery")?.query_row([], |row| row.get(0))
 }
 
 pub(super) fn wall(millis: i64) -> WallTime {

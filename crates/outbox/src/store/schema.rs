@@ -168,5 +168,5 @@ CREATE TABLE counter (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO counter VALUES ('commits', 0);
+INSERT INTO counter VALUES ('commits', 0), ('places', 0);
 ";
