@@ -33,6 +33,7 @@ fn top(out: &mut String, settings: &Settings) {
         log_calls: settings.log_calls,
         limits: settings.limits.clone(),
         records: settings.records.clone(),
+        outbox: settings.outbox.clone(),
     };
     if settings.admin.is_none() {
         out.push_str("admin = false\n");

@@ -98,6 +98,7 @@ fn sample_text(rule: Rule) -> Option<&'static str> {
         Rule::FieldValue => "text/plain; charset=utf-8",
         Rule::Address => "127.0.0.1:81",
         Rule::Url => "https://a.example/v1",
+        Rule::Lane => "json:/customer/id",
         Rule::Upstream | Rule::Profile => return None,
     })
 }

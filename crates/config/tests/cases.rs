@@ -63,7 +63,7 @@ const MISTAKES: [MistakeKind; 10] = [
     MistakeKind::Contradiction,
 ];
 
-const LINTS: [LintCode; 27] = [
+const LINTS: [LintCode; 29] = [
     LintCode::StaleTooLarge,
     LintCode::HedgeUnused,
     LintCode::AdaptiveUnused,
@@ -83,6 +83,8 @@ const LINTS: [LintCode; 27] = [
     LintCode::HalfOpenTooShort,
     LintCode::BudgetTooLarge,
     LintCode::CheckOverlaps,
+    LintCode::OutboxUnused,
+    LintCode::OutboxInClear,
     LintCode::SpillUnused,
     LintCode::SpillExceedsTotal,
     LintCode::ResumableUnused,

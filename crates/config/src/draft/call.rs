@@ -12,7 +12,9 @@ use mainstay_core::retry::{BackoffSettings, Growth, Jitter, MaxAttempts, RetrySe
 use mainstay_core::upstream::ScopeId;
 
 use super::HealDraft;
-use crate::settings::{CallFields, Fallback, Forwarded, HostRewrite, Route, Spill, Stale};
+use crate::settings::{
+    CallFields, Fallback, Forwarded, HostRewrite, Route, RouteOutbox, Spill, Stale,
+};
 
 /// What is said about calls, at an upstream or at a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,7 @@ pub(crate) struct CallDraft {
     pub(crate) stale: Option<Stale>,
     pub(crate) fallback: Option<Fallback>,
     pub(crate) heal: HealDraft,
+    pub(crate) outbox: Option<RouteOutbox>,
     pub(crate) websocket: SocketSettings,
 }
 
@@ -121,6 +124,7 @@ impl Default for CallDraft {
             stale: None,
             fallback: None,
             heal: HealDraft::of(&heal),
+            outbox: None,
             websocket: SocketSettings::default(),
         }
     }
@@ -156,6 +160,7 @@ impl CallDraft {
             stale: route.stale.clone(),
             fallback: route.fallback.clone(),
             heal: HealDraft::of(&policy.heal),
+            outbox: route.outbox.clone(),
             websocket: route.websocket,
         }
     }

@@ -22,7 +22,7 @@ pub(crate) use health::{HealthDraft, ProbeWord};
 pub(crate) use load::{KeyRateDraft, LimitDraft, LimitWord, RateDraft};
 pub(crate) use upstream::{EndpointDraft, TlsDraft, UpstreamDraft};
 
-use crate::settings::{Limits, Records, Route};
+use crate::settings::{Limits, Outbox, Records, Route};
 
 /// The file itself.
 #[derive(Clone, Debug)]
@@ -33,6 +33,7 @@ pub(crate) struct TopDraft {
     pub(crate) log_calls: bool,
     pub(crate) limits: Limits,
     pub(crate) records: Records,
+    pub(crate) outbox: Outbox,
 }
 
 impl Default for TopDraft {
@@ -44,6 +45,7 @@ impl Default for TopDraft {
             log_calls: false,
             limits: Limits::default(),
             records: Records::default(),
+            outbox: Outbox::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use mainstay_core::upstream::Percentile;
 use super::kind::percentiles;
 use super::{
     GIB, KIB, Key, Kind, MIB, Rule, degrade, heal, hours, key, length, millis, minutes, number,
-    secs, section, size, switched_section,
+    outbox, secs, section, size, switched_section,
 };
 use crate::draft::{BackoffDraft, CallDraft, GrowthWord, ResumableDraft, RetryDraft, UploadWord};
 use crate::settings::{Forwarded, Spill};
@@ -95,6 +95,12 @@ pub(crate) fn call() -> Vec<Key<CallDraft>> {
         heal::heal(),
         |c: &mut CallDraft| &mut c.heal,
     );
+    let outbox = switched_section(
+        "outbox",
+        "Writes that can't be delivered now are stored, and delivered when the API is back; the application gets 202. `[outbox]` says where. Off unless it is written.",
+        outbox::route(),
+        |c: &mut CallDraft| &mut c.outbox,
+    );
     let websocket = section(
         "websocket",
         "How WebSocket connections are watched.",
@@ -109,6 +115,7 @@ pub(crate) fn call() -> Vec<Key<CallDraft>> {
         .chain(adaptive)
         .chain(stale)
         .chain(fallback)
+        .chain(outbox)
         .chain(websocket)
         .collect()
 }

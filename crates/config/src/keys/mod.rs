@@ -18,6 +18,7 @@ mod health;
 mod kind;
 mod limits;
 mod load;
+mod outbox;
 mod records;
 mod route;
 mod rule;

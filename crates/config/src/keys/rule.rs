@@ -1,5 +1,6 @@
 //! What the text at a key has to be.
 
+use crate::settings::LaneBy;
 use crate::text;
 
 /// What a text has to be.
@@ -25,6 +26,8 @@ pub(crate) enum Rule {
     Url,
     Upstream,
     Profile,
+    /// What the order of writes is kept by.
+    Lane,
 }
 
 impl Rule {
@@ -47,6 +50,7 @@ impl Rule {
             Self::Url => "a URL",
             Self::Upstream => "the name of an upstream",
             Self::Profile => "the name of a profile",
+            Self::Lane => "\"header:NAME\", \"path:2\" or \"json:/customer/id\"",
         }
     }
 
@@ -78,6 +82,7 @@ impl Rule {
             Self::FieldValue => text::field_value(text),
             Self::Address => text::address(text).and_then(|_| kept(true)),
             Self::Url => text::url(text).and_then(|_| kept(true)),
+            Self::Lane => kept(LaneBy::parse(text).is_some()),
         }
     }
 }

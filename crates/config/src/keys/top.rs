@@ -1,7 +1,7 @@
 //! The keys of the file itself.
 
 use super::call::DRAIN_MOST;
-use super::{Key, Kind, Rule, key, length, limits, millis, number, own, records, section};
+use super::{Key, Kind, Rule, key, length, limits, millis, number, outbox, own, records, section};
 use crate::draft::TopDraft;
 
 pub(crate) fn top() -> Vec<Key<TopDraft>> {
@@ -37,5 +37,7 @@ pub(crate) fn top() -> Vec<Key<TopDraft>> {
     keys.extend(section("limits", text, limits::keys(), |t: &mut TopDraft| &mut t.limits));
     let text = "What is kept of calls in which something broke, for `mainstay explain`.";
     keys.extend(section("records", text, records::keys(), |t: &mut TopDraft| &mut t.records));
+    let text = "Where writes are stored until they are delivered, for routes that say `outbox`; without such a route there is no store.";
+    keys.extend(section("outbox", text, outbox::store(), |t: &mut TopDraft| &mut t.outbox));
     keys
 }

@@ -10,6 +10,8 @@ use mainstay_core::call::HedgeAfter;
 use mainstay_core::retry::MaxAttempts;
 use mainstay_core::upstream::Percentile;
 
+use crate::settings::LaneBy;
+
 /// What a key was read as, or is to be written as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
@@ -100,6 +102,16 @@ impl Plain for String {
 
     fn from_value(value: Value) -> Option<Self> {
         if let Value::Text(text) = value { Some(text) } else { None }
+    }
+}
+
+impl Plain for LaneBy {
+    fn to_value(&self) -> Value {
+        Value::Text(self.to_string())
+    }
+
+    fn from_value(value: Value) -> Option<Self> {
+        if let Value::Text(text) = value { Self::parse(&text) } else { None }
     }
 }
 

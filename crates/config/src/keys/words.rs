@@ -7,7 +7,7 @@ use mainstay_core::upstream::{Balance, Percentile};
 
 use super::Word;
 use crate::draft::{EndWord, GrowthWord, LimitWord, ProbeWord, ScopeWord, UploadWord};
-use crate::settings::{Forwarded, Http2, RecordedCalls};
+use crate::settings::{Forwarded, Http2, MaybeDone, OutboxMode, RecordedCalls};
 
 impl Word for Balance {
     const WORDS: &'static [(&'static str, Self)] = &[
@@ -107,4 +107,13 @@ impl Word for ScopeWord {
 impl Word for RecordedCalls {
     const WORDS: &'static [(&'static str, Self)] =
         &[("broken", Self::Broken), ("failed", Self::Failed)];
+}
+
+impl Word for OutboxMode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("on-request", Self::OnRequest), ("fallback", Self::Fallback), ("always", Self::Always)];
+}
+
+impl Word for MaybeDone {
+    const WORDS: &'static [(&'static str, Self)] = &[("stop", Self::Stop), ("again", Self::Again)];
 }

@@ -6,6 +6,7 @@
 
 mod call;
 mod load;
+mod outbox;
 mod resumable;
 mod spill;
 mod upstream;
@@ -74,6 +75,10 @@ pub enum LintCode {
     RateKeyUnused,
     /// Answers may be kept that there is no room for.
     StaleTooLarge,
+    /// An outbox that nothing gets into.
+    OutboxUnused,
+    /// What is stored can be read by whoever has the file.
+    OutboxInClear,
     /// Bodies that go on in a file for nothing.
     SpillUnused,
     /// One body's file may be larger than all together.
@@ -116,6 +121,8 @@ impl LintCode {
             Self::LineUnused => "line-unused",
             Self::RateKeyUnused => "rate-key-unused",
             Self::StaleTooLarge => "stale-too-large",
+            Self::OutboxUnused => "outbox-unused",
+            Self::OutboxInClear => "outbox-in-clear",
             Self::SpillUnused => "spill-unused",
             Self::SpillExceedsTotal => "spill-exceeds-total",
             Self::ResumableUnused => "resumable-unused",
@@ -170,6 +177,7 @@ impl Linter<'_> {
     fn all(mut self, settings: &Settings) -> Vec<Lint> {
         self.listeners(settings);
         self.disk(settings);
+        self.store(settings);
         for (index, upstream) in settings.upstreams.iter().enumerate() {
             let routes: Vec<(usize, &Route)> = settings
                 .routes
@@ -182,6 +190,7 @@ impl Linter<'_> {
                 self.call(index, route, upstream);
                 self.stale(index, route, upstream, &settings.limits);
                 self.spill(index, route, upstream, &settings.limits);
+                self.outbox(index, route, upstream);
                 self.resumable(index, route, upstream);
             }
         }

@@ -39,6 +39,7 @@ impl Reader<'_> {
             self.check_version(&route.draft.call, &prefixes);
             self.check_fallback(&route.draft.call, &prefixes);
             self.check_events(&mut route.draft, &prefixes);
+            self.check_schedule(&mut route.draft, &prefixes);
             let policy = route.draft.call.policy(scope);
             let policy = self.checked(policy, keys::route, &mut route.draft, &prefixes);
             if let Some(policy) = policy {
@@ -284,6 +285,17 @@ impl Reader<'_> {
         }
     }
 
+    /// So have the outbox's calls.
+    fn check_schedule(&mut self, draft: &mut RouteDraft, prefixes: &[&str]) {
+        let Some(outbox) = &draft.call.outbox else { return };
+        let Err(problems) = Checked::new(outbox.schedule.clone()) else { return };
+        let keys = keys::route();
+        for problem in problems {
+            let place = format!("outbox.{}", problem.place);
+            self.problem(&Problem { place, ..problem }, &keys, draft, prefixes);
+        }
+    }
+
     /// A factor belongs to exponential growth.
     fn check_factor(&mut self, call: &CallDraft, prefixes: &[&str]) {
         use crate::draft::GrowthWord::Exponential;
@@ -318,6 +330,7 @@ fn finished(route: ReadRoute, name: String, policy: Checked<CallPolicy>) -> Rout
         fields: call.fields,
         stale: call.stale,
         fallback: call.fallback,
+        outbox: call.outbox,
         websocket: call.websocket,
     }
 }

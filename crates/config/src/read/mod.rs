@@ -106,6 +106,7 @@ impl Reader<'_> {
             admin,
             limits: top.limits,
             records: top.records,
+            outbox: top.outbox,
             threads: top.threads,
             drain_timeout: top.drain_timeout,
             upstreams,

@@ -6,6 +6,7 @@
 mod connect;
 mod degrade;
 mod limits;
+mod outbox;
 mod records;
 mod route;
 mod upstream;
@@ -18,6 +19,7 @@ pub use connect::{
 };
 pub use degrade::{Fallback, STALE_ARRIVING_SHARE, Stale};
 pub use limits::Limits;
+pub use outbox::{LaneBy, MaybeDone, Outbox, OutboxMode, RouteOutbox};
 pub use records::{RecordedCalls, Records};
 pub use route::{CallFields, Forwarded, HostRewrite, Matcher, NameMatch, PathMatch, Route, Spill};
 pub use upstream::{Endpoint, Probe, ProbeKind, Scheme, Upstream};
@@ -33,6 +35,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What is kept of calls in which something broke.
     pub records: Records,
+    /// Where writes are stored until they are delivered, if a route says `outbox`.
+    pub outbox: Outbox,
     /// Worker threads; `None` is one per core.
     pub threads: Option<usize>,
     /// How long SIGTERM waits for calls to finish. Default 30 s.

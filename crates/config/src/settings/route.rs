@@ -6,7 +6,7 @@ use std::time::Duration;
 use mainstay_core::heal::socket::SocketSettings;
 use mainstay_core::{CallPolicy, Checked};
 
-use super::{Fallback, Stale};
+use super::{Fallback, RouteOutbox, Stale};
 
 /// Requests that match go to one upstream, under one policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Route {
     pub stale: Option<Stale>,
     /// The answer that stands in for one that didn't come. Default none.
     pub fallback: Option<Fallback>,
+    /// Whether writes are stored that can't be delivered now. Default no.
+    pub outbox: Option<RouteOutbox>,
     /// How WebSocket connections are watched.
     pub websocket: SocketSettings,
 }
