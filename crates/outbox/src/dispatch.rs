@@ -69,6 +69,8 @@ pub enum Dispatching {
     Goes,
     /// It offers no more, and ends when what is on its way has come to its end.
     Drains,
+    /// It ends at once, and cancels what is on its way.
+    Stops,
 }
 
 #[derive(Debug)]
@@ -94,8 +96,9 @@ impl<D: Deliver> Dispatcher<D> {
     pub async fn run(mut self, mut orders: watch::Receiver<Dispatching>) {
         let mut changes = self.store.changes();
         loop {
-            let goes = *orders.borrow_and_update() == Dispatching::Goes;
-            if !goes && self.underway.is_empty() {
+            let order = *orders.borrow_and_update();
+            let goes = order == Dispatching::Goes;
+            if order == Dispatching::Stops || !goes && self.underway.is_empty() {
                 return;
             }
             changes.mark_unchanged();

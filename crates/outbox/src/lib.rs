@@ -32,5 +32,5 @@ pub use delivery::{
 pub use dispatch::{Deliver, Delivered, Dispatcher, Dispatching};
 pub use head::{Field, HeadError, StoredHead};
 pub use id::{DeliveryId, NoDeliveryId};
-pub use seal::{KeyError, Keys, SealError};
+pub use seal::{KeyError, Keys, SealError, fingerprint};
 pub use store::{Filter, Limits, Page, Store, StoreError, Totals};

@@ -188,15 +188,23 @@ fn about(id: DeliveryId, part: Part) -> [u8; 17] {
     about
 }
 
-/// The first half of SHA-256 over `parts`, each with its length.
-pub(crate) fn sum(parts: &[&[u8]]) -> [u8; SUM_BYTES] {
+/// SHA-256 over `parts`, each with its length: what tells one request from another.
+#[must_use]
+pub fn fingerprint(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&SHA256);
     for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }
+    let mut whole = [0; 32];
+    whole.copy_from_slice(context.finish().as_ref());
+    whole
+}
+
+/// The first half of SHA-256 over `parts`, each with its length.
+pub(crate) fn sum(parts: &[&[u8]]) -> [u8; SUM_BYTES] {
     let mut sum = [0; SUM_BYTES];
-    sum.copy_from_slice(&context.finish().as_ref()[..SUM_BYTES]);
+    sum.copy_from_slice(&fingerprint(parts)[..SUM_BYTES]);
     sum
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use mainstay_config::Errors;
 
-use crate::{BindError, CertificateError, RouteError, UpstreamError};
+use crate::{BindError, CertificateError, OutboxError, RouteError, UpstreamError};
 
 /// Why the proxy doesn't start.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub enum StartError {
     Route(RouteError),
     /// The admin address can be reached from outside, and no token protects it.
     AdminWithoutToken(SocketAddr),
+    /// The outbox can't be opened.
+    Outbox(OutboxError),
     /// A thread or its runtime can't be made.
     Thread(io::Error),
 }
@@ -39,6 +41,7 @@ impl fmt::Display for StartError {
                     "the admin address {address} isn't loopback and needs a token: set admin.token_env, or 127.0.0.1"
                 )
             }
+            Self::Outbox(error) => error.fmt(f),
             Self::Thread(_) => f.write_str("can't start a worker"),
         }
     }
@@ -51,6 +54,7 @@ impl std::error::Error for StartError {
             Self::Certificate(error) => error.source(),
             Self::Upstreams(errors) => errors.first().and_then(std::error::Error::source),
             Self::Route(error) => error.source(),
+            Self::Outbox(error) => error.source(),
             Self::Thread(error) => Some(error),
             Self::AdminWithoutToken(_) => None,
         }
@@ -122,6 +126,12 @@ impl From<CertificateError> for StartError {
 impl From<Vec<UpstreamError>> for StartError {
     fn from(errors: Vec<UpstreamError>) -> Self {
         Self::Upstreams(errors)
+    }
+}
+
+impl From<OutboxError> for StartError {
+    fn from(error: OutboxError) -> Self {
+        Self::Outbox(error)
     }
 }
 

@@ -12,7 +12,7 @@
 //!
 //! The modules in the order in which a request meets them: `listen` (sockets), `worker` (a thread, its runtime, its
 //! sweep), `connection` (accept to close), `forward` (one request), `route` (where to), `problem` (what to say when
-//! there is no answer). `generation` and `shared` hold what a reload swaps; `admin` is for people and their tools.
+//! there is no answer), `outbox` (what is stored, and delivered later). `generation` and `shared` hold what a reload swaps; `admin` is for people and their tools.
 
 mod admin;
 mod connection;
@@ -20,6 +20,7 @@ mod error;
 mod forward;
 mod generation;
 mod listen;
+mod outbox;
 mod problem;
 mod proxy;
 mod route;
@@ -31,6 +32,7 @@ pub use error::{ReloadError, StartError};
 pub use forward::{Outlook, OwnAnswer};
 pub use generation::{RouteError, UpstreamError};
 pub use listen::BindError;
+pub use outbox::OutboxError;
 pub use proxy::{Options, Proxy};
 pub use route::{Condition, Considered, route_of};
 pub use tls::CertificateError;

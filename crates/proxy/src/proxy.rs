@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use crate::error::{ReloadError, StartError};
 use crate::forward::TUNNELS_PART_WITHIN;
 use crate::generation::Generation;
+use crate::outbox::{self, Outbox};
 use crate::shared::Shared;
 use crate::worker::Command;
 use crate::{admin, listen};
@@ -97,7 +98,11 @@ impl Proxy {
         let change = listeners.prepare(&settings, workers)?;
         let recorder = options.recorder(&settings).map_err(StartError::Thread)?;
         let generation = Arc::new(Generation::new(settings, &recorder, None)?);
+        let outbox = open_outbox(&generation.settings)?;
         let shared = Shared::new(recorder, Arc::clone(&generation), options.park_after);
+        if let Some(outbox) = outbox {
+            install(&shared, outbox)?;
+        }
         let threads = Threads::start(&shared, workers).map_err(StartError::Thread)?;
         listeners.apply(change, &threads);
         threads.watch(&generation.services);
@@ -169,7 +174,18 @@ impl Proxy {
         let control = &self.control;
         control.shared.set_draining();
         control.threads.tell_all(|| Command::Drain);
-        match timeout(limit, control.shared.emptied()).await {
+        // Calls of stored writes come to their end beside those of applications.
+        let outbox = control.shared.outbox.get();
+        if let Some(outbox) = outbox {
+            outbox.drain();
+        }
+        let emptied = async {
+            control.shared.emptied().await;
+            if let Some(outbox) = outbox {
+                outbox.drained().await;
+            }
+        };
+        match timeout(limit, emptied).await {
             Ok(()) => 0,
             Err(_) => {
                 // Tunnels have no end of their own to be waited for, but they can be told.
@@ -191,6 +207,9 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         drop(self.admin.take());
         self.control.threads.stop();
+        if let Some(outbox) = self.control.shared.outbox.get() {
+            outbox.stop();
+        }
     }
 }
 
@@ -227,11 +246,21 @@ impl Control {
         if settings.threads != current.settings.threads {
             return Err(ReloadError::NeedsRestart("threads"));
         }
+        if let Some(outbox) = self.shared.outbox.get()
+            && !outbox::is_same_store(outbox.settings(), &settings.outbox)
+        {
+            return Err(ReloadError::NeedsRestart("[outbox]"));
+        }
         let change = listeners.prepare(&settings, self.threads.count())?;
         let next = Generation::new(settings, &self.shared.recorder, Some(&current))?;
         let records = records(&next.settings.records);
         self.shared.recorder.keep_records(&records).map_err(StartError::Thread)?;
         let next = Arc::new(next);
+        if self.shared.outbox.get().is_none()
+            && let Some(outbox) = open_outbox(&next.settings)?
+        {
+            install(&self.shared, outbox)?;
+        }
         self.shared.swap(Arc::clone(&next));
         listeners.apply(change, &self.threads);
         self.threads.watch(&next.services);
@@ -255,6 +284,20 @@ impl Control {
         }
         reloaded
     }
+}
+
+/// The outbox, if a route wants one.
+fn open_outbox(settings: &Settings) -> Result<Option<Arc<Outbox>>, StartError> {
+    let is_wanted = outbox::is_wanted(settings);
+    Ok(is_wanted.then(|| Outbox::open(&settings.outbox)).transpose()?)
+}
+
+/// Makes an outbox known, and begins to deliver.
+fn install(shared: &Arc<Shared>, outbox: Arc<Outbox>) -> Result<(), StartError> {
+    outbox.start(shared)?;
+    // Set once: reloads are made one after the other.
+    let _ = shared.outbox.set(outbox);
+    Ok(())
 }
 
 /// The recorder's words for what the settings say of records.

@@ -1,7 +1,7 @@
 //! What all workers share. A request reads one number of it; everything else is touched per connection or less.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use mainstay_record::Recorder;
@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::generation::Generation;
+use crate::outbox::Outbox;
 
 /// The proxy's state.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) park_after: Duration,
     number: AtomicU64,
     current: Mutex<Arc<Generation>>,
+    /// Opened when the first route wants one.
+    pub(crate) outbox: OnceLock<Arc<Outbox>>,
     connections: AtomicUsize,
     accepted: AtomicU64,
     turned_away: AtomicU64,
@@ -64,6 +67,7 @@ impl Shared {
             park_after,
             number: AtomicU64::new(generation.number),
             current: Mutex::new(generation),
+            outbox: OnceLock::new(),
             connections: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),

@@ -22,7 +22,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::connection::{self, Link, Order, Rhythm};
-use crate::generation::Generation;
+use crate::outbox::Outbox;
 use crate::route::Table;
 use crate::shared::Shared;
 
@@ -45,6 +45,7 @@ pub(crate) struct Local {
     pub(crate) table: Table,
     pub(crate) client: Client,
     pub(crate) limits: Limits,
+    pub(crate) outbox: Option<Arc<Outbox>>,
     pub(crate) http1: http1::Builder,
     pub(crate) http2: http2::Builder<TokioExecutor>,
     rhythm: Rhythm,
@@ -70,7 +71,7 @@ pub(crate) enum Command {
 
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        let local = Arc::new(Local::new(&shared.current(), shared.park_after));
+        let local = Arc::new(Local::new(&shared));
         Arc::new(Self {
             shared,
             local: Mutex::new(local),
@@ -105,7 +106,7 @@ impl Worker {
     pub(crate) fn local(&self) -> Arc<Local> {
         let mut local = self.local.lock();
         if local.number != self.shared.number() {
-            *local = Arc::new(Local::new(&self.shared.current(), self.shared.park_after));
+            *local = Arc::new(Local::new(&self.shared));
         }
         Arc::clone(&local)
     }
@@ -218,7 +219,8 @@ impl TlsSlot {
 }
 
 impl Local {
-    fn new(generation: &Generation, park_after: Duration) -> Self {
+    fn new(shared: &Shared) -> Self {
+        let (generation, park_after) = (&*shared.current(), shared.park_after);
         let limits = generation.settings.limits.clone();
         let rhythm = Rhythm {
             park_after,
@@ -229,6 +231,7 @@ impl Local {
             number: generation.number,
             table: Table::new(generation),
             client: generation.client.clone(),
+            outbox: shared.outbox.get().cloned(),
             http1: http1_engine(&limits),
             http2: http2_engine(&limits),
             limits,

@@ -35,6 +35,8 @@ pub enum Source {
     Full(Bytes),
     /// It arrives over a connection.
     Incoming(hyper::body::Incoming),
+    /// Some of it has been read from a connection, and the rest arrives over it.
+    Begun(Bytes, hyper::body::Incoming),
 }
 
 /// Why the body of a request can't be sent on.

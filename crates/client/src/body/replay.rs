@@ -68,6 +68,7 @@ impl Replay {
             Source::Empty => true,
             Source::Full(bytes) => bytes.is_empty(),
             Source::Incoming(incoming) => incoming.is_end_stream(),
+            Source::Begun(bytes, incoming) => bytes.is_empty() && incoming.is_end_stream(),
         };
         if empty {
             return Self(None);
@@ -186,6 +187,9 @@ impl Shared {
             Source::Empty => Some(0),
             Source::Full(bytes) => Some(bytes.len() as u64),
             Source::Incoming(incoming) => incoming.size_hint().exact(),
+            Source::Begun(bytes, incoming) => {
+                incoming.size_hint().exact().map(|rest| rest + bytes.len() as u64)
+            }
         };
         left.map(|left| left + self.read_bytes)
     }
@@ -197,6 +201,7 @@ impl Shared {
                 Source::Empty => true,
                 Source::Full(bytes) => bytes.is_empty(),
                 Source::Incoming(incoming) => incoming.is_end_stream(),
+                Source::Begun(bytes, incoming) => bytes.is_empty() && incoming.is_end_stream(),
             }
     }
 
@@ -272,7 +277,10 @@ impl Shared {
                 let bytes = std::mem::take(bytes);
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            Source::Incoming(incoming) => {
+            Source::Begun(bytes, _) if !bytes.is_empty() => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
+            }
+            Source::Incoming(incoming) | Source::Begun(_, incoming) => {
                 Pin::new(incoming).poll_frame(cx).map_err(|error| read_error(&error))
             }
         }

@@ -48,6 +48,24 @@ pub enum CallEnd {
 }
 
 impl CallEnd {
+    /// Whether it was the upstream's own protection that sent nothing.
+    #[must_use]
+    pub const fn is_own_refusal(&self) -> bool {
+        match self {
+            Self::Answered { .. } => false,
+            Self::Broken { kind, certainty, .. } => {
+                matches!(certainty, Certainty::NotSent)
+                    && matches!(
+                        kind,
+                        BreakKind::BreakerOpen
+                            | BreakKind::BudgetEmpty
+                            | BreakKind::NoEndpoint
+                            | BreakKind::LimitReached
+                    )
+            }
+        }
+    }
+
     /// Whether the write may have been carried out, for all that is known.
     #[must_use]
     pub const fn may_have_done_it(&self) -> bool {
@@ -176,7 +194,7 @@ pub fn after_call(
         Err(next) => return next,
     };
     let hint = broke.retry_after;
-    if is_own_refusal(&broke) {
+    if end.is_own_refusal() {
         let at = now.after(hint.unwrap_or(HELD_FOR).max(HELD_LEAST));
         return within_age(standing, at, now, |at| Next::Again {
             at,
@@ -225,18 +243,6 @@ fn broke(standing: &Standing, end: CallEnd) -> Result<Break, Next> {
             }
         }
     }
-}
-
-/// Whether it was the upstream's own protection that sent nothing.
-const fn is_own_refusal(broke: &Break) -> bool {
-    matches!(broke.certainty, Certainty::NotSent)
-        && matches!(
-            broke.kind,
-            BreakKind::BreakerOpen
-                | BreakKind::BudgetEmpty
-                | BreakKind::NoEndpoint
-                | BreakKind::LimitReached
-        )
 }
 
 /// `then` at this time, or dead if it is too old by then.

@@ -1,6 +1,6 @@
 //! A write is stored.
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::row::Row;
 use super::writer::{Paper, Touched, Write};
@@ -39,20 +39,10 @@ impl Write for Sealed {
 
     fn run(&mut self, paper: &Paper<'_>) -> rusqlite::Result<Result<Accepted, StoreError>> {
         let (db, row) = (paper.db, &mut self.row);
-        if let Some(scope) = &row.scope {
-            let known = db
-                .prepare_cached("SELECT id, print FROM delivery WHERE scope = ?1")?
-                .query_row([scope], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))
-                .optional()?;
-            if let Some((id, print)) = known {
-                let id = DeliveryId::of_bytes(id);
-                let is_same = print == row.print;
-                return Ok(if is_same {
-                    Ok(Accepted::Known(id))
-                } else {
-                    Err(StoreError::OtherRequest(id))
-                });
-            }
+        if let Some(scope) = &row.scope
+            && let Some(known) = known(db, scope, &row.print)?
+        {
+            return Ok(known.map(Accepted::Known));
         }
         if let Some(full) = full(paper, row)? {
             return Ok(Err(StoreError::Full(full)));
@@ -70,6 +60,22 @@ impl Write for Sealed {
     fn touched(&self) -> Touched {
         Touched::Nobody
     }
+}
+
+/// The delivery of this scope, if there is one; an error if it is another request.
+pub(super) fn known(
+    db: &Connection,
+    scope: &[u8; 32],
+    print: &[u8; 32],
+) -> rusqlite::Result<Option<Result<DeliveryId, StoreError>>> {
+    let known = db
+        .prepare_cached("SELECT id, print FROM delivery WHERE scope = ?1")?
+        .query_row([scope], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))
+        .optional()?;
+    Ok(known.map(|(id, found)| {
+        let id = DeliveryId::of_bytes(id);
+        if found == print { Ok(id) } else { Err(StoreError::OtherRequest(id)) }
+    }))
 }
 
 /// Whether there is no room for one more.

@@ -30,6 +30,14 @@ pub enum Fault {
     Totals,
 }
 
+impl Fault {
+    /// Whether it concerns the store as a whole, and not one delivery, which is stopped when its turn comes.
+    #[must_use]
+    pub const fn is_whole_stores(&self) -> bool {
+        matches!(self, Self::Tree(_))
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -252,6 +252,19 @@ impl Store {
         }
     }
 
+    /// The delivery that a request of this scope was stored as, if one was.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::OtherRequest`] if that was another request; or the database failed.
+    pub async fn known(
+        &self,
+        scope: [u8; 32],
+        print: [u8; 32],
+    ) -> Result<Option<DeliveryId>, StoreError> {
+        self.read(move |db, _| accept::known(db, &scope, &print)?.transpose()).await
+    }
+
     /// One delivery, as it is listed.
     ///
     /// # Errors

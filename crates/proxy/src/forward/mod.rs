@@ -10,6 +10,7 @@ mod names;
 mod outlook;
 mod reply;
 mod request;
+mod stored;
 mod upgrade;
 
 use std::sync::Arc;
@@ -70,11 +71,24 @@ async fn forward(
     let link = active.link();
     let host = examine::examine(head, link)?;
     examine::limits(head, body.size_hint().lower(), &local.limits)?;
+    if let Some(outbox) = &local.outbox
+        && let Some(page) = Box::pin(stored::page(outbox, head)).await
+    {
+        return page;
+    }
     let route = local.table.find(head, host.name()).ok_or(Refusal::NoRoute)?;
     if let Some(ended) = request::ends_here(head)? {
         return Ok(ended);
     }
     let upgrade = request::prepare(head, link, host, route.forwarded);
+    if let Some(outbox) = &local.outbox
+        && stored::wanted(route, head, upgrade.is_some())
+    {
+        let empty = Request::new(()).into_parts().0;
+        let head = std::mem::replace(head, empty);
+        // In a box: the others of a connection needn't carry its room along.
+        return Box::pin(stored::enter(local, outbox, route, link, head, body)).await;
+    }
     let source = if body.is_end_stream() { Source::Empty } else { Source::Incoming(body) };
     let empty = Request::new(()).into_parts().0;
     let head = std::mem::replace(head, empty);

@@ -55,6 +55,13 @@ pub(crate) enum Refusal {
     Forbidden(&'static str),
     BadOrder(&'static str),
     BadFilter,
+    TooLargeToStore,
+    OutboxFull(&'static str),
+    OutboxDown,
+    KeyReused,
+    KeyInUse,
+    NoDelivery,
+    NoAnswerYet,
 }
 
 impl Problem {
@@ -277,6 +284,48 @@ impl Refusal {
             Self::BadOrder(detail) => {
                 (StatusCode::BAD_REQUEST, "bad-request", "The order can't be carried out", detail)
             }
+            Self::TooLargeToStore => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large-to-store",
+                "The write is too large to be stored",
+                "The body is larger than the route's outbox.body_size allows. Nothing was stored or sent.",
+            ),
+            Self::OutboxFull(detail) => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "outbox-full",
+                "The write can't be stored: there is no room",
+                detail,
+            ),
+            Self::OutboxDown => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "outbox-unavailable",
+                "The outbox can't be used",
+                "Its database failed; the proxy's log says how. Nothing was accepted.",
+            ),
+            Self::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "The idempotency key was used for another request",
+                "A request with this key and another method, target or body was stored before.",
+            ),
+            Self::KeyInUse => (
+                StatusCode::CONFLICT,
+                "idempotency-key-in-use",
+                "A request with this idempotency key is being tried",
+                "The first one isn't over yet. Come back later with the same request.",
+            ),
+            Self::NoDelivery => (
+                StatusCode::NOT_FOUND,
+                "no-such-delivery",
+                "There is no such delivery",
+                "Its id is wrong, or it was finished long ago: see outbox.keep_delivered.",
+            ),
+            Self::NoAnswerYet => (
+                StatusCode::NOT_FOUND,
+                "no-answer-yet",
+                "There is no answer of the API yet",
+                "The delivery's status says how it stands. Prefer: wait=N waits for the answer.",
+            ),
             Self::BadFilter => (
                 StatusCode::BAD_REQUEST,
                 "bad-filter",

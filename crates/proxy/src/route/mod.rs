@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, Uri, request::Parts};
 use mainstay::{Degrade, Fields, Plan, Service};
-use mainstay_config::settings::{Forwarded, Route as RouteSettings, Settings};
+use mainstay_config::settings::{Forwarded, Route as RouteSettings, RouteOutbox, Settings};
 use mainstay_core::EndpointId;
 use mainstay_core::heal::socket::SocketSettings;
 
@@ -30,8 +30,17 @@ pub(crate) struct Route {
     pub(crate) forwarded: Forwarded,
     /// How its WebSocket connections are watched.
     pub(crate) socket: SocketSettings,
+    pub(crate) outbox: Option<RouteStores>,
     /// The `Proxy-Status` member of a plain answer, for each endpoint.
     next_hops: Box<[HeaderValue]>,
+}
+
+/// What a route stores.
+#[derive(Debug)]
+pub(crate) struct RouteStores {
+    pub(crate) settings: RouteOutbox,
+    /// The route's plan for writes whose key says nothing about whether they may be done twice.
+    pub(crate) keyless: Plan,
 }
 
 impl Table {
@@ -153,7 +162,11 @@ impl Route {
         };
         let next_hops =
             service.settings().endpoints.iter().map(|endpoint| next_hop(&endpoint.name)).collect();
-        Self { plan, forwarded: settings.forwarded, socket: settings.websocket, next_hops }
+        let outbox = settings.outbox.clone().map(|settings| RouteStores {
+            settings,
+            keyless: Plan { idempotency_headers: Vec::new(), ..plan.clone() },
+        });
+        Self { plan, forwarded: settings.forwarded, socket: settings.websocket, outbox, next_hops }
     }
 
     /// The `Proxy-Status` member for a plain answer of this endpoint.

@@ -7,6 +7,7 @@ mod degrade;
 mod exchange;
 mod http2;
 mod life;
+mod outbox;
 mod parking;
 mod smuggling;
 mod support;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use mainstay_config::Settings;
 use mainstay_config::settings::{
     CallFields, ConnectSettings, Endpoint, Forwarded, HostRewrite, Limits, Listener, Matcher,
-    Records, Route, Scheme, Upstream,
+    Outbox, Records, Route, Scheme, Upstream,
 };
 use mainstay_core::heal::socket::SocketSettings;
 use mainstay_core::upstream::EndpointSettings;
@@ -137,6 +137,7 @@ pub(crate) fn settings(endpoints: &[SocketAddr]) -> Settings {
         drain_timeout: PATIENCE,
         upstreams: vec![upstream],
         routes: vec![route("all", Matcher::default())],
+        outbox: Outbox::default(),
         log_calls: false,
     }
 }
@@ -159,6 +160,7 @@ pub(crate) fn route(name: &str, matcher: Matcher) -> Route {
         fields: CallFields::default(),
         stale: None,
         fallback: None,
+        outbox: None,
         websocket: SocketSettings::default(),
     }
 }

@@ -1,0 +1,400 @@
+//! A write of a route with an outbox: stored first, or tried directly and stored if it can't be delivered now.
+//!
+//! The application gets 202 only when the write is on the disk. Everything else it gets as without an outbox: an answer of the
+//! upstream, whatever it says; a break of a write that may have been done; a refusal before anything was accepted.
+
+mod page;
+mod prefer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderName};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use mainstay::{Answer, Source, Unanswered, fresh_chance};
+use mainstay_config::settings::{LaneBy, MaybeDone, OutboxMode};
+use mainstay_core::breaks::safety::Ground;
+use mainstay_core::outbox::{Assurance, Next, Standing, WallTime, after_call};
+use mainstay_outbox::store::{Accepted, Full};
+use mainstay_outbox::{
+    CallNote, DeliveryId, NewDelivery, State, StoreError, StoredHead, fingerprint,
+};
+use mainstay_record::rfc3339;
+use serde_json::json;
+
+use super::reply::Inner;
+use super::{Refused, answer};
+use crate::connection::Link;
+use crate::outbox::{Outbox, Tried, TriedNow, now};
+use crate::problem::{PROXY_STATUS, Problem, Refusal};
+use crate::route::{Route, RouteStores};
+use crate::worker::Local;
+pub(super) use page::page;
+use prefer::{PREFER, Preferences};
+
+/// Whether a request is one that may be stored.
+pub(super) fn wanted(route: &Route, head: &Parts, upgrades: bool) -> bool {
+    let Some(stores) = &route.outbox else { return false };
+    let only_reads =
+        matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
+    // A tunnel is a conversation, and so is gRPC.
+    let converses = upgrades || mainstay::is_grpc(&head.headers);
+    let is_asked_for = stores.settings.mode != OutboxMode::OnRequest
+        || Preferences::of(&head.headers).respond_async;
+    !only_reads && !converses && is_asked_for
+}
+
+/// Takes a write through the outbox.
+pub(super) async fn enter(
+    local: &Local,
+    outbox: &Arc<Outbox>,
+    route: &Arc<Route>,
+    link: &Arc<Link>,
+    mut head: Parts,
+    body: Incoming,
+) -> Result<Response<Inner>, Refused> {
+    let Some(stores) = &route.outbox else { return Err(Refusal::NoRoute.into()) };
+    let prefers = Preferences::of(&head.headers);
+    let first = prefers.respond_async || stores.settings.mode == OutboxMode::Always;
+    let body = match whole(body, stores.settings.body_bytes).await? {
+        Ok(body) => body,
+        Err(_) if first => return Err(Refusal::TooLargeToStore.into()),
+        // Too large to be stored is no reason not to try.
+        Err(source) => {
+            return match local.client.call(&route.plan, head, source).await {
+                Ok(answer) => Ok(answer::of_answer(answer, route, link, None)),
+                Err(unanswered) => Err(refused(&unanswered)),
+            };
+        }
+    };
+    // It was for us.
+    head.headers.remove(PREFER);
+    let write = Write::new(route, stores, head, body)?;
+    if let Some(scope) = write.scope {
+        let known = outbox.store().known(scope, write.print).await.map_err(cant)?;
+        if let Some(id) = known {
+            return accepted(outbox, id, prefers).await;
+        }
+    }
+    if first {
+        let id = write.store(outbox, None, write.accepted_at).await.map_err(cant)?;
+        return accepted(outbox, id, prefers).await;
+    }
+    write.try_directly(local, outbox, link, prefers).await
+}
+
+/// A write that may be stored.
+struct Write<'a> {
+    id: DeliveryId,
+    route: &'a Arc<Route>,
+    stores: &'a RouteStores,
+    head: Parts,
+    body: Bytes,
+    key: String,
+    scope: Option<[u8; 32]>,
+    print: [u8; 32],
+    assurance: Assurance,
+    accepted_at: WallTime,
+}
+
+impl<'a> Write<'a> {
+    fn new(
+        route: &'a Arc<Route>,
+        stores: &'a RouteStores,
+        mut head: Parts,
+        body: Bytes,
+    ) -> Result<Self, Refused> {
+        let id = DeliveryId::fresh().map_err(|_| Refusal::OutboxDown)?;
+        let names = &route.plan.idempotency_headers;
+        let own = names.iter().find_map(|name| head.headers.get(name)).cloned();
+        let ground = Ground::of(head.method.as_str(), own.is_some(), route.plan.policy.idempotent);
+        let keys_count = stores.settings.maybe_done == MaybeDone::Again;
+        let target = head.uri.to_string();
+        let print = fingerprint(&[head.method.as_str().as_bytes(), target.as_bytes(), &body]);
+        let (key, scope) = match own {
+            Some(key) => {
+                let who = head
+                    .headers
+                    .get(header::AUTHORIZATION)
+                    .map_or(&b""[..], |value| value.as_bytes());
+                let name = route.plan.service.name();
+                let scope = fingerprint(&[name.as_bytes(), key.as_bytes(), who]);
+                (String::from_utf8_lossy(key.as_bytes()).into_owned(), Some(scope))
+            }
+            None => {
+                // A structured field's string, as the draft has it (draft-ietf-httpapi-idempotency-key-header).
+                let minted = format!("\"{id}\"");
+                let name = names.first().cloned().unwrap_or(IDEMPOTENCY_KEY);
+                if let Ok(value) = HeaderValue::try_from(minted.as_str()) {
+                    head.headers.insert(name, value);
+                }
+                (minted, None)
+            }
+        };
+        Ok(Self {
+            id,
+            route,
+            stores,
+            head,
+            body,
+            key,
+            scope,
+            print,
+            assurance: Assurance::of(ground.repetition(), keys_count),
+            accepted_at: now(),
+        })
+    }
+
+    /// Tries it, and stores it if that is right and it can't be delivered now.
+    async fn try_directly(
+        self,
+        local: &Local,
+        outbox: &Arc<Outbox>,
+        link: &Arc<Link>,
+        prefers: Preferences,
+    ) -> Result<Response<Inner>, Refused> {
+        let _tried_now = match self.scope {
+            Some(scope) => Some(TriedNow::begin(outbox, scope).ok_or(Refusal::KeyInUse)?),
+            None => None,
+        };
+        let source =
+            if self.body.is_empty() { Source::Empty } else { Source::Full(self.body.clone()) };
+        let plan = self.route.plan_of(self.assurance);
+        let outcome = local.client.call(plan, self.head.clone(), source).await;
+        let tried = match &outcome {
+            Ok(answer) => Tried::of_head(answer),
+            Err(unanswered) if unanswered.request_error.is_some() => {
+                return Err(refused(unanswered));
+            }
+            Err(unanswered) => Tried::of_unanswered(unanswered),
+        };
+        let standing = Standing {
+            calls: 1,
+            maybe_done: false,
+            expires_at: self.expires_at(),
+            assurance: self.assurance,
+        };
+        let schedule = &self.stores.settings.schedule;
+        let next = after_call(schedule, &standing, tried.end, now(), &mut fresh_chance());
+        if let Next::Again { at, counts, .. } = next {
+            let took = now().since(self.accepted_at);
+            let note = counts.then(|| tried.note(self.accepted_at, took));
+            match self.store(outbox, Some((note, tried.end.may_have_done_it())), at).await {
+                Ok(id) => return accepted(outbox, id, prefers).await,
+                // It wasn't accepted: the application gets what it would have got without an outbox.
+                Err(error) => {
+                    tracing::warn!(%error, "a write that can't be delivered now can't be stored")
+                }
+            }
+        }
+        self.pass_on(outcome, link)
+    }
+
+    fn pass_on(
+        &self,
+        outcome: Result<Answer, Unanswered>,
+        link: &Arc<Link>,
+    ) -> Result<Response<Inner>, Refused> {
+        match outcome {
+            Ok(answer) => Ok(answer::of_answer(answer, self.route, link, None)),
+            Err(unanswered) => Err(refused(&unanswered)),
+        }
+    }
+
+    fn expires_at(&self) -> WallTime {
+        self.accepted_at.after(self.stores.settings.schedule.max_age)
+    }
+
+    /// Stores it. `tried`: the direct call, if it counts, and whether it may have carried it out.
+    async fn store(
+        &self,
+        outbox: &Outbox,
+        tried: Option<(Option<CallNote>, bool)>,
+        due_at: WallTime,
+    ) -> Result<DeliveryId, StoreError> {
+        let (tried, maybe_done) = tried.unwrap_or_default();
+        let lane = self.stores.settings.lane.as_ref();
+        let new = NewDelivery {
+            id: self.id,
+            upstream: self.route.plan.service.name().to_string(),
+            route: self.route.plan.route.to_string(),
+            lane: lane.and_then(|by| lane_of(by, &self.head, &self.body)),
+            key: self.key.clone(),
+            scope: self.scope,
+            print: self.print,
+            assurance: self.assurance,
+            head: StoredHead::of_request(&self.head),
+            body: self.body.clone(),
+            accepted_at: self.accepted_at,
+            due_at,
+            expires_at: self.expires_at(),
+            tried,
+            maybe_done,
+        };
+        match outbox.store().accept(new).await? {
+            Accepted::New => Ok(self.id),
+            Accepted::Known(id) => Ok(id),
+        }
+    }
+}
+
+/// What the order of this write is kept by; `None` if it doesn't say.
+fn lane_of(by: &LaneBy, head: &Parts, body: &Bytes) -> Option<String> {
+    let lane = match by {
+        LaneBy::Header(name) => {
+            let value = head.headers.get(name)?;
+            String::from_utf8_lossy(value.as_bytes()).into_owned()
+        }
+        LaneBy::Segment(number) => head.uri.path().split('/').nth(*number)?.to_owned(),
+        LaneBy::Pointer(pointer) => {
+            let document: serde_json::Value = serde_json::from_slice(body).ok()?;
+            match document.pointer(pointer)? {
+                serde_json::Value::Null => return None,
+                serde_json::Value::String(text) => text.clone(),
+                other => other.to_string(),
+            }
+        }
+    };
+    // A longer one is cut to what still tells it from others: an index isn't for texts.
+    Some(if lane.len() <= LANE_MOST_BYTES {
+        lane
+    } else {
+        fingerprint(&[lane.as_bytes()]).iter().map(|byte| format!("{byte:02x}")).collect()
+    })
+    .filter(|lane| !lane.is_empty())
+}
+
+/// All of a body, or, if it is larger than `most`, a source of all of it.
+async fn whole(mut body: Incoming, most: usize) -> Result<Result<Bytes, Source>, Refused> {
+    if body.is_end_stream() {
+        return Ok(Ok(Bytes::new()));
+    }
+    if body.size_hint().lower() > most as u64 {
+        return Ok(Err(Source::Incoming(body)));
+    }
+    let mut here = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refusal::BadRequest("The request's body broke off."))?;
+        let Some(data) = frame.data_ref() else { continue };
+        here.extend_from_slice(data);
+        if here.len() > most {
+            return Ok(Err(Source::Begun(here.freeze(), body)));
+        }
+    }
+    Ok(Ok(here.freeze()))
+}
+
+/// The answer to a write that is on the disk: 202, or, for those who would rather wait, what the API said.
+async fn accepted(
+    outbox: &Outbox,
+    id: DeliveryId,
+    prefers: Preferences,
+) -> Result<Response<Inner>, Refused> {
+    let patience = prefers.wait.unwrap_or(Duration::ZERO);
+    let summary = if patience.is_zero() {
+        outbox.store().summary(id).await
+    } else {
+        outbox.store().settled(id, patience).await
+    }
+    .map_err(cant)?;
+    if !patience.is_zero() && summary.state == State::Delivered {
+        return page::answer_of(outbox, id).await;
+    }
+    let place = format!("{}/{id}", outbox.settings().status_path);
+    let document = json!({
+        "id": id,
+        "state": summary.state.name(),
+        "status": place,
+        "key": summary.key,
+        "accepted_at": rfc3339(summary.accepted_at.0),
+        "gives_up_at": rfc3339(summary.expires_at.0),
+    });
+    let mut response = Response::new(Inner::Whole(document.to_string().into()));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    let headers = response.headers_mut();
+    if let Ok(place) = HeaderValue::try_from(place) {
+        headers.insert(header::LOCATION, place);
+    }
+    if prefers.respond_async {
+        headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
+    }
+    headers.insert(PROXY_STATUS, HeaderValue::from_static("mainstay; details=\"stored\""));
+    mark(headers, id);
+    Ok(response)
+}
+
+/// The fields of all answers about a delivery.
+fn mark(headers: &mut HeaderMap, id: DeliveryId) {
+    headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+        headers.insert(DELIVERY, id);
+    }
+}
+
+fn refused(unanswered: &Unanswered) -> Refused {
+    Refused {
+        problem: Box::new(Problem::of_call(unanswered)),
+        close: unanswered.request_error.is_some(),
+    }
+}
+
+/// Why a write isn't stored.
+fn cant(error: StoreError) -> Refused {
+    let refusal = match error {
+        StoreError::Full(Full::Items) => {
+            Refusal::OutboxFull("The outbox holds as many writes as outbox.items allows.")
+        }
+        StoreError::Full(Full::Bytes) => {
+            Refusal::OutboxFull("The outbox holds as many bytes as outbox.size allows.")
+        }
+        StoreError::Full(Full::Lane) => {
+            Refusal::OutboxFull("The write's lane holds as many as outbox.lane_items allows.")
+        }
+        StoreError::Full(Full::Disk) => Refusal::OutboxFull("The outbox's disk is full."),
+        StoreError::OtherRequest(_) => Refusal::KeyReused,
+        StoreError::Unknown => Refusal::NoDelivery,
+        error => {
+            tracing::error!(%error, "a write can't be stored");
+            Refusal::OutboxDown
+        }
+    };
+    refusal.into()
+}
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const DELIVERY: HeaderName = HeaderName::from_static("mainstay-delivery");
+
+/// Customers, accounts and orders have shorter names.
+const LANE_MOST_BYTES: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(by: &str, wanted: Option<&str>) {
+        let request = http::Request::post("/customers/7/orders").header("x-customer", "a");
+        let head = request.body(()).unwrap().into_parts().0;
+        let body = Bytes::from_static(br#"{"customer":{"id":12,"name":"x","none":null}}"#);
+        let by = LaneBy::parse(by).unwrap();
+        assert_eq!(lane_of(&by, &head, &body).as_deref(), wanted, "{by}");
+    }
+
+    #[test]
+    fn lanes_come_from_fields_paths_and_bodies() {
+        check("header:x-customer", Some("a"));
+        check("header:x-other", None);
+        check("path:1", Some("customers"));
+        check("path:2", Some("7"));
+        check("path:9", None);
+        check("json:/customer/id", Some("12"));
+        check("json:/customer/name", Some("x"));
+        check("json:/customer/none", None);
+        check("json:/other", None);
+    }
+}

@@ -1,0 +1,247 @@
+//! Writes that are stored until they are delivered: the proxy's side of the outbox.
+//!
+//! ```text
+//!   request ─▶ forward::stored ─┬─ stored first ────────────────▶ 202 ─┐
+//!                               └─ tried directly, can't be now ─▶ 202 ─┴─▶ store ─▶ courier ─▶ the upstream
+//! ```
+//!
+//! What may be stored after a direct call is core's to say ([`after_call`](mainstay_core::outbox::after_call)), as is what follows from
+//! each delivery's call. `courier` makes those calls with the current generation's routes, so that a reload holds for what
+//! was stored before it.
+
+mod courier;
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use mainstay_config::settings::{Outbox as OutboxSettings, Settings};
+use mainstay_core::outbox::WallTime;
+use mainstay_outbox::store::{Access, Keep, OpenError};
+use mainstay_outbox::{Dispatcher, Dispatching, KeyError, Keys, Limits, Store};
+use parking_lot::Mutex;
+use tokio::runtime;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::shared::Shared;
+use courier::Courier;
+pub(crate) use courier::Tried;
+
+/// An open outbox.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    store: Store,
+    settings: OutboxSettings,
+    /// Requests with a key of their own that are tried directly now, by their scope.
+    tried_now: Mutex<HashSet<[u8; 32]>>,
+    orders: watch::Sender<Dispatching>,
+    /// Whether the thread has nothing more to do.
+    ended: watch::Sender<bool>,
+    running: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A request with a key of its own is tried directly until this is dropped.
+pub(crate) struct TriedNow<'a> {
+    outbox: &'a Outbox,
+    scope: [u8; 32],
+}
+
+impl<'a> TriedNow<'a> {
+    /// `None` if it is already.
+    pub(crate) fn begin(outbox: &'a Outbox, scope: [u8; 32]) -> Option<Self> {
+        // Made only where it is new: the end of one forgets the scope.
+        let is_new = outbox.tried_now.lock().insert(scope);
+        is_new.then(|| Self { outbox, scope })
+    }
+}
+
+impl Drop for TriedNow<'_> {
+    fn drop(&mut self) {
+        self.outbox.tried_now.lock().remove(&self.scope);
+    }
+}
+
+/// Why an outbox can't be opened.
+#[derive(Debug)]
+pub enum OutboxError {
+    /// The store.
+    Open(OpenError),
+    /// A key.
+    Key(KeyError),
+    /// A thread or its runtime.
+    Thread(io::Error),
+}
+
+impl std::fmt::Display for OutboxError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Open(error) => write!(f, "the outbox can't be opened: {error}"),
+            Self::Key(error) => write!(f, "outbox.keys: {error}"),
+            Self::Thread(_) => f.write_str("can't start the outbox's thread"),
+        }
+    }
+}
+
+impl std::error::Error for OutboxError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Thread(error) => Some(error),
+            Self::Open(_) | Self::Key(_) => None,
+        }
+    }
+}
+
+/// Whether these settings need one.
+pub(crate) fn is_wanted(settings: &Settings) -> bool {
+    settings.routes.iter().any(|route| route.outbox.is_some())
+}
+
+/// Whether an open outbox by `old` can go on by `new`.
+pub(crate) fn is_same_store(old: &OutboxSettings, new: &OutboxSettings) -> bool {
+    let fixed = |settings: &OutboxSettings| {
+        let OutboxSettings { path, keys, items, bytes, lane_items, reserve_bytes, .. } =
+            settings.clone();
+        (path, keys, items, bytes, lane_items, reserve_bytes, settings.status_path.clone())
+    };
+    fixed(old) == fixed(new)
+}
+
+impl Outbox {
+    /// Opens it. Nothing is delivered before it is [started](Self::start).
+    pub(crate) fn open(settings: &OutboxSettings) -> Result<Arc<Self>, OutboxError> {
+        let files = settings.keys.iter().map(|file| Path::new(file.as_str()));
+        let keys = Keys::read(files).map_err(OutboxError::Key)?;
+        let limits = Limits {
+            items: settings.items,
+            bytes: settings.bytes,
+            lane_items: settings.lane_items,
+            reserve_bytes: settings.reserve_bytes,
+        };
+        let store =
+            Store::open(&settings.path, keys, limits, Access::Serve).map_err(OutboxError::Open)?;
+        Ok(Arc::new(Self {
+            store,
+            settings: settings.clone(),
+            tried_now: Mutex::default(),
+            orders: watch::Sender::new(Dispatching::Goes),
+            ended: watch::Sender::new(false),
+            running: Mutex::new(None),
+        }))
+    }
+
+    /// Begins to deliver, on a thread of its own, so that a backlog doesn't take the workers' time.
+    pub(crate) fn start(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<(), OutboxError> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(OutboxError::Thread)?;
+        let (store, orders) = (self.store.clone(), self.orders.subscribe());
+        let courier = Arc::new(Courier::new(shared));
+        let (shared, ended) = (Arc::clone(shared), self.ended.clone());
+        let running = thread::Builder::new()
+            .name("mainstay-outbox".into())
+            .spawn(move || {
+                runtime.block_on(run(store, courier, shared, orders));
+                ended.send_replace(true);
+            })
+            .map_err(OutboxError::Thread)?;
+        *self.running.lock() = Some(running);
+        Ok(())
+    }
+
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) const fn settings(&self) -> &OutboxSettings {
+        &self.settings
+    }
+
+    /// Offers nothing more, and lets what is on its way come to its end.
+    pub(crate) fn drain(&self) {
+        self.orders.send_replace(Dispatching::Drains);
+    }
+
+    /// Waits until nothing is on its way any more.
+    pub(crate) async fn drained(&self) {
+        let mut ended = self.ended.subscribe();
+        // The sender is this one's own.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+
+    /// Stops at once: calls are cut.
+    pub(crate) fn stop(&self) {
+        self.orders.send_replace(Dispatching::Stops);
+        if let Some(running) = self.running.lock().take()
+            && running.join().is_err()
+        {
+            tracing::error!("the outbox's thread panicked");
+        }
+    }
+}
+
+/// The thread's work.
+async fn run(
+    store: Store,
+    courier: Arc<Courier>,
+    shared: Arc<Shared>,
+    orders: watch::Receiver<Dispatching>,
+) {
+    match store.stop_interrupted().await {
+        Ok(0) => {}
+        Ok(count) => tracing::warn!(
+            count,
+            "deliveries were on their way when the last process ended, may have been done, and wait for a person"
+        ),
+        Err(error) => tracing::error!(%error, "the outbox can't be read"),
+    }
+    let dispatcher = Dispatcher::new(store.clone(), courier);
+    tokio::select! {
+        () = dispatcher.run(orders) => {}
+        () = tend(store, shared) => {}
+    }
+}
+
+/// Checks the store once, and forgets what was finished long ago. Never ends.
+async fn tend(store: Store, shared: Arc<Shared>) {
+    match store.check().await {
+        Ok(faults) => {
+            for fault in &faults {
+                tracing::error!(%fault, "the outbox isn't what was written");
+            }
+            if let Some(fault) = faults.iter().find(|fault| fault.is_whole_stores()) {
+                store.refuse(fault.to_string());
+            }
+        }
+        Err(error) => tracing::error!(%error, "the outbox can't be checked"),
+    }
+    let mut ticks = interval(TEND_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let settings = shared.current().settings.outbox.clone();
+        let keep = Keep { delivered: settings.keep_delivered, dead: settings.keep_dead };
+        loop {
+            match store.tend(keep, now()).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "old deliveries can't be forgotten");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The wall clock.
+pub(crate) fn now() -> WallTime {
+    WallTime(mainstay::Clock::unix_millis())
+}
+
+/// Finished deliveries are kept for hours or days; ten seconds more are none.
+const TEND_EVERY: Duration = Duration::from_secs(10);

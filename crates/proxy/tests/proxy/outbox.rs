@@ -1,0 +1,324 @@
+//! Writes that are stored until they are delivered.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+use mainstay_config::Settings;
+use mainstay_config::settings::{LaneBy, MaybeDone, Outbox, OutboxMode, RouteOutbox};
+use mainstay_core::outbox::ScheduleSettings;
+use mainstay_proxy::{Options, Proxy, StartError};
+
+use crate::support::{App, Got, Origin, read_request, settings, start, until};
+
+/// Settings with an outbox in `dir`, whose waits are short.
+fn stored(dir: &tempfile::TempDir, origin: SocketAddr, mode: OutboxMode) -> Settings {
+    let mut settings = settings(&[origin]);
+    settings.outbox =
+        Outbox { path: dir.path().join("outbox.db"), reserve_bytes: 0, ..Outbox::default() };
+    let base = Duration::from_millis(100);
+    let schedule = ScheduleSettings { base, cap: base, ..ScheduleSettings::default() };
+    settings.routes[0].outbox = Some(RouteOutbox { mode, schedule, ..RouteOutbox::default() });
+    settings
+}
+
+fn dir() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn post(app: &mut App, path: &str, fields: &str, body: &str) -> Got {
+    let length = body.len();
+    app.send(format!(
+        "POST {path} HTTP/1.1\r\nHost: app.test\r\nContent-Length: {length}\r\n{fields}\r\n{body}"
+    ))
+    .answer()
+}
+
+/// Waits until a delivery's state is this one.
+#[track_caller]
+fn until_state(proxy: &Proxy, place: &str, state: &str) -> Got {
+    until(|| App::of(proxy).get(place).member("state") == state);
+    App::of(proxy).get(place)
+}
+
+/// An upstream that is down until it is told otherwise: it asks to be left alone.
+fn down_at_first() -> (Origin, Arc<AtomicBool>) {
+    let is_up = Arc::new(AtomicBool::new(false));
+    let up = Arc::clone(&is_up);
+    let origin = Origin::with(move |mut tcp, heard| {
+        while let Some(request) = read_request(&mut tcp) {
+            let answer = if up.load(SeqCst) {
+                let _ = heard.send(request);
+                "HTTP/1.1 201 Created\r\ncontent-length: 4\r\nx-order: 7\r\n\r\ndone"
+            } else {
+                "HTTP/1.1 503 Service Unavailable\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n"
+            };
+            if tcp.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    (origin, is_up)
+}
+
+#[test]
+fn a_write_is_stored_first_and_its_answer_can_be_fetched() {
+    let (dir, origin) = (
+        dir(),
+        Origin::answering(
+            "HTTP/1.1 201 Created\r\ncontent-length: 4\r\nx-order: 7\r\n\r\ndone",
+            false,
+        ),
+    );
+    let proxy = start(stored(&dir, origin.address, OutboxMode::Always));
+    let got = post(&mut App::of(&proxy), "/orders", "", "one");
+    assert_eq!(got.status, 202, "{got:?}");
+    let place = got.field("location").unwrap().to_owned();
+    assert_eq!(got.member("status"), place);
+    let heard = origin.hear();
+    let key = got.member("key").as_str().unwrap().to_owned();
+    assert!(heard.starts_with("POST /orders ") && heard.ends_with("one"), "{heard}");
+    assert!(heard.contains(&format!("idempotency-key: {key}\r\n")), "{heard}");
+    let told = until_state(&proxy, &place, "delivered");
+    assert_eq!(told.member("calls"), 1);
+    let answer = App::of(&proxy).get(&format!("{place}/answer"));
+    assert_eq!((answer.status, &*answer.body), (201, "done"));
+    assert_eq!(answer.field("x-order"), Some("7"));
+}
+
+#[test]
+fn what_can_be_delivered_at_once_is_and_is_not_stored() {
+    let (dir, origin) = (dir(), Origin::good());
+    let proxy = start(stored(&dir, origin.address, OutboxMode::Fallback));
+    let got = post(&mut App::of(&proxy), "/orders", "", "one");
+    assert_eq!((got.status, &*got.body), (200, "ok"));
+    assert_eq!(App::of(&proxy).get("/orders").status, 200);
+    assert_eq!(origin.heard().len(), 2);
+}
+
+#[test]
+fn what_is_turned_away_is_stored_and_delivered_when_the_api_is_back() {
+    let (dir, (origin, is_up)) = (dir(), down_at_first());
+    let proxy = start(stored(&dir, origin.address, OutboxMode::Fallback));
+    let got = post(&mut App::of(&proxy), "/orders", "", "one");
+    assert_eq!(got.status, 202, "{got:?}");
+    is_up.store(true, SeqCst);
+    let told = until_state(&proxy, got.field("location").unwrap(), "delivered");
+    assert!(told.member("calls").as_u64() > Some(1), "{told:?}");
+    assert_eq!(told.member("history")[0]["status"], 503);
+    let heard = origin.hear();
+    let key = got.member("key");
+    assert!(heard.contains(&format!("idempotency-key: {}\r\n", key.as_str().unwrap())));
+    assert!(origin.heard().is_empty(), "it was delivered twice");
+}
+
+#[test]
+fn what_may_have_been_done_is_answered_honestly_unless_it_may_be_done_twice() {
+    let is_up = Arc::new(AtomicBool::new(false));
+    let up = Arc::clone(&is_up);
+    let origin = Origin::with(move |mut tcp, heard| {
+        while let Some(request) = read_request(&mut tcp) {
+            let _ = heard.send(request);
+            if !up.load(SeqCst) {
+                return;
+            }
+            let _ = tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let dir = dir();
+    let proxy = start(stored(&dir, origin.address, OutboxMode::Fallback));
+    let got = post(&mut App::of(&proxy), "/orders", "", "one");
+    assert_eq!((got.status, got.member("was_done")), (502, "unknown".into()));
+    assert_eq!(origin.heard().len(), 1);
+    let got = post(&mut App::of(&proxy), "/orders", "Idempotency-Key: k\r\n", "one");
+    assert_eq!((got.status, got.member("key")), (202, "k".into()));
+    is_up.store(true, SeqCst);
+    until_state(&proxy, got.field("location").unwrap(), "delivered");
+}
+
+#[test]
+fn a_stored_write_that_may_have_been_done_stops_for_a_person_or_goes_on_as_the_route_says() {
+    for (maybe_done, state) in [(MaybeDone::Stop, "stopped"), (MaybeDone::Again, "delivered")] {
+        let first = AtomicBool::new(true);
+        let origin = Origin::with(move |mut tcp, heard| {
+            while let Some(request) = read_request(&mut tcp) {
+                let _ = heard.send(request);
+                if first.swap(false, SeqCst) {
+                    return;
+                }
+                let _ = tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+            }
+        });
+        let dir = dir();
+        let mut settings = stored(&dir, origin.address, OutboxMode::Always);
+        settings.routes[0].outbox.as_mut().unwrap().maybe_done = maybe_done;
+        let proxy = start(settings);
+        let got = post(&mut App::of(&proxy), "/orders", "", "one");
+        let told = until_state(&proxy, got.field("location").unwrap(), state);
+        let reason = if state == "stopped" { "maybe-done".into() } else { serde_json::Value::Null };
+        assert_eq!(told.member("reason"), reason);
+    }
+}
+
+#[test]
+fn the_same_request_is_one_delivery_and_another_with_its_key_is_refused() {
+    let (dir, (origin, _)) = (dir(), down_at_first());
+    let proxy = start(stored(&dir, origin.address, OutboxMode::Always));
+    let key = "Idempotency-Key: k\r\n";
+    let first = post(&mut App::of(&proxy), "/orders", key, "one");
+    let again = post(&mut App::of(&proxy), "/orders", key, "one");
+    assert_eq!((again.status, again.field("location")), (202, first.field("location")));
+    let other = post(&mut App::of(&proxy), "/orders", key, "two");
+    assert_eq!((other.status, other.member("code")), (422, "idempotency-key-reused".into()));
+    let elses = format!("{key}Authorization: Bearer other\r\n");
+    let elses = post(&mut App::of(&proxy), "/orders", &elses, "two");
+    assert_eq!(elses.status, 202);
+}
+
+#[test]
+fn while_the_first_is_tried_its_repetition_is_refused() {
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let gone = std::sync::Mutex::new(gone);
+    let origin = Origin::with(move |mut tcp, heard| {
+        while let Some(request) = read_request(&mut tcp) {
+            let _ = heard.send(request);
+            gone.lock().unwrap().recv().unwrap();
+            let _ = tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let dir = dir();
+    let proxy = start(stored(&dir, origin.address, OutboxMode::Fallback));
+    let mut first = App::of(&proxy);
+    first.send("POST / HTTP/1.1\r\nHost: a\r\nIdempotency-Key: k\r\nContent-Length: 3\r\n\r\none");
+    origin.hear();
+    let second = post(&mut App::of(&proxy), "/", "Idempotency-Key: k\r\n", "one");
+    assert_eq!((second.status, second.member("code")), (409, "idempotency-key-in-use".into()));
+    go.send(()).unwrap();
+    assert_eq!(first.answer().status, 200);
+}
+
+#[test]
+fn whoever_would_rather_wait_gets_the_answer_itself() {
+    let (dir, (origin, is_up)) = (dir(), down_at_first());
+    let proxy = start(stored(&dir, origin.address, OutboxMode::OnRequest));
+    let got = post(&mut App::of(&proxy), "/orders", "", "direct");
+    assert_eq!(got.status, 503);
+    let got = post(&mut App::of(&proxy), "/orders", "Prefer: respond-async\r\n", "one");
+    assert_eq!((got.status, got.field("preference-applied")), (202, Some("respond-async")));
+    is_up.store(true, SeqCst);
+    let prefer = "Prefer: respond-async, wait=10\r\n";
+    let got = post(&mut App::of(&proxy), "/orders", prefer, "two");
+    assert_eq!((got.status, &*got.body), (201, "done"));
+    assert!(got.field("mainstay-delivery").is_some());
+    assert!(!origin.hear().contains("prefer"));
+}
+
+#[test]
+fn writes_of_a_lane_arrive_in_their_order() {
+    let (dir, (origin, is_up)) = (dir(), down_at_first());
+    let mut settings = stored(&dir, origin.address, OutboxMode::Always);
+    settings.routes[0].outbox.as_mut().unwrap().lane = LaneBy::parse("json:/customer");
+    let proxy = start(settings);
+    let mut app = App::of(&proxy);
+    let mut last = String::new();
+    for number in 0..40 {
+        let body = format!("{{\"customer\":{},\"number\":\"{number:02}\"}}", number % 2);
+        last = post(&mut app, "/orders", "", &body).field("location").unwrap().to_owned();
+    }
+    is_up.store(true, SeqCst);
+    until_state(&proxy, &last, "delivered");
+    let mut heard = Vec::new();
+    while heard.len() < 40 {
+        let request = origin.hear();
+        let body = request.split_once("\r\n\r\n").unwrap().1.to_owned();
+        heard.push(body);
+    }
+    for customer in ["0", "1"] {
+        let of = format!("{{\"customer\":{customer},");
+        let numbers: Vec<_> = heard.iter().filter(|body| body.starts_with(&of)).collect();
+        assert_eq!(numbers.len(), 20);
+        assert!(numbers.is_sorted(), "{numbers:?}");
+    }
+}
+
+#[test]
+fn what_was_accepted_is_delivered_by_the_next_process() {
+    let (dir, (origin, is_up)) = (dir(), down_at_first());
+    let proxy = start(stored(&dir, origin.address, OutboxMode::Always));
+    let got = post(&mut App::of(&proxy), "/orders", "Idempotency-Key: k\r\n", "one");
+    drop(proxy);
+    is_up.store(true, SeqCst);
+    let proxy = start(stored(&dir, origin.address, OutboxMode::Always));
+    assert!(origin.hear().ends_with("one"));
+    until_state(&proxy, got.field("location").unwrap(), "delivered");
+}
+
+#[test]
+fn two_proxies_cannot_have_the_same_store() {
+    let (dir, origin) = (dir(), Origin::good());
+    let _first = start(stored(&dir, origin.address, OutboxMode::Always));
+    let second = stored(&dir, origin.address, OutboxMode::Always);
+    let refused = Proxy::start(second, Options::quiet()).unwrap_err();
+    assert!(matches!(refused, StartError::Outbox(_)), "{refused}");
+    assert!(refused.to_string().contains("in use by another mainstay"), "{refused}");
+}
+
+#[test]
+fn what_has_no_room_is_refused_before_it_is_accepted() {
+    let (dir, (origin, _)) = (dir(), down_at_first());
+    let mut settings = stored(&dir, origin.address, OutboxMode::Always);
+    settings.outbox.items = 1;
+    settings.routes[0].outbox.as_mut().unwrap().body_bytes = 10;
+    let proxy = start(settings);
+    assert_eq!(post(&mut App::of(&proxy), "/", "", "one").status, 202);
+    let full = post(&mut App::of(&proxy), "/", "", "two");
+    assert_eq!((full.status, full.member("code")), (507, "outbox-full".into()));
+    let large = post(&mut App::of(&proxy), "/", "", "more than ten");
+    assert_eq!((large.status, large.member("code")), (413, "too-large-to-store".into()));
+}
+
+#[test]
+fn what_is_too_large_to_be_stored_is_tried_all_the_same() {
+    let (dir, origin) = (dir(), Origin::good());
+    let mut settings = stored(&dir, origin.address, OutboxMode::Fallback);
+    settings.routes[0].outbox.as_mut().unwrap().body_bytes = 10;
+    let proxy = start(settings);
+    assert_eq!(post(&mut App::of(&proxy), "/", "", "more than ten").status, 200);
+    assert!(origin.hear().ends_with("more than ten"));
+    let chunks = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut app = App::of(&proxy);
+    app.send(chunks).send("8\r\n12345678\r\n").send("8\r\nabcdefgh\r\n0\r\n\r\n");
+    assert_eq!(app.answer().status, 200);
+    let heard = origin.hear();
+    let body = heard.split_once("\r\n\r\n").unwrap().1;
+    assert!(body.contains("12345678") && body.contains("abcdefgh"), "{heard}");
+}
+
+#[test]
+fn a_reload_may_bring_an_outbox_and_may_not_move_it() {
+    let (dir, origin) = (dir(), Origin::good());
+    let proxy = start(settings(&[origin.address]));
+    assert_eq!(post(&mut App::of(&proxy), "/", "", "one").status, 200);
+    let with = stored(&dir, origin.address, OutboxMode::Always);
+    proxy.reload(with.clone()).unwrap();
+    assert_eq!(post(&mut App::of(&proxy), "/", "", "two").status, 202);
+    let mut moved = with;
+    moved.outbox.path = dir.path().join("other.db");
+    let refused = proxy.reload(moved).unwrap_err();
+    assert_eq!(refused.to_string(), "[outbox] can't change while the proxy runs");
+}
+
+#[test]
+fn nobody_learns_of_a_delivery_whose_id_they_do_not_know() {
+    let (dir, origin) = (dir(), Origin::good());
+    let proxy = start(stored(&dir, origin.address, OutboxMode::Always));
+    for id in
+        ["", "/", "/x", "/00000000000000000000000000000000", "/0000000000000000000000000000000g"]
+    {
+        let got = App::of(&proxy).get(&format!("/.well-known/mainstay/deliveries{id}"));
+        assert_eq!((got.status, got.member("code")), (404, "no-such-delivery".into()), "{id}");
+    }
+    assert!(origin.heard().is_empty());
+}
