@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use mainstay_lab::Rule;
-use mainstay_lab::load::{Load, Summary};
+use mainstay_lab::load::{Events, Load, Summary};
 use mainstay_record::CallRecord;
 use serde_json::Value as Json;
 use tokio::sync::watch;
@@ -31,10 +31,18 @@ struct Done {
     ended: Vec<EndedCall>,
 }
 
+impl Done {
+    /// What came of each event stream.
+    fn events(&self) -> impl Iterator<Item = Events> {
+        self.ended.iter().filter_map(|call| call.events)
+    }
+}
+
 /// A call that is over, as its application knows it.
 pub(crate) struct EndedCall {
     pub(crate) id: Option<String>,
     pub(crate) attempts: u32,
+    events: Option<Events>,
 }
 
 /// What came of a scenario, for whoever asks further.
@@ -115,7 +123,8 @@ impl Play {
             let summary = load
                 .run(|result| {
                     let attempts = result.attempts.unwrap_or(0);
-                    ended.push(EndedCall { id: result.call_id.clone(), attempts });
+                    let (id, events) = (result.call_id.clone(), result.events);
+                    ended.push(EndedCall { id, attempts, events });
                     count.send_replace(ended.len());
                 })
                 .await;
@@ -291,6 +300,9 @@ fn of_load(done: &Done, what: &[&str], value: Value) -> Result<f64, String> {
         ["bad"] => summary.bad(),
         ["calls"] => summary.calls,
         ["attempts"] => done.ended.iter().map(|call| u64::from(call.attempts)).sum(),
+        ["events"] => done.events().map(|events| events.count).sum(),
+        ["misplaced-events"] => done.events().map(|events| events.misplaced).sum(),
+        ["error-events"] => done.events().map(|events| events.errors).sum(),
         ["without-answer"] => summary.without_answer.values().sum(),
         [end @ ("not-connected" | "broken" | "incomplete" | "timed-out")] => {
             summary.without_answer.get(end).copied().unwrap_or_default()

@@ -11,6 +11,7 @@
 //! until break throttled >= 3                     waits until it is so; what `expect` knows
 //! join reads                                     waits for the load's end
 //! expect reads good = 100%                       good, status 503, without-answer, incomplete, p50, p99, max, attempts
+//! expect reads misplaced-events = 0               events, misplaced-events (a gap, a duplicate), error-events
 //! expect duplicates = 0                          duplicates, amplification, executed ID, records, break CODE, event CODE
 //! ```
 

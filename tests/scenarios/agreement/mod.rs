@@ -42,6 +42,11 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("healed-stall", NO_BYTES),
     ("healed-skip", NO_BYTES),
     ("cut-changed", NO_BYTES),
+    ("healed-events", NO_BYTES),
+    ("healed-events-stall", NO_BYTES),
+    ("healed-events-anew", NO_BYTES),
+    ("cut-events", NO_BYTES),
+    ("cut-events-model", NO_BYTES),
 ];
 
 const NO_BYTES: &str = "the simulator's answers have no bytes, so none can be continued";

@@ -7,12 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::Load;
+use super::{Events, Load};
 
 /// How one call of a load ended.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct CallResult {
     pub attempts: Option<u32>,
     /// What the problem document of a given-up call said: its `break` and its `certainty`.
     pub problem: Option<(String, String)>,
+    /// What came of an event stream, broken or not.
+    pub events: Option<Events>,
 }
 
 /// The end of a call, as its application sees it.
@@ -106,6 +109,7 @@ pub(super) async fn make(
         call_id: None,
         attempts: None,
         problem: None,
+        events: None,
     };
     let place = number % load.to.len();
     let calling = exchange(load, place, connections, &mut result);
@@ -134,8 +138,14 @@ async fn exchange(
     result.call_id = text("mainstay-call-id").map(str::to_owned);
     result.attempts = text("mainstay-attempts").and_then(|count| count.parse().ok());
     let is_problem = text("content-type") == Some("application/problem+json");
-    let Ok(body) = answer.into_body().collect().await else { return Ended::Incomplete };
-    let body = body.to_bytes();
+    let is_stream = text("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
+    let (body, is_whole) = read(answer.into_body()).await;
+    if is_stream {
+        result.events = Some(Events::read(&body));
+    }
+    if !is_whole {
+        return Ended::Incomplete;
+    }
     if is_problem {
         result.problem = problem(&body);
     }
@@ -143,6 +153,18 @@ async fn exchange(
         connections.put(place, connection);
     }
     Ended::Answered { status, body_bytes: body.len() }
+}
+
+/// What came of a body, and whether that is all.
+async fn read(mut body: Incoming) -> (Vec<u8>, bool) {
+    let mut all = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => all.extend_from_slice(&frame.into_data().unwrap_or_default()),
+            Err(_) => return (all, false),
+        }
+    }
+    (all, true)
 }
 
 async fn connect(

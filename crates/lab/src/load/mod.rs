@@ -8,6 +8,7 @@
 //! about breaks is nothing, so that what is measured is the other side.
 
 mod call;
+mod events;
 mod summary;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 pub use call::{CallResult, Ended};
+pub use events::Events;
 pub use summary::{Percentiles, Summary};
 
 use call::Connections;

@@ -91,6 +91,7 @@ mod tests {
                 call_id: None,
                 attempts: None,
                 problem: None,
+                events: None,
             });
         }
         summary
