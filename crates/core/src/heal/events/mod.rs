@@ -37,17 +37,20 @@
 //! # The rest
 //!
 //! [`StreamHead`] reads the heads, [`Terminal`] knows the streams that end with an event of their own, [`Vigil`] has the times, and
-//! [`Ring`] gives ids to streams that have none, for breaks on the application's side.
+//! [`Recorded`] gives ids to the events of streams that have none and keeps them in a [`Ring`], for breaks on the application's side;
+//! [`Attendance`] says whether and how long the stream is read on for that.
 //!
 //! What it doesn't do: decide whether the method may be repeated, what a reconnect costs and how often it is tried. That is as for
 //! every other attempt.
 
+mod attendance;
 mod block;
 mod digest;
 mod head;
 mod history;
 mod order;
 mod part;
+mod recorded;
 mod replay;
 mod ring;
 mod settings;
@@ -58,14 +61,16 @@ mod unhealable;
 mod vigil;
 mod written;
 
+pub use attendance::{Attendance, Duty};
 pub use block::Block;
 pub use head::{Continuation, HeadRefusal, StreamHead};
 pub use part::{Part, PartKind, Parts};
-pub use ring::{Ring, RingSettings};
+pub use recorded::{Passed, Recorded};
+pub use ring::{Lost, Ring, RingId, RingSettings};
 pub use settings::{EndRule, EventSettings};
 pub use splitter::Source;
 pub use stream::{Resume, Stream, StreamCounts, StreamEnd};
 pub use terminal::{Terminal, TerminalOf};
 pub use unhealable::Unhealable;
 pub use vigil::{Due, Vigil};
-pub use written::{BreakNotice, HEARTBEAT};
+pub use written::{BreakNotice, GapNotice, HEARTBEAT};

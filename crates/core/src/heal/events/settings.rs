@@ -35,8 +35,8 @@ pub struct EventSettings {
     /// The type of the event that tells a break which can't be healed; `None`: there is none, and only the abnormal end tells.
     /// One line of up to 64 bytes, default `error`.
     pub error_event: Option<String>,
-    /// Whether streams without ids get some of ours, and are remembered for applications that reconnect. Default no.
-    /// No driver heeds it yet.
+    /// Whether streams without ids get some of ours, and are kept for applications that reconnect. Needs an `error_event`, by which
+    /// a gap is told. Default no.
     pub ring: Option<RingSettings>,
 }
 
@@ -111,6 +111,9 @@ impl Check for EventSettings {
             problems.require(is_name(name), "error_event", name, "one line of 1 to 64 bytes");
         }
         if let Some(ring) = &self.ring {
+            let can_tell = self.error_event.is_some();
+            let allowed = "off without an `error_event`: a gap could be told to nobody";
+            problems.require(can_tell, "ring", "on", allowed);
             problems.within("ring", ring);
         }
     }
@@ -152,7 +155,7 @@ mod tests {
             dead_after: Duration::from_millis(999),
             retry_most: Duration::from_secs(3601),
             error_event: Some(String::new()),
-            ring: Some(RingSettings { events: 0, bytes: 0 }),
+            ring: Some(RingSettings { keep: Duration::ZERO, events: 0, bytes: 0 }),
         };
         let wanted = [
             "terminal.data",
@@ -163,10 +166,16 @@ mod tests {
             "dead_after",
             "retry_most",
             "error_event",
+            "ring.keep",
             "ring.events",
             "ring.bytes",
         ];
         assert_eq!(places(settings), wanted);
+        let ring = Some(RingSettings::default());
+        assert_eq!(
+            places(EventSettings { error_event: None, ring, ..EventSettings::default() }),
+            ["ring"]
+        );
         let most = EventSettings {
             block_bytes: 64 * 1024 * 1024 + 1,
             remembered: 1_000_001,

@@ -250,6 +250,11 @@ impl Stream {
         self.history.last_id()
     }
 
+    /// The application was given something of our own before the stream.
+    pub const fn note_written(&mut self) {
+        self.has_written = true;
+    }
+
     /// A sign of life to write, unless the application is in the middle of a block.
     pub fn heartbeat(&mut self) -> Option<&'static [u8]> {
         self.has_written |= self.is_at_boundary;

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
+use super::ring::{Lost, RingId};
 use super::unhealable::Unhealable;
 use crate::breaks::BreakKind;
 
@@ -51,6 +52,38 @@ impl BreakNotice<'_> {
         }
         // Writing into a `String` can't fail.
         let _ = write!(text, ",\"delivered\":{}}}\n\n", self.delivered);
+        text.into_bytes()
+    }
+}
+
+/// What the event tells that goes before a stream which may not join on to what the application has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GapNotice<'a> {
+    /// Why it isn't known what is missing.
+    pub why: Lost,
+    /// The id with which the application came back.
+    pub last_event_id: &'a [u8],
+    /// The id for the place before the stream's first event, if it is kept. It takes the application off the old one.
+    pub id: Option<RingId>,
+}
+
+impl GapNotice<'_> {
+    /// The event, of the type `name`. Its data are like those of [`BreakNotice`].
+    #[must_use]
+    pub fn event(&self, name: &str) -> Vec<u8> {
+        let (code, mut text) = (self.why.code(), String::new());
+        // Writing into a `String` can't fail.
+        let _ = writeln!(text, "event: {name}");
+        if let Some(id) = self.id {
+            let _ = writeln!(text, "id: {id}");
+        }
+        let _ = write!(
+            text,
+            "data: {{\"type\":\"error\",\"error\":{{\"type\":\"stream_gap\",\"code\":\"{code}\",\"message\":\
+             \"events may be missing before the next one: {code}\"}},\"code\":\"{code}\",\"last_event_id\":"
+        );
+        push_json(&mut text, &String::from_utf8_lossy(self.last_event_id));
+        text.push_str("}\n\n");
         text.into_bytes()
     }
 }
@@ -114,6 +147,21 @@ mod tests {
                       \\u000a\\u000d\\u000aid: x\\u000a\\u000aä\",\"delivered\":0}";
         let [line] = line.as_slice() else { panic!("{line:?}") };
         assert!(line.ends_with(wanted.as_bytes()), "{}", String::from_utf8_lossy(line));
+    }
+
+    #[test]
+    fn a_gap_is_told_by_an_event_that_takes_the_application_off_its_old_id() {
+        let id = Some(RingId { run: 1, number: 0 });
+        let notice = GapNotice { why: Lost::FallenOut, last_event_id: b"ms-x\n", id };
+        let event = notice.event("error");
+        let block = Block::read(&event);
+        assert_eq!((block.event, block.id), (&b"error"[..], Some(&b"ms-0000000000000001-0"[..])));
+        let wanted = "{\"type\":\"error\",\"error\":{\"type\":\"stream_gap\",\"code\":\"event-id-fallen-out\",\"message\":\
+                      \"events may be missing before the next one: event-id-fallen-out\"},\"code\":\"event-id-fallen-out\",\
+                      \"last_event_id\":\"ms-x\\u000a\"}";
+        assert_eq!(block.data_line().map(String::from_utf8_lossy).as_deref(), Some(wanted));
+        let bare = GapNotice { id: None, ..notice }.event("error");
+        assert_eq!(Block::read(&bare).id, None);
     }
 
     #[test]
