@@ -12,6 +12,7 @@ mod heal;
 mod hold;
 mod out;
 mod request;
+mod ringed;
 mod running;
 mod uploading;
 
@@ -28,7 +29,7 @@ use mainstay_core::event::AttemptId;
 use mainstay_core::line::Entry;
 use mainstay_core::retry::rate_limit::Hint;
 use mainstay_core::{Action, BreakKind, Certainty, EndpointId};
-use mainstay_record::CallId;
+use mainstay_record::{CallId, RingCounts};
 use tokio::time::sleep_until;
 
 pub use delivered::DeliveredBody;
@@ -39,9 +40,11 @@ use crate::body::{BodyError, Room, Source, Store};
 use crate::chance::seed;
 use crate::degrade::Degraded;
 use crate::pool::{AnswerBody, Broken, Exchange};
+use crate::rings::Rings;
 use crate::service::Plan;
 use beside::{Beside, Landed, News};
 use out::Out;
+use ringed::Wants;
 use running::Running;
 
 /// Runs calls. Cheap to clone; one per core or one for all.
@@ -50,6 +53,7 @@ pub struct Client {
     store: Store,
     /// For answers that are held back.
     hold: Arc<Room>,
+    rings: Arc<Rings>,
     run: u64,
     reuse_timers: bool,
 }
@@ -97,7 +101,8 @@ impl Client {
     #[must_use]
     pub fn new(replay_bytes_total: usize) -> Self {
         let (store, hold) = (Store::new(replay_bytes_total), Room::new(HOLD_BYTES));
-        Self { store, hold, run: seed(), reuse_timers: false }
+        let rings = Rings::new(RINGS, RING_BYTES);
+        Self { store, hold, rings, run: seed(), reuse_timers: false }
     }
 
     /// This client with so many bytes of disk in `dir` beside the memory, for routes whose bodies may spill.
@@ -122,6 +127,30 @@ impl Client {
         Self { hold: Room::new(bytes_total), ..self }
     }
 
+    /// This client, which keeps at most so many event streams at a time for applications that come back, with at most so many bytes
+    /// of events; 1,000 and 64 MiB unless this is said.
+    #[must_use]
+    pub fn keeping_streams(self, most: usize, bytes_total: u64) -> Self {
+        Self { rings: Rings::new(most, bytes_total), ..self }
+    }
+
+    /// The process ends: event streams whose application is away aren't read on.
+    pub fn close_streams(&self) {
+        self.rings.close();
+    }
+
+    /// Whether this client is the other one as far as event streams are concerned that are kept.
+    #[must_use]
+    pub fn keeps_the_streams_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.rings, &other.rings)
+    }
+
+    /// How it stands with the event streams of an upstream that are kept.
+    #[must_use]
+    pub fn ring_counts(&self, upstream: &str) -> RingCounts {
+        self.rings.counts(upstream)
+    }
+
     /// This client, for threads each of which runs one runtime in its whole life, as the proxy's do: timers that
     /// weren't needed are then kept for later calls of the thread. Elsewhere a timer could outlive its runtime.
     #[must_use]
@@ -138,6 +167,23 @@ impl Client {
     ///
     /// [`Unanswered`] when there is no answer to deliver, and nothing to stand in for it.
     pub async fn call(
+        &self,
+        plan: &Plan,
+        mut head: head::Parts,
+        body: Source,
+    ) -> Result<Answer, Unanswered> {
+        match self.wants(plan, &mut head, &body) {
+            Wants::Plain => self.run(plan, head, body).await,
+            Wants::Kept(answer) => Ok(*answer),
+            Wants::New(newcomer) => {
+                let answer = self.run(plan, head, body).await?;
+                Ok(self.keep_stream(plan, *newcomer, answer))
+            }
+        }
+    }
+
+    /// Runs the call, up to the head of its answer.
+    async fn run(
         &self,
         plan: &Plan,
         head: head::Parts,
@@ -351,6 +397,10 @@ impl Running {
         }
     }
 }
+
+/// Event streams that are kept, and bytes of their events, unless somebody says otherwise.
+const RINGS: usize = 1000;
+const RING_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Bytes of answers that are held back unless somebody says otherwise.
 const HOLD_BYTES: u64 = 64 * 1024 * 1024;

@@ -16,6 +16,7 @@ pub mod diagnose;
 pub mod driver;
 pub mod gather;
 pub mod pool;
+mod rings;
 pub mod service;
 mod underway;
 

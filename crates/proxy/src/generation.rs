@@ -128,14 +128,16 @@ impl Generation {
 fn client(limits: &Limits, previous: Option<&Generation>) -> Client {
     let room = |limits: &Limits| {
         let Limits { replay_bytes_total, hold_bytes_total, spill_bytes_total, .. } = *limits;
-        (replay_bytes_total, hold_bytes_total, spill_bytes_total, limits.spill_dir.clone())
+        let rings = (limits.rings, limits.ring_bytes_total);
+        (replay_bytes_total, hold_bytes_total, spill_bytes_total, limits.spill_dir.clone(), rings)
     };
     let same = previous.filter(|previous| room(&previous.settings.limits) == room(limits));
     same.map_or_else(
         || {
-            let (memory_bytes, hold_bytes, disk_bytes, dir) = room(limits);
+            let (memory_bytes, hold_bytes, disk_bytes, dir, (rings, ring_bytes)) = room(limits);
             Client::new(memory_bytes)
                 .holding(hold_bytes)
+                .keeping_streams(rings, ring_bytes)
                 .with_disk(dir.unwrap_or_else(std::env::temp_dir), disk_bytes)
                 .on_runtimes_that_keep_their_thread()
         },

@@ -174,6 +174,7 @@ impl Proxy {
         let control = &self.control;
         control.shared.set_draining();
         control.threads.tell_all(|| Command::Drain);
+        control.shared.current().client.close_streams();
         // Calls of stored writes come to their end beside those of applications.
         let outbox = control.shared.outbox.get();
         if let Some(outbox) = outbox {
@@ -262,6 +263,10 @@ impl Control {
             install(&self.shared, outbox)?;
         }
         self.shared.swap(Arc::clone(&next));
+        // Nobody can come back to streams that another client keeps.
+        if !next.client.keeps_the_streams_of(&current.client) {
+            current.client.close_streams();
+        }
         listeners.apply(change, &self.threads);
         self.threads.watch(&next.services);
         tracing::info!(generation = next.number, "the new settings are in use");

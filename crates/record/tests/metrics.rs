@@ -10,7 +10,9 @@ use mainstay_core::budget::BudgetLevel;
 use mainstay_core::limit::LimitView;
 use mainstay_core::upstream::{EndpointView, LoadView, Percentile};
 use mainstay_core::{BreakKind, Event, Ratio};
-use mainstay_record::{EndpointSnapshot, NamesSnapshot, StaleCloses, UpstreamSnapshot, manual};
+use mainstay_record::{
+    EndpointSnapshot, NamesSnapshot, RingCounts, StaleCloses, UpstreamSnapshot, manual,
+};
 
 /// What a scraper makes of a text: types by family, values by series.
 #[derive(Debug, Default)]
@@ -109,6 +111,16 @@ fn snapshot() -> UpstreamSnapshot {
             rate_available: None,
             throttle: None,
         },
+        rings: RingCounts {
+            open: 3,
+            bytes: 4096,
+            made: 7,
+            refused: 2,
+            resumed: 5,
+            over: 4,
+            unknown: 1,
+            fallen_out: 6,
+        },
     }
 }
 
@@ -133,6 +145,21 @@ fn both_formats_hold_the_same_numbers() {
     assert_eq!(values(&old), values(&new));
     assert_eq!(old.types["mainstay_calls_total"], "counter");
     assert_eq!(new.types["mainstay_calls"], "counter");
+}
+
+#[test]
+fn what_became_of_event_streams_that_are_kept_is_what_is_scraped() {
+    let scrape = scrape(false);
+    let check = |series: &str, value: f64| assert_eq!(scrape.of(series), value, "{series}");
+    check(r#"mainstay_event_rings{upstream="api"}"#, 3.0);
+    check(r#"mainstay_event_ring_bytes{upstream="api"}"#, 4096.0);
+    check(r#"mainstay_event_rings_begun_total{upstream="api",result="kept"}"#, 7.0);
+    check(r#"mainstay_event_rings_begun_total{upstream="api",result="refused"}"#, 2.0);
+    for (result, count) in [("resumed", 5.0), ("over", 4.0), ("unknown", 1.0), ("fallen-out", 6.0)]
+    {
+        let series = format!(r#"mainstay_event_returns_total{{upstream="api",result="{result}"}}"#);
+        check(&series, count);
+    }
 }
 
 #[test]

@@ -53,6 +53,18 @@ impl Share {
         took
     }
 
+    /// Has `bytes` taken from now on; false, and nothing changed, when more aren't there.
+    pub(crate) fn resize(&mut self, bytes: u64) -> bool {
+        match bytes.checked_sub(self.taken) {
+            Some(more) => self.take(more),
+            None => {
+                self.room.give_back(self.taken - bytes);
+                self.taken = bytes;
+                true
+            }
+        }
+    }
+
     /// Gives everything back.
     pub(super) fn clear(&mut self) {
         self.room.give_back(std::mem::take(&mut self.taken));
@@ -77,6 +89,9 @@ mod tests {
         assert!(!share.take(5));
         assert!(share.take(4));
         assert_eq!(room.free_bytes(), 0);
+        assert!(!share.resize(11) && share.resize(3));
+        assert_eq!(room.free_bytes(), 7);
+        assert!(share.resize(10));
         drop(share);
         assert_eq!(room.free_bytes(), 10);
     }

@@ -28,6 +28,7 @@ use super::running::Running;
 use crate::Clock;
 use crate::degrade::Fill;
 use crate::pool::{AnswerBody, AnswerError};
+use crate::rings::Follower;
 
 /// The body of a delivered answer. Dropped before its end, the application is gone.
 #[derive(Debug)]
@@ -47,7 +48,8 @@ pub struct DeliveredBody {
     /// Whether anything of the body has been given, or a break held back once.
     begun: bool,
     held_back: Option<AnswerError>,
-    /// What goes out before a break.
+    /// What goes out before everything else, and before a break.
+    first_words: Option<Bytes>,
     last_words: Option<Bytes>,
     /// Whether the call's outcome is still to come, in trailers (gRPC).
     awaits_outcome: bool,
@@ -65,6 +67,8 @@ pub struct DeliveredBody {
 enum Source {
     /// An answer.
     Answer(AnswerBody),
+    /// A stream that is kept, and read by a task of its own.
+    Ring(Follower),
     /// The attempts to continue one that broke.
     Healing(Pin<Box<dyn Future<Output = GoesOn> + Send>>),
     /// Nothing comes any more.
@@ -114,11 +118,25 @@ impl DeliveredBody {
             beat: None,
             begun: false,
             held_back: None,
+            first_words: None,
             last_words: None,
             awaits_outcome: false,
             copy: None,
             switched_at: None,
         }
+    }
+
+    /// A stream that is kept, and belongs to a call that others look after.
+    pub(super) fn of_ring(follower: Follower) -> Self {
+        Self { source: Source::Ring(follower), ..Self::standing_in(Bytes::new()) }
+    }
+
+    /// These bytes go before an event stream.
+    pub(super) fn say_first(&mut self, words: Bytes) {
+        if let Ok(Some(events)) = self.healing.as_mut().map(|healing| healing.events()) {
+            events.note_written();
+        }
+        self.first_words = Some(words);
     }
 
     /// What comes with a switch of protocols, at this time: no body, and a call that lasts as long as its tunnel.
@@ -397,6 +415,10 @@ impl Body for DeliveredBody {
             // After its last words as after its head: they go out before the connection ends.
             return self.poll_error(error, cx);
         }
+        if let Some(words) = self.first_words.take() {
+            self.begun = true;
+            return Poll::Ready(Some(Ok(Frame::data(words))));
+        }
         loop {
             match self.next_ready() {
                 Ok(Some(data)) => {
@@ -414,6 +436,14 @@ impl Body for DeliveredBody {
             let answer = match &mut self.source {
                 Source::Over => return Poll::Ready(None),
                 Source::Answer(answer) => answer,
+                Source::Ring(follower) => match ready!(follower.poll_next(cx)) {
+                    Some(Ok(bytes)) => {
+                        self.begun = true;
+                        return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                    }
+                    Some(Err(error)) => return self.poll_error(error, cx),
+                    None => return Poll::Ready(None),
+                },
                 Source::Healing(_) => match self.poll_healing(cx) {
                     Poll::Ready(Ok(())) => continue,
                     Poll::Ready(Err(error)) => return self.poll_error(error, cx),
@@ -449,9 +479,10 @@ impl Body for DeliveredBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
+            _ if self.first_words.is_some() => false,
             Source::Over => self.held_back.is_none() && self.healing.is_err(),
             Source::Answer(answer) => answer.is_end_stream() && self.running.is_none(),
-            Source::Healing(_) => false,
+            Source::Ring(_) | Source::Healing(_) => false,
         }
     }
 
@@ -462,7 +493,7 @@ impl Body for DeliveredBody {
                 healing.bytes_left().map_or_else(SizeHint::default, SizeHint::with_exact)
             }
             (Source::Over, Err(_)) => SizeHint::with_exact(0),
-            (Source::Healing(_), _) => SizeHint::default(),
+            (Source::Ring(_) | Source::Healing(_), _) => SizeHint::default(),
         }
     }
 }
@@ -491,6 +522,7 @@ impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Answer(answer) => answer.fmt(f),
+            Self::Ring(follower) => follower.fmt(f),
             Self::Healing(_) => f.write_str("Healing"),
             Self::Over => f.write_str("Over"),
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mainstay_core::Checked;
-use mainstay_core::heal::events::{EndRule, EventSettings, Terminal, TerminalOf};
+use mainstay_core::heal::events::{EndRule, EventSettings, RingSettings, Terminal, TerminalOf};
 
 /// `[heal.events]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub(crate) struct EventsDraft {
     pub(crate) dead_after: Duration,
     pub(crate) retry_most: Duration,
     pub(crate) error_event: Option<String>,
+    pub(crate) ring: Option<RingSettings>,
 }
 
 /// What it means when a server ends a stream in good order.
@@ -50,6 +51,7 @@ impl EventsDraft {
             dead_after: events.dead_after,
             retry_most: events.retry_most,
             error_event: events.error_event.clone(),
+            ring: events.ring,
         }
     }
 
@@ -73,7 +75,7 @@ impl EventsDraft {
             dead_after: self.dead_after,
             retry_most: self.retry_most,
             error_event: self.error_event.clone(),
-            ring: None,
+            ring: self.ring,
         }
     }
 

@@ -2,8 +2,10 @@
 
 use super::{
     GIB, KIB, Key, Kind, MIB, Rule, hours, key, length, millis, minutes, number, secs, section,
-    size,
+    size, switched_section,
 };
+use mainstay_core::heal::events::RingSettings;
+
 use crate::draft::{EndWord, EventsDraft, HealDraft};
 
 pub(super) fn heal() -> Vec<Key<HealDraft>> {
@@ -52,6 +54,33 @@ fn own() -> Vec<Key<HealDraft>> {
 }
 
 fn events() -> Vec<Key<EventsDraft>> {
+    let ring = switched_section(
+        "ring",
+        "Events without ids get some of Mainstay's own, `ms-RUN-NUMBER`, and the last of them are kept: an application that comes back to a GET with one of these as its `Last-Event-ID` gets what it missed, and goes on with the same stream. Off unless it is written.",
+        ring(),
+        |e: &mut EventsDraft| &mut e.ring,
+    );
+    own_events().into_iter().chain(ring).collect()
+}
+
+fn ring() -> Vec<Key<RingSettings>> {
+    vec![
+        key("keep", length(secs(1), hours(1)), |r: &mut RingSettings| &mut r.keep)
+            .says("How long the upstream's stream is read on while the application is away.")
+            .low("An application that takes its time to come back has a gap, and is told.")
+            .high("Streams that nobody wants any more, at the upstream as well."),
+        key("events", number(1, 100_000), |r: &mut RingSettings| &mut r.events)
+            .says("Events of a stream that are kept.")
+            .low("An application that was away for long has a gap, and is told.")
+            .high("Memory, for each stream."),
+        key("bytes", size(4 * KIB, 256 * MIB), |r: &mut RingSettings| &mut r.bytes)
+            .says("Bytes of them; `limits.ring_total` bounds the sum.")
+            .low("The same.")
+            .high("The same."),
+    ]
+}
+
+fn own_events() -> Vec<Key<EventsDraft>> {
     vec![
         key("end", Kind::choice::<EndWord>(), |e: &mut EventsDraft| &mut e.end)
             .says("What it means when the upstream ends a stream in good order: it is passed on as the end that it is; the stream is continued; it is a break unless a last event came before, of streams that begin like a language model's or of all."),

@@ -46,6 +46,14 @@ pub(super) fn keys() -> Vec<Key<Limits>> {
             .says("Bytes of answers that are held back before they are delivered (`heal.hold`), all calls together; what finds no room is delivered at once.")
             .low("Under load answers that break show through.")
             .high("Memory."),
+        key("rings", number(0, 100_000), |l: &mut Limits| &mut l.rings)
+            .says("Event streams that are kept for applications that come back (`heal.events.ring`), all routes together; further ones are passed on as they are, without ids.")
+            .low("Applications whose connection breaks miss events.")
+            .high("Tasks, and streams at upstreams."),
+        key("ring_total", size(64 * KIB, REPLAY_TOTAL_MOST), |l: &mut Limits| &mut l.ring_bytes_total)
+            .says("Bytes of the events that are kept, all streams together; what finds no room pushes out the oldest of its own stream.")
+            .low("Applications that come back have a gap, and are told.")
+            .high("Memory."),
         key("stale_total", size(64 * KIB, REPLAY_TOTAL_MOST), |l: &mut Limits| &mut l.stale_bytes_total)
             .says("Answers kept for when an upstream fails, all routes together; a quarter of it is for those that are just arriving. Nothing is taken where no route has `stale`.")
             .low("Answers are forgotten before they are needed.")

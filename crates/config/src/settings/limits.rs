@@ -26,6 +26,10 @@ pub struct Limits {
     pub spill_dir: Option<PathBuf>,
     /// Bytes of answers that are held back before they are delivered, all calls together. Default 64 MiB.
     pub hold_bytes_total: u64,
+    /// Event streams that are kept for applications that come back. 0 to 100,000, default 1,000.
+    pub rings: usize,
+    /// Bytes of their events. 64 KiB to 64 GiB, default 64 MiB.
+    pub ring_bytes_total: u64,
     /// Bytes of answers that are kept for when an upstream fails, all routes together. 64 KiB to 64 GiB, default 8 MiB.
     pub stale_bytes_total: usize,
     /// Bytes of an upstream's answer head. Default 64 KiB.
@@ -47,6 +51,8 @@ impl Default for Limits {
             spill_bytes_total: 8 * 1024 * 1024 * 1024,
             spill_dir: None,
             hold_bytes_total: 64 * 1024 * 1024,
+            rings: 1000,
+            ring_bytes_total: 64 * 1024 * 1024,
             stale_bytes_total: 8 * 1024 * 1024,
             answer_head_bytes: 64 * 1024,
             http2_streams: 100,

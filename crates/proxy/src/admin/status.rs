@@ -54,7 +54,9 @@ fn records(recorder: &mainstay_record::Recorder) -> Value {
 /// The same for metrics.
 pub(super) fn snapshots(control: &Control) -> Vec<UpstreamSnapshot> {
     let at = Clock::now();
+    let current = control.shared.current();
     let snapshot = |service: &Arc<Service>| UpstreamSnapshot {
+        rings: current.client.ring_counts(service.name()),
         name: service.name().to_string(),
         at,
         load: service.upstream().load(at),
@@ -82,7 +84,7 @@ pub(super) fn snapshots(control: &Control) -> Vec<UpstreamSnapshot> {
             .collect(),
         budget: service.upstream().budget().level(at),
     };
-    control.shared.current().services.iter().map(snapshot).collect()
+    current.services.iter().map(snapshot).collect()
 }
 
 /// Upstreams of which no endpoint would be asked now.

@@ -23,6 +23,8 @@ pub struct UpstreamSnapshot {
     pub budget: BudgetLevel,
     /// What is let through to it.
     pub load: LoadView,
+    /// Its event streams that are kept for applications that come back.
+    pub rings: RingCounts,
 }
 
 /// An endpoint at the time of a scrape.
@@ -68,6 +70,27 @@ pub struct StaleCloses {
     pub seen: u64,
 }
 
+/// What became of the streams of one upstream that may be kept, and of those who came back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingCounts {
+    /// Streams that are kept now.
+    pub open: usize,
+    /// Bytes of memory that their events take now.
+    pub bytes: u64,
+    /// Streams that began to be kept.
+    pub made: u64,
+    /// Streams that weren't, since as many are as may be.
+    pub refused: u64,
+    /// Applications that came back and went on behind the last event that they had.
+    pub resumed: u64,
+    /// Applications that came back after their stream had ended, and had all of it.
+    pub over: u64,
+    /// Applications that came back with an id of which nothing is known.
+    pub unknown: u64,
+    /// Applications that came back too late: more had come since than is kept.
+    pub fallen_out: u64,
+}
+
 /// Writes everything that a snapshot holds.
 pub(super) fn write(page: &mut Page, all: &[UpstreamSnapshot]) {
     write_breakers(page, all);
@@ -96,6 +119,35 @@ pub(super) fn write(page: &mut Page, all: &[UpstreamSnapshot]) {
     write_stale_closes(page, all);
     write_budgets(page, all);
     write_load(page, all);
+    write_rings(page, all);
+}
+
+fn write_rings(page: &mut Page, all: &[UpstreamSnapshot]) {
+    let mut gauge = |metric: &'static Metric, of: fn(&RingCounts) -> f64| {
+        let mut family = page.family(metric);
+        all.iter().for_each(|one| family.gauge(&[("upstream", &one.name)], of(&one.rings)));
+    };
+    gauge(&table::EVENT_RINGS, |rings| rings.open as f64);
+    gauge(&table::EVENT_RING_BYTES, |rings| rings.bytes as f64);
+    let mut count = |metric: &'static Metric, of: fn(&RingCounts) -> Vec<(&'static str, u64)>| {
+        let mut family = page.family(metric);
+        for one in all {
+            for (result, count) in of(&one.rings) {
+                family.count(&[("upstream", &one.name), ("result", result)], count);
+            }
+        }
+    };
+    count(&table::EVENT_RINGS_BEGUN, |rings| {
+        vec![("kept", rings.made), ("refused", rings.refused)]
+    });
+    count(&table::EVENT_RETURNS, |rings| {
+        vec![
+            ("resumed", rings.resumed),
+            ("over", rings.over),
+            ("unknown", rings.unknown),
+            ("fallen-out", rings.fallen_out),
+        ]
+    });
 }
 
 fn write_percentiles(page: &mut Page, all: &[UpstreamSnapshot]) {

@@ -326,6 +326,23 @@ pub(crate) static LEARNED_IDLE_LIMIT: Metric = gauge(
     ENDPOINT,
     "The age at which the peer closes idle connections. Absent while unknown",
 );
+pub(crate) static EVENT_RINGS: Metric = gauge(
+    "mainstay_event_rings",
+    UPSTREAM,
+    "Event streams that are kept for applications that come back, with those whose application is there",
+);
+pub(crate) static EVENT_RING_BYTES: Metric =
+    gauge("mainstay_event_ring_bytes", UPSTREAM, "Memory that their events take");
+pub(crate) static EVENT_RINGS_BEGUN: Metric = counter(
+    "mainstay_event_rings_begun",
+    &["upstream", "result"],
+    "Event streams that began to be kept, and those that weren't since as many are as may be",
+);
+pub(crate) static EVENT_RETURNS: Metric = counter(
+    "mainstay_event_returns",
+    &["upstream", "result"],
+    "Applications that came back with an id of Mainstay's: they went on, had all of a stream that is over, or were told that events may be missing (unknown, fallen-out)",
+);
 pub(crate) static BUDGET_TOKENS: Metric =
     gauge("mainstay_budget_tokens", UPSTREAM, "Tokens left for extra attempts");
 pub(crate) static BUDGET_CAPACITY: Metric =
@@ -354,7 +371,7 @@ pub(crate) static PAUSED: Metric =
     gauge("mainstay_paused", UPSTREAM, "Whether the upstream asked all of us to stay away now");
 
 /// Every metric, in the order of the exposition and the manual.
-pub(crate) static ALL: [&Metric; 67] = [
+pub(crate) static ALL: [&Metric; 71] = [
     &CALLS_STARTED,
     &CALLS,
     &CALLS_IN_PROGRESS,
@@ -420,6 +437,10 @@ pub(crate) static ALL: [&Metric; 67] = [
     &LIMIT_IN_FLIGHT,
     &LINE_LENGTH,
     &PAUSED,
+    &EVENT_RINGS,
+    &EVENT_RING_BYTES,
+    &EVENT_RINGS_BEGUN,
+    &EVENT_RETURNS,
     &LOG_DROPPED,
     &FEED_LOST,
 ];

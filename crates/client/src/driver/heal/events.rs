@@ -30,7 +30,7 @@ pub(in crate::driver) struct Events {
 }
 
 /// The field of a request by which a stream is continued.
-pub(super) static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(in crate::driver) static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 impl Events {
     /// One that was asked for with these fields, and whose head is here.
@@ -150,6 +150,11 @@ impl Events {
     /// A sign of life, unless the application is in the middle of an event.
     pub(in crate::driver) fn heartbeat(&mut self) -> Option<Bytes> {
         self.stream.heartbeat().map(Bytes::from_static)
+    }
+
+    /// The application was given something that isn't the server's.
+    pub(in crate::driver) fn note_written(&mut self) {
+        self.stream.note_written();
     }
 
     /// What tells the application that the stream is broken and not continued.

@@ -20,7 +20,7 @@ use super::{Held, hint};
 use crate::pool::AnswerBody;
 use crate::service::Plan;
 
-pub(super) use events::{Events, is_event_stream};
+pub(super) use events::{Events, LAST_EVENT_ID, is_event_stream};
 
 /// What an answer needs to go on where it breaks.
 #[derive(Debug)]
