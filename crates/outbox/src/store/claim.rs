@@ -87,7 +87,7 @@ fn look(
 ) -> Result<Option<WallTime>, StoreError> {
     // From the index alone, as those that are on their way are due as well and come first.
     let mut due = db.prepare_cached(
-        "SELECT seq, due_at FROM delivery WHERE upstream = ?1 AND ready = 1 AND state = 0 ORDER BY due_at, seq",
+        "SELECT seq, due_at FROM delivery INDEXED BY delivery_due WHERE upstream = ?1 AND ready = 1 AND state = 0 ORDER BY due_at, seq",
     )?;
     let mut due = due.query([upstream])?;
     while let Some(next) = due.next()? {
@@ -190,7 +190,9 @@ impl Write for Interrupted {
     fn run(&mut self, paper: &Paper<'_>) -> rusqlite::Result<Result<u64, StoreError>> {
         let rows = paper
             .db
-            .prepare(&format!("SELECT {COLUMNS} FROM delivery WHERE underway = 1"))?
+            .prepare(&format!(
+                "SELECT {COLUMNS} FROM delivery INDEXED BY delivery_underway WHERE underway = 1"
+            ))?
             .query_map([], Row::read)?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         let count = rows.len() as u64;

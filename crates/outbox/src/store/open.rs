@@ -156,7 +156,7 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
         "PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; \
          PRAGMA cache_size = -16384; PRAGMA trusted_schema = OFF;",
     )?;
-    db.query_row("PRAGMA wal_autocheckpoint = 4000", [], |_| Ok(()))?;
+    db.query_row("PRAGMA wal_autocheckpoint = 8000", [], |_| Ok(()))?;
     db.query_row("PRAGMA journal_size_limit = 67108864", [], |_| Ok(()))?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)

@@ -45,7 +45,7 @@ pub struct Totals {
     pub items: u64,
     /// Bytes of their requests.
     pub bytes: u64,
-    /// When the first of them was accepted, in milliseconds since 1970; of those that wait or are stopped.
+    /// When the first of them was accepted, in milliseconds since 1970.
     pub oldest: Option<u64>,
 }
 
@@ -63,6 +63,22 @@ pub(super) fn list(
 
 /// The rows, oldest first.
 pub(super) fn rows(db: &Connection, filter: &Filter, page: Page) -> rusqlite::Result<Vec<Row>> {
+    if filter.states.len() < 2 {
+        return rows_of(db, filter, page);
+    }
+    // Each state for itself, in the order of its index: for several at once all of them would be sorted for each page.
+    let mut all = Vec::new();
+    for state in &filter.states {
+        let filter = Filter { states: vec![state], ..filter.clone() };
+        all.append(&mut rows_of(db, &filter, page)?);
+    }
+    all.sort_by_key(|row| row.seq);
+    all.dedup_by_key(|row| row.seq);
+    all.truncate(page.most as usize);
+    Ok(all)
+}
+
+fn rows_of(db: &Connection, filter: &Filter, page: Page) -> rusqlite::Result<Vec<Row>> {
     let mut wheres = vec!["seq > ?".to_owned()];
     let mut values = vec![Value::Integer(page.after.unwrap_or(0))];
     let mut one_of = |column: &str, list: Vec<Value>| {
@@ -134,8 +150,7 @@ pub(super) fn totals(db: &Connection) -> Result<Vec<Totals>, StoreError> {
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let mut first = db.prepare_cached(
-        "SELECT accepted_at FROM delivery INDEXED BY delivery_open WHERE upstream = ?1 AND state = ?2 AND state < 2 \
-         ORDER BY seq LIMIT 1",
+        "SELECT accepted_at FROM delivery INDEXED BY delivery_upstream WHERE upstream = ?1 AND state = ?2 ORDER BY seq LIMIT 1",
     )?;
     for total in &mut totals {
         let state = State::NAMES.iter().position(|name| *name == total.state);
@@ -149,7 +164,8 @@ pub(super) fn totals(db: &Connection) -> Result<Vec<Totals>, StoreError> {
 /// each.
 pub(super) fn destinations(db: &Connection) -> Result<Vec<String>, StoreError> {
     let mut next = db.prepare_cached(
-        "SELECT upstream FROM delivery WHERE ready = 1 AND state = 0 AND upstream > ?1 ORDER BY upstream LIMIT 1",
+        "SELECT upstream FROM delivery INDEXED BY delivery_due WHERE ready = 1 AND state = 0 AND upstream > ?1 \
+         ORDER BY upstream LIMIT 1",
     )?;
     let mut all: Vec<String> = Vec::new();
     while let Some(upstream) =

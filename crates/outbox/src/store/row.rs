@@ -57,7 +57,8 @@ impl Row {
         lane: &str,
     ) -> rusqlite::Result<Option<Self>> {
         db.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM delivery WHERE upstream = ?1 AND lane = ?2 AND state < 2 ORDER BY seq LIMIT 1"
+            "SELECT {COLUMNS} FROM delivery INDEXED BY delivery_lane WHERE upstream = ?1 AND lane = ?2 AND state < 2 \
+             ORDER BY seq LIMIT 1"
         ))?
         .query_row([upstream, lane], Self::read)
         .optional()

@@ -2,6 +2,9 @@
 //!
 //! `delivery` is what is listed and chosen from; `content` is read when its turn comes; `totals` and `lane` are kept by
 //! triggers, so that nobody counts a million rows, whoever writes. Rows of `delivery` are changed as a whole, with their checksum: see `row`.
+//!
+//! Queries that are made for each delivery name their index (`INDEXED BY`): SQLite has no statistics of a file that is new, and chose others, by
+//! which it read and sorted all that waited.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -105,7 +108,7 @@ CREATE INDEX delivery_due ON delivery (upstream, due_at, seq) WHERE ready = 1 AN
 CREATE INDEX delivery_lane ON delivery (upstream, lane, seq) WHERE lane IS NOT NULL AND state < 2;
 CREATE INDEX delivery_underway ON delivery (seq) WHERE underway = 1;
 CREATE INDEX delivery_state ON delivery (state, seq);
-CREATE INDEX delivery_open ON delivery (upstream, state, seq) WHERE state < 2;
+CREATE INDEX delivery_upstream ON delivery (upstream, state, seq);
 CREATE INDEX delivery_finished ON delivery (state, finished_at) WHERE state >= 2;
 CREATE UNIQUE INDEX delivery_scope ON delivery (scope) WHERE scope IS NOT NULL;
 

@@ -61,7 +61,8 @@ impl Write for Tend {
 
 fn finished(db: &Connection, state: i64, before: WallTime) -> rusqlite::Result<Vec<DeliveryId>> {
     db.prepare_cached(
-        "SELECT id FROM delivery WHERE state = ?1 AND finished_at < ?2 ORDER BY finished_at LIMIT ?3",
+        "SELECT id FROM delivery INDEXED BY delivery_finished WHERE state = ?1 AND state >= 2 AND finished_at < ?2 \
+         ORDER BY finished_at LIMIT ?3",
     )?
     .query_map(params![state, millis(before), AT_A_TIME], |row| {
         row.get(0).map(DeliveryId::of_bytes)
