@@ -28,6 +28,7 @@ cargo xtask COMMAND
   outbox-crash [--rounds 200]
                  the outbox's process killed at random moments and at its writes, and whether anything acknowledged was lost
   bench download one large body at a time beside HAProxy and nginx: rate, CPU and memory
+  bench outbox   accepted writes a second beside what the disk can sync, and a backlog of a million
   bench core     the engine's benchmarks, beside other crates
 ";
 
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         ["heal", options @ ..] => heal::run(options),
         ["outbox-crash", options @ ..] => crash::run(options),
         ["bench", "proxy", options @ ..] => bench::proxy(options),
+        ["bench", "outbox", options @ ..] => bench::outbox(options),
         ["bench", "download", options @ ..] => bench::download(options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -14,6 +14,7 @@
 //! - [`rounds`], [`load`], [`idle`], [`noise`]: what is measured
 //! - [`stats`], [`facts`], [`report`], [`page`]: what is said about it
 //! - [`mod@download`]: `cargo xtask bench download`, one large body at a time
+//! - [`mod@outbox`]: `cargo xtask bench outbox`, stored writes beside what the disk can sync
 
 mod download;
 mod facts;
@@ -22,6 +23,7 @@ mod idle;
 mod load;
 mod noise;
 mod options;
+mod outbox;
 mod page;
 mod process;
 mod report;
@@ -34,6 +36,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use download::download;
 use folder::Folder;
 use options::Options;
+pub(crate) use outbox::outbox;
 use system::{Place, System};
 
 use crate::setup;
