@@ -146,3 +146,22 @@ async fn websockets_is_told_of_a_half_dead_upstream_and_of_a_reset_by_1012() -> 
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn websockets_notices_nothing_of_connections_that_broke_before_its_first_message() -> Outcome
+{
+    let stage = websocket::Broken::set(2).await?;
+    let mut client = stage.late().await?;
+    let name = stage.binary.admin("/status").await?["upstreams"][0]["endpoints"][0]["name"].clone();
+    let endpoint = name.as_str().ok_or("no endpoint")?;
+    let series =
+        format!("mainstay_bodies_resumed_total{{upstream=\"api\",endpoint=\"{endpoint}\"}}");
+    websocket::metric(&stage.binary, &series, 2).await?;
+    client.tell().await?;
+    let said = [client.says().await?, client.says().await?];
+    if said != ["here", "1000"] {
+        return Err(format!("{said:?}"));
+    }
+    let series = "mainstay_tunnels_reopened_total{upstream=\"api\"}";
+    websocket::metric(&stage.binary, series, 2).await.map(drop)
+}

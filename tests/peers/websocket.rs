@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use mainstay_lab::{Lab, Rule, Spec};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
@@ -17,10 +17,38 @@ pub(crate) struct Stage {
     pub(crate) binary: Binary,
 }
 
-/// A client that has a connection, and waits for its end.
+/// A client that has a connection, and waits for its end; or a server.
 pub(crate) struct Waiting {
     says: Lines<BufReader<ChildStdout>>,
-    _process: Child,
+    process: Child,
+}
+
+/// A server whose first connections break without a word once they are open, and the binary in front of it.
+pub(crate) struct Broken {
+    pub(crate) binary: Binary,
+    _server: Waiting,
+}
+
+impl Broken {
+    /// So many connections break.
+    pub(crate) async fn set(breaks: u16) -> Result<Self, String> {
+        let mut server = Waiting::start(program("websocket_server.py", &[&breaks.to_string()]))?;
+        let port = server.says().await?;
+        let config = format!(
+            "[upstream.api]\nendpoints = [\"http://127.0.0.1:{port}\"]\nhealth = false\nwebsocket.reconnect = \"30s\"\n"
+        );
+        Ok(Self { binary: Binary::run(&config).await?, _server: server })
+    }
+
+    /// A client with an open connection that says nothing yet.
+    pub(crate) async fn late(&self) -> Result<Waiting, String> {
+        let uri = format!("ws://{}/ws", self.binary.proxy);
+        let mut client = Waiting::start(program("websocket_client.py", &["late", &uri]))?;
+        match client.says().await?.as_str() {
+            "open" => Ok(client),
+            other => Err(format!("the client says {other:?}; `cargo xtask test` installs it")),
+        }
+    }
 }
 
 impl Stage {
@@ -49,7 +77,7 @@ impl Stage {
         let mut process =
             client(&["wait", &self.uri()]).stdout(Stdio::piped()).spawn().map_err(missing)?;
         let stdout = process.stdout.take().ok_or("no standard output")?;
-        let mut waiting = Waiting { says: BufReader::new(stdout).lines(), _process: process };
+        let mut waiting = Waiting { says: BufReader::new(stdout).lines(), process };
         match waiting.says().await?.as_str() {
             "open" => Ok(waiting),
             other => Err(format!("the client says {other:?}; `cargo xtask test` installs it")),
@@ -63,16 +91,7 @@ impl Stage {
 
     /// The value of a metric, once it is there: a tunnel is counted when both sides have taken their end.
     pub(crate) async fn metric(&self, series: &str) -> Result<u64, String> {
-        let counted = async {
-            loop {
-                let page = get(self.binary.admin, "/metrics").await?;
-                let line = page.lines().find_map(|line| line.strip_prefix(series));
-                if let Some(value) = line {
-                    return value.trim().parse().map_err(text);
-                }
-            }
-        };
-        timeout(PATIENCE, counted).await.map_err(|_| format!("there is no {series}"))?
+        metric(&self.binary, series, 0).await
     }
 
     fn uri(&self) -> String {
@@ -81,6 +100,20 @@ impl Stage {
 }
 
 impl Waiting {
+    /// Starts what says something and may be told something.
+    fn start(mut command: Command) -> Result<Self, String> {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().map_err(missing)?;
+        let stdout = process.stdout.take().ok_or("no standard output")?;
+        Ok(Self { says: BufReader::new(stdout).lines(), process })
+    }
+
+    /// Tells it to go on.
+    pub(crate) async fn tell(&mut self) -> Result<(), String> {
+        let input = self.process.stdin.as_mut().ok_or("no standard input")?;
+        input.write_all(b"\n").await.map_err(text)
+    }
+
     /// What it says next.
     pub(crate) async fn says(&mut self) -> Result<String, String> {
         let line = timeout(PATIENCE, self.says.next_line()).await.map_err(|_| "it says nothing")?;
@@ -88,10 +121,31 @@ impl Waiting {
     }
 }
 
+/// The value of a metric, once it is at least so much.
+pub(crate) async fn metric(binary: &Binary, series: &str, least: u64) -> Result<u64, String> {
+    let counted = async {
+        loop {
+            let page = get(binary.admin, "/metrics").await?;
+            let line = page.lines().find_map(|line| line.strip_prefix(series));
+            if let Some(value) = line {
+                let value = value.trim().parse().map_err(text)?;
+                if value >= least {
+                    return Ok(value);
+                }
+            }
+        }
+    };
+    timeout(PATIENCE, counted).await.map_err(|_| format!("there is no such {series}"))?
+}
+
 fn client(words: &[&str]) -> Command {
+    program("websocket_client.py", words)
+}
+
+fn program(script: &str, words: &[&str]) -> Command {
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let mut command = Command::new(root.join("target/peers-venv/bin/python3"));
-    command.arg(root.join("tests/peers/websocket_client.py")).args(words);
+    command.arg(root.join("tests/peers").join(script)).args(words);
     for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env_remove(name);
     }

@@ -51,7 +51,19 @@ async def wait(uri):
             print(end.rcvd.code if end.rcvd else "cut", flush=True)
 
 
-if sys.argv[1] == "echo":
+async def late(uri):
+    """Says nothing until it is told to."""
+    async with connect(uri, ping_interval=None) as socket:
+        print("open", flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+        await socket.send("here")
+        print(await socket.recv(), flush=True)
+    print(socket.close_code, flush=True)
+
+
+if sys.argv[1] == "late":
+    asyncio.run(late(sys.argv[2]))
+elif sys.argv[1] == "echo":
     asyncio.run(echo(sys.argv[2], sys.argv[3]))
 else:
     asyncio.run(wait(sys.argv[2]))

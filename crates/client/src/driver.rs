@@ -11,6 +11,7 @@ pub(crate) mod grpc;
 mod heal;
 mod hold;
 mod out;
+mod reopen;
 mod request;
 mod ringed;
 mod running;

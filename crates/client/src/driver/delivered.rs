@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use hyper::upgrade::OnUpgrade;
 use mainstay_core::heal::StallGuard;
 use mainstay_core::heal::events::{Due, Vigil};
 use mainstay_core::heal::socket::{TunnelCounts, TunnelEnd};
@@ -24,6 +25,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::grpc;
 use super::heal::{By, Ended, GoesOn, Healing};
+use super::reopen::Handshake;
 use super::running::Running;
 use crate::Clock;
 use crate::degrade::Fill;
@@ -57,6 +59,8 @@ pub struct DeliveredBody {
     copy: Option<Box<Fill>>,
     /// When the connection switched protocols: there is no body then, and the call goes on until its tunnel ends.
     switched_at: Option<Timestamp>,
+    /// What that agreed upon.
+    handshake: Option<Box<Handshake>>,
 }
 
 /// Where the body comes from.
@@ -123,6 +127,7 @@ impl DeliveredBody {
             awaits_outcome: false,
             copy: None,
             switched_at: None,
+            handshake: None,
         }
     }
 
@@ -140,8 +145,22 @@ impl DeliveredBody {
     }
 
     /// What comes with a switch of protocols, at this time: no body, and a call that lasts as long as its tunnel.
-    pub(super) fn tunnel(running: Box<Running>, at: Timestamp) -> Self {
-        Self { running: Some(running), switched_at: Some(at), ..Self::standing_in(Bytes::new()) }
+    pub(super) fn tunnel(running: Box<Running>, handshake: Box<Handshake>, at: Timestamp) -> Self {
+        Self {
+            running: Some(running),
+            switched_at: Some(at),
+            handshake: Some(handshake),
+            ..Self::standing_in(Bytes::new())
+        }
+    }
+
+    /// The connection that had switched protocols broke, and nothing was said over it: another one is opened by the same
+    /// handshake, elsewhere first, within so long. `None`: nobody agrees to what the application was told.
+    ///
+    /// Dropping the future gives up; the call goes on until [`DeliveredBody::end_tunnel`].
+    pub async fn reopen(&mut self, kind: BreakKind, within: Duration) -> Option<OnUpgrade> {
+        let (running, handshake) = (self.running.as_mut()?, self.handshake.as_ref()?);
+        handshake.reopen(running, kind, within).await
     }
 
     /// The connection that had switched protocols ended, and the call with it.

@@ -23,6 +23,7 @@ use super::beside::{Beside, News as BesideNews};
 use super::delivered::Delivery;
 use super::fields::facts;
 use super::heal::Healing;
+use super::reopen::Handshake;
 use super::uploading::Uploading;
 use super::{Answer, Client, DeliveredBody, Held, Unanswered, grpc, is_grpc};
 use crate::Clock;
@@ -217,11 +218,21 @@ impl Running {
     /// The body of the delivered answer broke. `proof`: it can be continued, after so long at least, or the code of what is
     /// missing for that.
     pub(super) fn body_broke(&mut self, kind: BreakKind, proof: Result<Duration, &'static str>) {
+        self.note_broken_body(kind);
+        self.tell(|call, ctx| call.on_body_break(kind, proof, ctx));
+    }
+
+    /// The connection that had switched protocols broke before anything was said over it.
+    pub(super) fn tunnel_broke(&mut self, kind: BreakKind, within: Duration) {
+        self.note_broken_body(kind);
+        self.tell(|call, ctx| call.on_tunnel_break(kind, within, ctx));
+    }
+
+    fn note_broken_body(&mut self, kind: BreakKind) {
         if let Some((attempt, exchange)) = self.exchange.take() {
             let steps = exchange.steps_with_body(Clock::now(), Some(kind));
             self.add_exchange(attempt, exchange, steps);
         }
-        self.tell(|call, ctx| call.on_body_break(kind, proof, ctx));
     }
 
     /// The last attempt's connection and steps, the last of which may have broken.
@@ -396,9 +407,9 @@ impl Running {
         let delivery = Delivery { healing, guard, awaits_outcome, copy };
         let switched_at = (held.response.status() == StatusCode::SWITCHING_PROTOCOLS
             && self.head.headers.contains_key(header::UPGRADE))
-        .then(Clock::now);
+        .then(|| (Clock::now(), Handshake::of(plan, held.response.headers())));
         let response = held.response.map(|body| match switched_at {
-            Some(at) => DeliveredBody::tunnel(self, at),
+            Some((at, handshake)) => DeliveredBody::tunnel(self, handshake, at),
             None => DeliveredBody::new(body, self, delivery),
         });
         let endpoint = Some(held.endpoint);

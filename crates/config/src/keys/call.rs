@@ -187,6 +187,11 @@ fn websocket() -> Vec<Key<SocketSettings>> {
             .says("How long it may then send nothing at all: after that it is dead, and the application gets a Close with code 1012.")
             .low("A slow upstream is taken for a dead one.")
             .high("A dead one is found late."),
+        key("reconnect", length(millis(100), hours(1)), |s: &mut SocketSettings| &mut s.reconnect)
+            .or_off()
+            .says("An upstream's connection that breaks before the first message, either way, is opened again by the same handshake, elsewhere first, and the application notices nothing; this is how long that may take.")
+            .low("A restart of the upstream isn't outlived.")
+            .high("The application waits for what won't come."),
     ]
 }
 

@@ -51,6 +51,8 @@ pub(super) struct Resuming {
     least_wait: Duration,
     /// What it is told to wait for, since it was told once.
     told: Option<Held>,
+    /// Whether it isn't a body but a connection that had switched protocols: another one has to do in its place.
+    is_tunnel: bool,
 }
 
 impl Resuming {
@@ -60,7 +62,7 @@ impl Resuming {
         least_wait: Duration,
         since: Timestamp,
     ) -> Self {
-        Self { kind, origin, since, least_wait, told: None }
+        Self { kind, origin, since, least_wait, told: None, is_tunnel: false }
     }
 }
 
@@ -162,6 +164,28 @@ impl Call {
         self.resume(resuming, within, moved, ctx);
     }
 
+    /// The connection that had switched protocols broke before anything was said over it, and the route wants another one within
+    /// so long. It is opened again, elsewhere first, or [`Action::Cut`] says that it isn't.
+    pub fn on_tunnel_break(&mut self, kind: BreakKind, within: Duration, ctx: &mut Ctx<'_>) {
+        let State::Delivered(Delivered { permit, .. }) = &self.state else { return };
+        let origin = permit.as_ref().map(Permit::endpoint);
+        self.give_up_delivery(ctx);
+        if let Some(origin) = origin {
+            self.note_body_failure(origin, kind, ctx);
+        }
+        let row = verdict(Situation::ReplyStarted, self.facts.repetition, true);
+        let Some(origin) = origin.filter(|_| row == Verdict::Resume) else {
+            return self.cut(kind, NotHealed::Stopped(StopReason::ReplyStarted));
+        };
+        self.breaks = self.breaks.saturating_add(1);
+        let resuming = Resuming::new(kind, origin, Duration::ZERO, ctx.now);
+        self.resuming = Some(Resuming { is_tunnel: true, ..resuming });
+        self.ends_at = ctx.now + within;
+        self.tried = super::Tried::default();
+        self.tried.add(origin);
+        self.resume_later(kind, ctx);
+    }
+
     /// The answer of an attempt continues the delivered one: [`Action::Continue`] follows.
     pub fn on_resumed(&mut self, attempt: AttemptId, status: u16, ctx: &mut Ctx<'_>) {
         let Some((trying, _)) = self.take_trying(attempt) else { return };
@@ -169,7 +193,13 @@ impl Call {
             debug_assert!(false, "attempt {} continues nothing", attempt.0);
             return;
         };
-        let (permit, held) = self.answered(trying, status, ctx);
+        let (permit, mut held) = self.answered(trying, status, ctx);
+        // What comes over a connection doesn't show whether it was worth its price, and may not come for hours.
+        if resuming.is_tunnel
+            && let Some(price) = held.take()
+        {
+            drop(price.charge(ctx.now));
+        }
         let (endpoint, took) = (permit.endpoint(), ctx.now.since(resuming.since));
         self.events.push(Event::BodyResumed { attempt, endpoint, took });
         self.actions.push(Action::Continue { attempt });
@@ -218,6 +248,10 @@ impl Call {
             self.ends_at = ctx.now + self.least_wait() + within;
         }
         self.tried = super::Tried::default();
+        self.resume_later(kind, ctx);
+    }
+
+    fn resume_later(&mut self, kind: BreakKind, ctx: &mut Ctx<'_>) {
         if self.attempts.made() >= MOST_IN_ALL || self.attempts_used() {
             return self.cut(kind, NotHealed::Stopped(StopReason::AttemptsUsed));
         }

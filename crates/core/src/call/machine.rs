@@ -28,7 +28,8 @@ use super::{Action, Attempts, CallFacts, CallPolicy, Ctx, Deadline, DeadlineReas
 /// [`on_held`](Self::on_held) before any of it is delivered, then [`on_body_end`](Self::on_body_end),
 /// [`on_body_break`](Self::on_body_break), [`on_body_part`](Self::on_body_part),
 /// [`on_body_progress`](Self::on_body_progress), and while it is being continued
-/// [`on_resumed`](Self::on_resumed), [`on_mismatch`](Self::on_mismatch); of a resumable upload
+/// [`on_resumed`](Self::on_resumed), [`on_mismatch`](Self::on_mismatch); of a connection that had switched protocols
+/// [`on_tunnel_break`](Self::on_tunnel_break); of a resumable upload
 /// [`on_upload_kept`](Self::on_upload_kept), [`on_upload_later`](Self::on_upload_later),
 /// [`on_upload_append`](Self::on_upload_append), [`on_upload_fault`](Self::on_upload_fault).
 /// Answers, to be drained after each: [`next_action`](Self::next_action), [`next_event`](Self::next_event),

@@ -10,7 +10,8 @@
 //! - [`StallGuard`]: a body that doesn't come is broken too.
 //! - [`range`]: a download goes on behind what was delivered, by `Range` and `If-Range` (RFC 9110, section 14).
 //! - [`upload`]: a request whose body broke off goes on from where the server has it.
-//! - [`socket`]: a WebSocket connection can't be continued, but its break is found soon, and told in the protocol's own words.
+//! - [`socket`]: a WebSocket connection can't be continued behind its first message, but its break is found soon, and told in the
+//!   protocol's own words.
 
 pub mod events;
 mod progress;

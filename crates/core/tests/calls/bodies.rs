@@ -295,3 +295,44 @@ fn an_application_that_leaves_while_its_answer_is_continued_is_told_once() {
     assert!(!ends.contains(&"call-failed"), "{ends:?}");
     assert_eq!(story.in_flight(), 0);
 }
+
+/// A call that switched protocols, at a.
+fn switched() -> Story {
+    let mut story = delivered();
+    story.tell(|call, ctx| {
+        call.on_tunnel_break(BreakKind::BodyReset, Duration::from_secs(5), ctx);
+    });
+    story
+}
+
+#[test]
+fn a_connection_that_broke_before_a_word_is_opened_again_elsewhere_and_paid_for() {
+    let before = Story::read().tokens();
+    let mut story = switched();
+    assert_eq!(story.wait(), "attempt 2 at b");
+    let resumed = story.tell(|call, ctx| call.on_resumed(AttemptId(2), 101, ctx));
+    assert_eq!(resumed, "continue with 2");
+    assert!(story.tokens() < before);
+    story.tell(|call, ctx| call.on_body_end(None, ctx));
+    assert_eq!(story.in_flight(), 0);
+}
+
+#[test]
+fn a_connection_nobody_else_agrees_to_is_cut() {
+    let mut story = switched();
+    assert_eq!(story.wait(), "attempt 2 at b");
+    assert_eq!(story.mismatches(2), "");
+    assert_eq!(story.wait(), "attempt 3 at c");
+    assert_eq!(story.mismatches(3), "");
+    // There is nobody left but the one that broke, whose word is the last.
+    assert_eq!(story.wait(), "attempt 4 at a");
+    assert_eq!(story.mismatches(4), "cut body-reset");
+    assert_eq!(story.cut_by(), Some(NotHealed::Unproven("other-validator")));
+    assert_eq!(story.in_flight(), 0);
+}
+
+#[test]
+fn a_connection_has_so_long_to_be_opened_again() {
+    let story = switched();
+    assert_eq!(story.call.deadline_at().since(story.now), Duration::from_secs(5));
+}

@@ -12,3 +12,4 @@ mod parking;
 mod smuggling;
 mod support;
 mod websocket;
+mod websocket_again;

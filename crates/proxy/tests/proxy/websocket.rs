@@ -12,15 +12,15 @@ use socket2::SockRef;
 
 use crate::support::*;
 
-const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\
+pub(crate) const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+pub(crate) const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
     sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-const HELLO: &[u8] = b"\x81\x85mask\x05\x04\x1f\x07\x02";
-const GOODBYE_OF_CLIENT: &[u8] = b"\x88\x82mask\x6e\x89";
-const GOODBYE_OF_SERVER: &[u8] = b"\x88\x02\x03\xe8";
+pub(crate) const HELLO: &[u8] = b"\x81\x85mask\x05\x04\x1f\x07\x02";
+pub(crate) const GOODBYE_OF_CLIENT: &[u8] = b"\x88\x82mask\x6e\x89";
+pub(crate) const GOODBYE_OF_SERVER: &[u8] = b"\x88\x02\x03\xe8";
 
 /// An upstream that shakes hands and then does this.
 fn upstream(speak: impl Fn(TcpStream) + Send + Sync + 'static) -> Origin {
@@ -41,14 +41,14 @@ fn asking(origin: &Origin, pong_within: Duration) -> Settings {
 }
 
 /// An application that has shaken hands.
-fn open(proxy: &Proxy) -> App {
+pub(crate) fn open(proxy: &Proxy) -> App {
     let mut app = App::of(proxy);
     let got = app.send(HANDSHAKE).answer();
     assert_eq!((got.status, got.field("upgrade")), (101, Some("websocket")));
     app
 }
 
-fn read(tcp: &mut TcpStream, count: usize) -> Vec<u8> {
+pub(crate) fn read(tcp: &mut TcpStream, count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
     tcp.read_exact(&mut bytes).unwrap();
     bytes
@@ -65,7 +65,7 @@ fn read_ping(tcp: &mut TcpStream) -> Vec<u8> {
 }
 
 /// The code of the Close that comes next.
-fn close_code(app: &mut App) -> u16 {
+pub(crate) fn close_code(app: &mut App) -> u16 {
     let head = app.bytes(2);
     assert_eq!((head[0], head[1] & 0x80), (0x88, 0), "{head:?}");
     let payload = app.bytes(head[1].into());
@@ -73,12 +73,12 @@ fn close_code(app: &mut App) -> u16 {
 }
 
 /// The record of the call that broke.
-fn record(proxy: &Proxy) -> CallRecord {
+pub(crate) fn record(proxy: &Proxy) -> CallRecord {
     until(|| !proxy.recorder().recent().is_empty());
     proxy.recorder().recent().remove(0)
 }
 
-fn counts(proxy: &Proxy, line: &str) -> bool {
+pub(crate) fn counts(proxy: &Proxy, line: &str) -> bool {
     proxy.recorder().metrics_text(false, &[]).lines().any(|found| found == line)
 }
 

@@ -220,6 +220,7 @@ impl Story<'_> {
                     sent_bytes: counts.sent,
                     received_bytes: counts.received,
                     pings: counts.pings,
+                    reopened: (counts.reopened > 0).then_some(counts.reopened),
                     close_code: counts.close_code,
                 });
             }

@@ -90,6 +90,9 @@ pub struct TunnelRecord {
     pub received_bytes: u64,
     /// WebSocket Pings of Mainstay's own.
     pub pings: u64,
+    /// How often the upstream's connection was opened again, before the first message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reopened: Option<u16>,
     /// The code of the first WebSocket Close, whoever sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub close_code: Option<u16>,

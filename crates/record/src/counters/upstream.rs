@@ -78,6 +78,7 @@ struct Rare {
     tunnel_sent: AtomicU64,
     tunnel_received: AtomicU64,
     tunnel_pings: AtomicU64,
+    tunnels_reopened: AtomicU64,
 }
 
 /// What [`UpstreamCounters`] held when they were read.
@@ -121,6 +122,8 @@ pub(crate) struct UpstreamSums {
     pub(crate) tunnel_received: u64,
     /// Pings of our own.
     pub(crate) tunnel_pings: u64,
+    /// How often a tunnel's upstream connection was opened again.
+    pub(crate) tunnels_reopened: u64,
     /// Bodies of requests that couldn't be sent again.
     pub(crate) unrepeatable: u64,
     /// Delivered answers that broke and came whole all the same.
@@ -229,6 +232,7 @@ impl UpstreamCounters {
         self.rare.tunnel_sent.fetch_add(counts.sent, Ordering::Relaxed);
         self.rare.tunnel_received.fetch_add(counts.received, Ordering::Relaxed);
         self.rare.tunnel_pings.fetch_add(counts.pings, Ordering::Relaxed);
+        self.rare.tunnels_reopened.fetch_add(counts.reopened.into(), Ordering::Relaxed);
     }
 
     pub(crate) fn on_degraded(&self, by: DegradedBy) {
@@ -319,6 +323,7 @@ impl UpstreamCounters {
             tunnel_sent: self.rare.tunnel_sent.load(Ordering::Relaxed),
             tunnel_received: self.rare.tunnel_received.load(Ordering::Relaxed),
             tunnel_pings: self.rare.tunnel_pings.load(Ordering::Relaxed),
+            tunnels_reopened: self.rare.tunnels_reopened.load(Ordering::Relaxed),
             unrepeatable: self.rare.unrepeatable.load(Ordering::Relaxed),
             healed: self.rare.healed.load(Ordering::Relaxed),
             cut: self.cut.sums(),

@@ -69,6 +69,7 @@ pub(super) fn write_calls(page: &mut Page, all: &[Counted]) {
         }
     }
     per_upstream(page, &table::TUNNEL_PINGS, all, |sums| sums.tunnel_pings);
+    per_upstream(page, &table::TUNNELS_REOPENED, all, |sums| sums.tunnels_reopened);
     by_label(page, &table::RETRIES_SCHEDULED, "delay", all, |sums| sums.delays.iter().collect());
     by_label(page, &table::RETRIES_REFUSED, "reason", all, |sums| sums.stops.iter().collect());
     write_amplification(page, all);

@@ -174,6 +174,11 @@ pub(crate) static TUNNEL_PINGS: Metric = counter(
     UPSTREAM,
     "WebSocket Pings of Mainstay's own, counted when the connection ends",
 );
+pub(crate) static TUNNELS_REOPENED: Metric = counter(
+    "mainstay_tunnels_reopened",
+    UPSTREAM,
+    "Upstream connections of WebSocket tunnels that broke before the first message and were opened again",
+);
 pub(crate) static RETRIES_SCHEDULED: Metric = counter(
     "mainstay_retries_scheduled",
     &["upstream", "delay"],
@@ -371,7 +376,7 @@ pub(crate) static PAUSED: Metric =
     gauge("mainstay_paused", UPSTREAM, "Whether the upstream asked all of us to stay away now");
 
 /// Every metric, in the order of the exposition and the manual.
-pub(crate) static ALL: [&Metric; 71] = [
+pub(crate) static ALL: [&Metric; 72] = [
     &CALLS_STARTED,
     &CALLS,
     &CALLS_IN_PROGRESS,
@@ -393,6 +398,7 @@ pub(crate) static ALL: [&Metric; 71] = [
     &TUNNELS,
     &TUNNEL_BYTES,
     &TUNNEL_PINGS,
+    &TUNNELS_REOPENED,
     &RETRIES_SCHEDULED,
     &RETRIES_REFUSED,
     &AMPLIFICATION,

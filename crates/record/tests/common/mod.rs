@@ -197,7 +197,13 @@ pub(crate) fn everything() -> Vec<(u64, Event)> {
             Event::TunnelEnded {
                 end: TunnelEnd::UpstreamDead,
                 lasted: ms(40_000),
-                counts: TunnelCounts { sent: 10, received: 20, pings: 1, close_code: Some(1012) },
+                counts: TunnelCounts {
+                    sent: 10,
+                    received: 20,
+                    pings: 1,
+                    reopened: 1,
+                    close_code: Some(1012),
+                },
             },
             Event::BreakerHalfOpened { endpoint: A },
             Event::BreakerClosed { endpoint: A },

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A message can't be sent again in secret: nobody knows what was done with it, and a connection has a state that only its two ends
-//! know. So nothing is repeated here. What can be done is to notice the break soon, and to say it in the protocol's own words: a
+//! know. So no message is repeated here; only before the first one another connection does as well, where the route says so, and
+//! is opened by whoever drives the tunnel. What can be done is to notice the break soon, and to say it in the protocol's own words: a
 //! Close with a code, on which clients connect again by themselves, in place of a connection on which nothing ever comes.
 //!
 //! - [`Frames`] finds the boundaries of frames and reads control frames; payloads pass unread, so extensions and fragments are

@@ -1,5 +1,6 @@
 //! One WebSocket connection through the proxy: both directions, the watch over the upstream, and how it ends.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::end::{GOING_AWAY, TunnelEnd};
@@ -12,7 +13,8 @@ use crate::chance::Chance;
 use crate::time::Timestamp;
 
 /// A WebSocket connection. News go in; [`Tunnel::pending`] is what to write, [`Tunnel::reads`] whom to read from,
-/// [`Tunnel::next_deadline`] when to come back, and [`Tunnel::ending`] how it is over.
+/// [`Tunnel::next_deadline`] when to come back, [`Tunnel::reopening`] that the upstream's connection is to be opened again, and
+/// [`Tunnel::ending`] how it is over.
 #[derive(Debug)]
 pub struct Tunnel {
     state: State,
@@ -23,6 +25,10 @@ pub struct Tunnel {
     server: Frames,
     to_application: Outgoing,
     to_upstream: Outgoing,
+    /// How long it may take to open the upstream's connection again, while no message has begun.
+    reconnect: Option<Duration>,
+    /// The application's last Ping that the upstream hasn't answered, while it may have to be sent again.
+    unanswered: Vec<u8>,
     counts: TunnelCounts,
 }
 
@@ -53,6 +59,8 @@ pub struct TunnelCounts {
     pub received: u64,
     /// Pings of our own.
     pub pings: u64,
+    /// How often the upstream's connection was opened again, before the first message.
+    pub reopened: u16,
     /// The code of the first Close, whoever sent it.
     pub close_code: Option<u16>,
 }
@@ -70,6 +78,11 @@ pub struct Ending {
 enum State {
     /// Both talk.
     Open,
+    /// The upstream's connection broke in this way before the first message, and is being opened again.
+    Reopening {
+        end: TunnelEnd,
+        until: Timestamp,
+    },
     /// One has said goodbye. The other one has until then to answer, or to go on sending.
     Closing {
         by: Side,
@@ -105,6 +118,8 @@ impl Tunnel {
             server: Frames::of(Sender::Server),
             to_application: Outgoing::default(),
             to_upstream: Outgoing::default(),
+            reconnect: settings.reconnect,
+            unanswered: Vec::new(),
             counts: TunnelCounts::default(),
         }
     }
@@ -126,11 +141,30 @@ impl Tunnel {
     pub fn on_end(&mut self, of: Side, how: ConnectionEnd, now: Timestamp) {
         match (self.state, of) {
             (State::Open, Side::Upstream) => self.broke(upstream_ended(how), now),
-            (State::Open, Side::Application) => self.over(TunnelEnd::ApplicationGone),
+            (State::Open | State::Reopening { .. }, Side::Application) => {
+                self.over(TunnelEnd::ApplicationGone);
+            }
             // Not worth more: the answer to a goodbye is a courtesy.
             (State::Closing { by, .. } | State::Closed { by, .. }, _) => self.over(closed_by(by)),
             (State::Parting { end, .. }, Side::Application) => self.over(end),
-            (State::Parting { .. }, Side::Upstream) | (State::Over(_), _) => {}
+            (State::Parting { .. } | State::Reopening { .. }, Side::Upstream)
+            | (State::Over(_), _) => {}
+        }
+    }
+
+    /// The upstream's connection is another one, which agreed to what the application was told.
+    pub fn on_reopened(&mut self, now: Timestamp) {
+        let State::Reopening { .. } = self.state else { return };
+        self.state = State::Open;
+        self.counts.reopened = self.counts.reopened.saturating_add(1);
+        self.server = Frames::of(Sender::Server);
+        self.vigil.on_sign(now);
+    }
+
+    /// There is no other one.
+    pub fn on_not_reopened(&mut self, now: Timestamp) {
+        if let State::Reopening { end, .. } = self.state {
+            self.give_up(end, now);
         }
     }
 
@@ -170,7 +204,9 @@ impl Tunnel {
             },
             State::Closed { by, until } if now >= until => self.over(closed_by(by)),
             State::Parting { end, until } if now >= until => self.over(end),
-            State::Closing { .. }
+            State::Reopening { end, until } if now >= until => self.give_up(end, now),
+            State::Reopening { .. }
+            | State::Closing { .. }
             | State::Closed { .. }
             | State::Parting { .. }
             | State::Over(_) => {}
@@ -187,6 +223,7 @@ impl Tunnel {
                 }
                 self.part(TunnelEnd::Drained, now);
             }
+            State::Reopening { .. } => self.give_up(TunnelEnd::Drained, now),
             State::Closing { by, .. } | State::Closed { by, .. } => self.over(closed_by(by)),
             State::Parting { .. } | State::Over(_) => {}
         }
@@ -199,7 +236,23 @@ impl Tunnel {
     pub fn pending(&self, to: Side) -> &[u8] {
         match to {
             Side::Application => self.to_application.pending(),
+            // What is for the next connection isn't for the one that broke.
+            Side::Upstream if matches!(self.state, State::Reopening { .. }) => &[],
             Side::Upstream => self.to_upstream.pending(),
+        }
+    }
+
+    /// The upstream's connection is to be opened again: how it broke, and until when that is waited for. Told until
+    /// [`Tunnel::on_reopened`] or [`Tunnel::on_not_reopened`].
+    #[must_use]
+    pub const fn reopening(&self) -> Option<(TunnelEnd, Timestamp)> {
+        match self.state {
+            State::Reopening { end, until } => Some((end, until)),
+            State::Open
+            | State::Closing { .. }
+            | State::Closed { .. }
+            | State::Parting { .. }
+            | State::Over(_) => None,
         }
     }
 
@@ -207,11 +260,16 @@ impl Tunnel {
     #[must_use]
     pub fn reads(&self, from: Side) -> bool {
         match (self.state, from) {
-            (State::Over(_), _) | (State::Parting { .. }, Side::Upstream) => false,
+            (State::Over(_), _)
+            | (State::Parting { .. } | State::Reopening { .. }, Side::Upstream) => false,
             (State::Parting { .. }, Side::Application) => true,
-            (State::Open | State::Closing { .. } | State::Closed { .. }, Side::Application) => {
-                !self.to_upstream.is_full()
-            }
+            (
+                State::Open
+                | State::Reopening { .. }
+                | State::Closing { .. }
+                | State::Closed { .. },
+                Side::Application,
+            ) => !self.to_upstream.is_full(),
             (State::Open | State::Closing { .. } | State::Closed { .. }, Side::Upstream) => {
                 !self.to_application.is_full()
             }
@@ -225,7 +283,8 @@ impl Tunnel {
             // An upstream that isn't read from can't give a sign of life.
             State::Open if self.to_application.is_full() => None,
             State::Open => Some(self.vigil.next_deadline().0),
-            State::Closing { until, .. }
+            State::Reopening { until, .. }
+            | State::Closing { until, .. }
             | State::Closed { until, .. }
             | State::Parting { until, .. } => Some(until),
             State::Over(_) => None,
@@ -237,9 +296,11 @@ impl Tunnel {
     pub const fn ending(&self) -> Option<Ending> {
         match self.state {
             State::Over(ending) => Some(ending),
-            State::Open | State::Closing { .. } | State::Closed { .. } | State::Parting { .. } => {
-                None
-            }
+            State::Open
+            | State::Reopening { .. }
+            | State::Closing { .. }
+            | State::Closed { .. }
+            | State::Parting { .. } => None,
         }
     }
 
@@ -262,6 +323,10 @@ impl Tunnel {
                 Ok(None) => return,
                 Ok(Some(Cut::Control(Control::Pong))) if self.is_our_pong() => {}
                 Ok(Some(cut)) => {
+                    self.note_message(cut);
+                    if cut == Cut::Control(Control::Pong) {
+                        self.unanswered.clear();
+                    }
                     self.to_application.push(match cut {
                         Cut::Payload(bytes) => bytes,
                         Cut::Head | Cut::Control(_) => self.server.held(),
@@ -289,6 +354,8 @@ impl Tunnel {
             match self.client.next(&mut piece) {
                 Ok(None) => break,
                 Ok(Some(cut)) if self.is_joined() => {
+                    self.note_message(cut);
+                    self.note_ping(cut);
                     self.to_upstream.push(match cut {
                         Cut::Payload(bytes) => bytes,
                         Cut::Head | Cut::Control(_) => self.client.held(),
@@ -345,7 +412,24 @@ impl Tunnel {
 
     /// Whether what comes from one side goes to the other.
     const fn is_joined(&self) -> bool {
-        matches!(self.state, State::Open | State::Closing { .. } | State::Closed { .. })
+        matches!(
+            self.state,
+            State::Open | State::Reopening { .. } | State::Closing { .. } | State::Closed { .. }
+        )
+    }
+
+    /// A message that has begun belongs to this connection and no other.
+    fn note_message(&mut self, cut: Cut<'_>) {
+        if matches!(cut, Cut::Head | Cut::Control(Control::Other)) {
+            (self.reconnect, self.unanswered) = (None, Vec::new());
+        }
+    }
+
+    /// A Ping that is lost with its connection is asked again: it does nothing, and its sender waits for the answer.
+    fn note_ping(&mut self, cut: Cut<'_>) {
+        if cut == Cut::Control(Control::Ping) && self.reconnect.is_some() {
+            self.unanswered = self.client.held().to_vec();
+        }
     }
 
     fn note_close(&mut self, from: Side, cut: Cut<'_>, now: Timestamp) {
@@ -354,6 +438,12 @@ impl Tunnel {
             State::Open => {
                 self.counts.close_code = code;
                 State::Closing { by: from, until: now + self.vigil.dead_after() }
+            }
+            // There is nobody to pass it on to.
+            State::Reopening { end, .. } => {
+                self.counts.close_code = code;
+                self.state = State::Closing { by: from, until: now };
+                return self.broke(end, now);
             }
             State::Closing { by, .. } if by != from => {
                 State::Closed { by, until: now + ENDS_WITHIN }
@@ -365,7 +455,30 @@ impl Tunnel {
     /// One side broke. What the upstream hasn't taken by now it won't get.
     fn broke(&mut self, end: TunnelEnd, now: Timestamp) {
         self.to_upstream = Outgoing::default();
-        self.part(end, now);
+        match self.reconnect.filter(|_| self.may_reopen(end)) {
+            Some(within) => {
+                self.to_upstream.push(&self.unanswered);
+                self.state = State::Reopening { end, until: now + within };
+            }
+            None => self.part(end, now),
+        }
+    }
+
+    /// Whether another connection would do as well: nothing was said over this one, and it broke by itself.
+    fn may_reopen(&self, end: TunnelEnd) -> bool {
+        let broke_by_itself = matches!(
+            end,
+            TunnelEnd::UpstreamReset | TunnelEnd::UpstreamGone | TunnelEnd::UpstreamDead
+        );
+        broke_by_itself && matches!(self.state, State::Open) && self.counts.reopened < MOST_REOPENED
+    }
+
+    /// The upstream's connection isn't opened again.
+    fn give_up(&mut self, end: TunnelEnd, now: Timestamp) {
+        (self.reconnect, self.state) = (None, State::Open);
+        // The last one may have ended in the middle of a frame's head, of which nothing was passed on.
+        self.server = Frames::of(Sender::Server);
+        self.broke(end, now);
     }
 
     /// Says goodbye to the application, if that can be done: between two frames, and before the upstream's own.
@@ -376,7 +489,8 @@ impl Tunnel {
             State::Closing { by: Side::Application, .. } => {
                 Some(State::Over(Ending { end, is_cut: false }))
             }
-            State::Closing { by: Side::Upstream, .. }
+            State::Reopening { .. }
+            | State::Closing { by: Side::Upstream, .. }
             | State::Closed { .. }
             | State::Parting { .. }
             | State::Over(_) => None,
@@ -409,6 +523,9 @@ const fn closed_by(side: Side) -> TunnelEnd {
         Side::Upstream => TunnelEnd::ClosedByUpstream,
     }
 }
+
+/// A connection that breaks again and again without a word is no connection.
+const MOST_REOPENED: u16 = 3;
 
 /// After both goodbyes a server closes at once. Some wait for the client; then we do it for both.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
@@ -566,6 +683,108 @@ mod tests {
         assert_eq!(told[2..4], 1001_u16.to_be_bytes());
         tunnel.on_bytes(Side::Application, CLOSE_OF_CLIENT, at(1));
         assert_eq!(end(&tunnel), Some((TunnelEnd::Drained, false)));
+    }
+
+    const PING_OF_CLIENT: &[u8] = b"\x89\x81mask\x52";
+
+    fn reconnecting() -> Tunnel {
+        let reconnect = Some(Duration::from_secs(5));
+        let settings = SocketSettings { reconnect, ..SocketSettings::default() };
+        Tunnel::new(&settings, Duration::from_secs(60), Chance::from_seed(1), at(0))
+    }
+
+    fn reset(tunnel: &mut Tunnel, now: Timestamp) {
+        tunnel.on_end(Side::Upstream, ConnectionEnd::Reset, now);
+    }
+
+    #[test]
+    fn before_the_first_message_another_connection_does_as_well() {
+        let mut tunnel = reconnecting();
+        tunnel.on_bytes(Side::Upstream, b"\x89\x01?\x81", at(1));
+        assert_eq!(written(&mut tunnel, Side::Application, at(1)), b"\x89\x01?");
+        reset(&mut tunnel, at(2));
+        assert_eq!(tunnel.reopening(), Some((TunnelEnd::UpstreamReset, at(7))));
+        assert_eq!(tunnel.next_deadline(), Some(at(7)));
+        assert!(!tunnel.reads(Side::Upstream) && tunnel.reads(Side::Application));
+        tunnel.on_bytes(Side::Application, HELLO, at(3));
+        assert_eq!(tunnel.pending(Side::Upstream), b"", "not for the one that broke");
+        tunnel.on_reopened(at(4));
+        assert_eq!(written(&mut tunnel, Side::Upstream, at(4)), HELLO);
+        tunnel.on_bytes(Side::Upstream, b"\x81\x01a", at(4));
+        assert_eq!(written(&mut tunnel, Side::Application, at(4)), b"\x81\x01a");
+        assert_eq!((tunnel.counts().reopened, tunnel.reopening()), (1, None));
+        reset(&mut tunnel, at(5));
+        assert_eq!(tunnel.counts().close_code, Some(1012), "a message has gone over this one");
+    }
+
+    #[test]
+    fn a_ping_that_was_lost_is_asked_again_and_one_that_was_answered_isnt() {
+        let mut tunnel = reconnecting();
+        tunnel.on_bytes(Side::Application, PING_OF_CLIENT, at(1));
+        assert_eq!(written(&mut tunnel, Side::Upstream, at(1)), PING_OF_CLIENT);
+        reset(&mut tunnel, at(2));
+        tunnel.on_reopened(at(3));
+        assert_eq!(written(&mut tunnel, Side::Upstream, at(3)), PING_OF_CLIENT);
+        tunnel.on_bytes(Side::Upstream, b"\x8a\x01?", at(3));
+        reset(&mut tunnel, at(4));
+        tunnel.on_reopened(at(5));
+        assert_eq!(tunnel.pending(Side::Upstream), b"");
+    }
+
+    #[test]
+    fn where_there_is_no_other_connection_the_break_is_told() {
+        for give_up in [Tunnel::on_not_reopened, |tunnel: &mut Tunnel, _| tunnel.on_time(at(7))] {
+            let mut tunnel = reconnecting();
+            tunnel.on_bytes(Side::Application, PING_OF_CLIENT, at(1));
+            reset(&mut tunnel, at(2));
+            give_up(&mut tunnel, at(3));
+            assert_eq!(tunnel.counts().close_code, Some(1012));
+            assert_eq!(tunnel.pending(Side::Upstream), b"");
+            tunnel.on_bytes(Side::Application, CLOSE_OF_CLIENT, at(4));
+            assert_eq!(end(&tunnel), Some((TunnelEnd::UpstreamReset, false)));
+        }
+    }
+
+    #[test]
+    fn a_connection_that_breaks_again_and_again_is_given_up() {
+        let mut tunnel = reconnecting();
+        for _ in 0..MOST_REOPENED {
+            reset(&mut tunnel, at(1));
+            assert!(tunnel.reopening().is_some());
+            tunnel.on_reopened(at(1));
+        }
+        reset(&mut tunnel, at(1));
+        assert_eq!((tunnel.reopening(), tunnel.counts().close_code), (None, Some(1012)));
+    }
+
+    #[test]
+    fn an_upstream_that_is_dead_is_left_for_another_one_and_nonsense_isnt() {
+        let mut tunnel = reconnecting();
+        tunnel.on_time(at(30));
+        tunnel.on_time(at(40));
+        assert_eq!(tunnel.reopening().map(|(end, _)| end), Some(TunnelEnd::UpstreamDead));
+        let mut tunnel = reconnecting();
+        tunnel.on_bytes(Side::Upstream, b"HTTP/1.1 500 ", at(1));
+        assert_eq!((tunnel.reopening(), tunnel.counts().close_code), (None, Some(1011)));
+    }
+
+    #[test]
+    fn who_leaves_meanwhile_is_not_kept() {
+        let broken = || {
+            let mut tunnel = reconnecting();
+            reset(&mut tunnel, at(1));
+            tunnel
+        };
+        let mut left = broken();
+        left.on_end(Side::Application, ConnectionEnd::Closed, at(2));
+        assert_eq!(end(&left), Some((TunnelEnd::ApplicationGone, false)));
+        let mut closed = broken();
+        closed.on_bytes(Side::Application, CLOSE_OF_CLIENT, at(2));
+        assert_eq!(end(&closed), Some((TunnelEnd::UpstreamReset, false)));
+        assert!(closed.pending(Side::Application).starts_with(b"\x88"));
+        let mut drained = broken();
+        drained.on_drain(at(2));
+        assert_eq!((drained.reopening(), drained.counts().close_code), (None, Some(1001)));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) fn join(active: Active, joined: Joined, mut body: DeliveredBody) {
     tokio::spawn(async move {
         let shared = Arc::clone(active.link().worker().shared());
         let open = OpenTunnel::new(Arc::clone(&shared));
-        let (end, counts) = joined.run(&shared).await;
+        let (end, counts) = joined.run(&shared, &mut body).await;
         body.end_tunnel(end, counts);
         // In this order: whoever waits for tunnels counts the calls that are left.
         drop(active);
@@ -48,7 +48,7 @@ pub(super) fn join(active: Active, joined: Joined, mut body: DeliveredBody) {
 }
 
 impl Joined {
-    async fn run(self, shared: &Shared) -> (TunnelEnd, TunnelCounts) {
+    async fn run(self, shared: &Shared, body: &mut DeliveredBody) -> (TunnelEnd, TunnelCounts) {
         let (application, upstream) = tokio::join!(self.application, self.upstream);
         let upstream = match upstream {
             Ok(upstream) => upstream,
@@ -58,7 +58,7 @@ impl Joined {
             Ok(application) if self.protocol.as_bytes().eq_ignore_ascii_case(b"websocket") => {
                 let tunnel =
                     Tunnel::new(&self.socket, self.idle_timeout, fresh_chance(), Clock::now());
-                Socket::new(tunnel, application, upstream).run(shared).await
+                Socket::new(tunnel, application, upstream).run(shared, body).await
             }
             Ok(application) => opaque::run(application, upstream, self.idle_timeout).await,
             Err(_) => (TunnelEnd::ApplicationGone, TunnelCounts::default()),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use mainstay::Clock;
+use mainstay::{Clock, DeliveredBody};
 use mainstay_core::heal::socket::{
     ConnectionEnd, Ending, PARTS_WITHIN, Side, Tunnel, TunnelCounts, TunnelEnd,
 };
@@ -17,6 +17,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep, timeout};
 
 use crate::shared::Shared;
+
+/// What is next for a tunnel.
+enum Turn {
+    Over(Ending),
+    /// The upstream's connection broke so, and is to be opened again within so long.
+    Reopen(TunnelEnd, Duration),
+}
+
+async fn reopen(body: &mut DeliveredBody, end: TunnelEnd, within: Duration) -> Option<Upgraded> {
+    let upstream = body.reopen(end.broke()?, within).await?;
+    upstream.await.ok()
+}
 
 /// A connection that is one end of the tunnel.
 type Stream = TokioIo<Upgraded>;
@@ -46,19 +58,56 @@ impl Socket {
         Self { tunnel, application: End::new(application), upstream: End::new(upstream) }
     }
 
-    /// Until the tunnel is over, and both sides have what is theirs.
-    pub(super) async fn run(mut self, shared: &Shared) -> (TunnelEnd, TunnelCounts) {
+    /// Until the tunnel is over, and both sides have what is theirs. `body`: that of the call, by which the upstream's connection is
+    /// opened again.
+    pub(super) async fn run(
+        mut self,
+        shared: &Shared,
+        body: &mut DeliveredBody,
+    ) -> (TunnelEnd, TunnelCounts) {
         let mut timer = Box::pin(sleep(Duration::MAX));
         let mut parting = pin!(shared.parting());
         let mut is_told = false;
-        let ending = poll_fn(|cx| {
-            if !is_told && parting.as_mut().poll(cx).is_ready() {
-                is_told = true;
-                self.tunnel.on_drain(Clock::now());
+        let ending = loop {
+            let turn = poll_fn(|cx| {
+                if !is_told && parting.as_mut().poll(cx).is_ready() {
+                    is_told = true;
+                    self.tunnel.on_drain(Clock::now());
+                }
+                if let Poll::Ready(ending) = self.poll(&mut timer, cx) {
+                    return Poll::Ready(Turn::Over(ending));
+                }
+                self.tunnel.reopening().map_or(Poll::Pending, |(end, until)| {
+                    Poll::Ready(Turn::Reopen(end, until.since(Clock::now())))
+                })
+            });
+            match turn.await {
+                Turn::Over(ending) => break ending,
+                Turn::Reopen(end, within) => {
+                    // In a box: it is rare, and its state would make that of each tunnel large.
+                    let mut opening = Box::pin(reopen(body, end, within));
+                    let opened = poll_fn(|cx| {
+                        if !is_told && parting.as_mut().poll(cx).is_ready() {
+                            is_told = true;
+                            self.tunnel.on_drain(Clock::now());
+                        }
+                        // The application is heard meanwhile, and may leave.
+                        let is_over = self.poll(&mut timer, cx).is_ready();
+                        if is_over || self.tunnel.reopening().is_none() {
+                            return Poll::Ready(None);
+                        }
+                        opening.as_mut().poll(cx)
+                    });
+                    match opened.await {
+                        Some(upstream) => {
+                            self.upstream = End::new(upstream);
+                            self.tunnel.on_reopened(Clock::now());
+                        }
+                        None => self.tunnel.on_not_reopened(Clock::now()),
+                    }
+                }
             }
-            self.poll(&mut timer, cx)
-        })
-        .await;
+        };
         if timeout(FLUSH_FOR, self.part()).await.is_err() {
             tracing::debug!("one side of a tunnel doesn't take its end");
         }
