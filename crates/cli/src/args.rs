@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Show where a request would go, under which settings, and what would happen if it broke
     Which(Which),
+    /// Look at stored writes, and take a hand in them; beside a running proxy or without one
+    Outbox(Outbox),
 }
 
 #[derive(Debug, Args)]
@@ -240,4 +242,113 @@ pub(crate) struct Which {
     /// Columns to draw in [default: the terminal's, else 100]
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(60..=400))]
     pub(crate) width: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("of").required(true).args(["config", "store"]))]
+pub(crate) struct Outbox {
+    /// The config, which says where the store is and by which keys it is sealed
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// The store's file
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) store: Option<PathBuf>,
+    /// A file with a key of the store; several times for several
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) key: Vec<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) what: OutboxWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OutboxWhat {
+    /// List stored writes, oldest first
+    List {
+        #[command(flatten)]
+        those: Those,
+        /// How many at most
+        #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+        /// Those behind this place, as the last column of a list tells it
+        #[arg(long, value_name = "PLACE")]
+        after: Option<i64>,
+        /// One JSON object a line instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one with its calls, its request and its answer
+    Show {
+        /// Its id
+        #[arg(value_name = "ID")]
+        id: String,
+        /// One JSON document instead of text
+        #[arg(long)]
+        json: bool,
+        /// Show credentials as they are
+        #[arg(long)]
+        with_secrets: bool,
+    },
+    /// Try dead and stopped ones again
+    Retry {
+        #[command(flatten)]
+        those: Those,
+        /// So many a second, instead of all at once
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rate: Option<u32>,
+    },
+    /// Give waiting and stopped ones up, and forget dead ones
+    Drop {
+        #[command(flatten)]
+        those: Those,
+    },
+    /// Take stopped ones as done: somebody has seen that they arrived
+    Settle {
+        #[command(flatten)]
+        those: Those,
+    },
+    /// Print all that is known of them, one JSON object a line
+    Export {
+        #[command(flatten)]
+        those: Those,
+        /// Show credentials as they are
+        #[arg(long)]
+        with_secrets: bool,
+    },
+    /// Count them
+    Stats {
+        /// One JSON document instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look whether everything is what was written; exit code 1 if something isn't
+    Check,
+    /// Copy the store to a new file
+    Backup {
+        /// The new file
+        #[arg(value_name = "FILE")]
+        to: PathBuf,
+    },
+}
+
+/// Which of them.
+#[derive(Debug, Args)]
+pub(crate) struct Those {
+    /// Their ids
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    /// Those in this state: waiting, stopped, delivered or dead; several times for several
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Vec<String>,
+    /// Those that are stopped or dead for this reason
+    #[arg(long, value_name = "CODE")]
+    pub(crate) reason: Option<String>,
+    /// Those to this upstream
+    #[arg(long, value_name = "NAME")]
+    pub(crate) upstream: Option<String>,
+    /// Those of this lane
+    #[arg(long, value_name = "LANE")]
+    pub(crate) lane: Option<String>,
+    /// All of them, where nothing else is said
+    #[arg(long)]
+    pub(crate) all: bool,
 }

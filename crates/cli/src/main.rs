@@ -11,6 +11,7 @@ mod exit;
 mod explain;
 mod lab;
 mod messages;
+mod outbox;
 mod paper;
 mod run;
 mod simulate;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Which(args) => which::run(&args),
+        Command::Outbox(args) => outbox::run(&args),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("{}", failure.message.trim_end());
