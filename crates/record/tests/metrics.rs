@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::*;
@@ -11,7 +13,7 @@ use mainstay_core::limit::LimitView;
 use mainstay_core::upstream::{EndpointView, LoadView, Percentile};
 use mainstay_core::{BreakKind, Event, Ratio};
 use mainstay_record::{
-    EndpointSnapshot, NamesSnapshot, RingCounts, StaleCloses, UpstreamSnapshot, manual,
+    EndpointSnapshot, NamesSnapshot, RingCounts, StaleCloses, StoredSnapshot, UpstreamSnapshot, manual,
 };
 
 /// What a scraper makes of a text: types by family, values by series.
@@ -121,6 +123,12 @@ fn snapshot() -> UpstreamSnapshot {
             unknown: 1,
             fallen_out: 6,
         },
+        stored: vec![StoredSnapshot {
+            state: "stopped",
+            items: 2,
+            bytes: 300,
+            oldest: Duration::from_secs(90),
+        }],
     }
 }
 

@@ -10,6 +10,7 @@ mod guard;
 mod order;
 mod paths;
 mod status;
+mod stored;
 
 use std::convert::Infallible;
 use std::io;

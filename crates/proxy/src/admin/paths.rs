@@ -9,6 +9,8 @@
 //! | `GET /events` | what breaks and what is done about it, as it happens (server-sent events) |
 //! | `GET /metrics` | for Prometheus |
 //! | `GET /calls`, `?limit=N&outcome=O&upstream=U&code=C`, `GET /calls/ID` | the last broken calls |
+//! | `GET /outbox`, `?state=S&upstream=U&after=N&limit=N`, `GET /outbox/ID` | stored writes |
+//! | `POST /outbox/ID/retry`, `drop`, `settle` | what a person decides about one |
 //! | `POST /reload` | read the file again |
 //! | `POST /upstreams/U/endpoints/E/breaker` | `open`, `closed` or `auto` |
 
@@ -18,11 +20,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use mainstay_outbox::Totals;
 use mainstay_record::{CallId, metrics_content_type};
 use serde_json::{Value, json};
 
 use super::guard::{self, Asked};
-use super::{Reply, calls, connections, events, order, status};
+use super::{Reply, calls, connections, events, order, status, stored};
 use crate::problem::{Problem, Refusal};
 use crate::proxy::Control;
 
@@ -70,8 +73,15 @@ async fn admitted(
             only(&head.method, &Method::POST)?;
             order::breaker(control, upstream, endpoint, body).await
         }
+        ["outbox", ref rest @ ..] => {
+            stored::answer(control, &head.method, rest, head.uri.query()).await
+        }
         _ => {
-            let page = read(control, &segments, head.uri.query(), &head.headers)?;
+            let totals = match segments[..] {
+                ["status" | "metrics"] => stored::totals(control).await,
+                _ => Vec::new(),
+            };
+            let page = read(control, &segments, head.uri.query(), &head.headers, &totals)?;
             if head.method == Method::HEAD {
                 return Ok(page);
             }
@@ -86,13 +96,14 @@ fn read(
     segments: &[&str],
     query: Option<&str>,
     headers: &http::HeaderMap,
+    totals: &[Totals],
 ) -> Result<Response<Reply>, Refusal> {
     let recorder = &control.shared.recorder;
     match *segments {
         ["healthz"] => Ok(json(StatusCode::OK, &json!({ "status": "alive" }))),
         ["readyz"] => Ok(readiness(control)),
         ["connections"] => Ok(json(StatusCode::OK, &connections::document(control, query))),
-        ["status"] => Ok(json(StatusCode::OK, &status::status(control))),
+        ["status"] => Ok(json(StatusCode::OK, &status::status(control, totals))),
         ["events"] => {
             Ok(whole("text/event-stream", Reply::Stream(events::stream(recorder.subscribe()))))
         }
@@ -100,7 +111,7 @@ fn read(
             let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
             let openmetrics =
                 accepts.is_some_and(|accept| accept.contains("application/openmetrics-text"));
-            let text = recorder.metrics_text(openmetrics, &status::snapshots(control));
+            let text = recorder.metrics_text(openmetrics, &status::snapshots(control, totals));
             Ok(whole(metrics_content_type(openmetrics), Reply::Whole(text.into())))
         }
         ["calls"] => Ok(match calls::document(control, query) {
@@ -157,7 +168,7 @@ fn whole(content_type: &'static str, reply: Reply) -> Response<Reply> {
 }
 
 /// The answer that a problem is.
-fn answered(problem: &Problem) -> Response<Reply> {
+pub(super) fn answered(problem: &Problem) -> Response<Reply> {
     let mut response = Response::new(Reply::Whole(problem.text().into()));
     *response.status_mut() = problem.status();
     *response.headers_mut() = problem.headers();

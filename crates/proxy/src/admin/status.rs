@@ -9,13 +9,15 @@ use mainstay::{Clock, Service};
 use mainstay_core::breaker::{BreakerState, Forced};
 use mainstay_core::upstream::{EndpointView, LoadView, Percentile};
 use mainstay_core::{EndpointId, Timestamp};
+use mainstay_outbox::Totals;
 use mainstay_record::{EndpointSnapshot, NamesSnapshot, StaleCloses, UpstreamSnapshot};
 use serde_json::{Value, json};
 
+use super::stored;
 use crate::proxy::Control;
 
 /// The document of `/status`. Fields may be added; what is there keeps its meaning while `version` is 1.
-pub(super) fn status(control: &Control) -> Value {
+pub(super) fn status(control: &Control, totals: &[Totals]) -> Value {
     let (shared, current) = (&control.shared, control.shared.current());
     let now = Clock::now();
     json!({
@@ -33,6 +35,7 @@ pub(super) fn status(control: &Control) -> Value {
             "turned_away": shared.turned_away(),
         },
         "upstreams": current.services.iter().map(|service| upstream(service, now)).collect::<Vec<_>>(),
+        "outbox": stored::status(control, totals),
         "records": records(&shared.recorder),
         "counts": shared.recorder.counts(),
     })
@@ -52,7 +55,7 @@ fn records(recorder: &mainstay_record::Recorder) -> Value {
 }
 
 /// The same for metrics.
-pub(super) fn snapshots(control: &Control) -> Vec<UpstreamSnapshot> {
+pub(super) fn snapshots(control: &Control, totals: &[Totals]) -> Vec<UpstreamSnapshot> {
     let at = Clock::now();
     let current = control.shared.current();
     let snapshot = |service: &Arc<Service>| UpstreamSnapshot {
@@ -60,6 +63,7 @@ pub(super) fn snapshots(control: &Control) -> Vec<UpstreamSnapshot> {
         name: service.name().to_string(),
         at,
         load: service.upstream().load(at),
+        stored: stored::snapshots(control, totals, service.name()),
         endpoints: (0..)
             .zip(views(service, at))
             .map(|(place, (view, target))| (EndpointId(place), view, target, target.counts()))

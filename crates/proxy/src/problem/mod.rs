@@ -260,7 +260,7 @@ impl Refusal {
                 StatusCode::NOT_FOUND,
                 "not-found",
                 "There is nothing here",
-                "The admin address has /healthz, /readyz, /status, /events, /metrics, /calls, /calls/ID, /reload and /upstreams/NAME/endpoints/NAME/breaker.",
+                "The admin address has /healthz, /readyz, /status, /events, /metrics, /calls, /calls/ID, /outbox, /outbox/ID, /reload and /upstreams/NAME/endpoints/NAME/breaker.",
             ),
             Self::NoSuchEndpoint => (
                 StatusCode::NOT_FOUND,

@@ -322,3 +322,51 @@ fn nobody_learns_of_a_delivery_whose_id_they_do_not_know() {
     }
     assert!(origin.heard().is_empty());
 }
+
+/// An order to the admin address.
+fn order(proxy: &Proxy, path: &str) -> Got {
+    let mut admin = App::at(proxy.admin_address().unwrap());
+    admin.send(format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"));
+    admin.answer()
+}
+
+fn look(proxy: &Proxy, path: &str) -> Got {
+    let mut admin = App::at(proxy.admin_address().unwrap());
+    admin.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).answer()
+}
+
+#[test]
+fn whoever_is_on_call_sees_what_is_stored_and_decides_about_it() {
+    let (dir, (origin, is_up)) = (dir(), down_at_first());
+    let mut settings = stored(&dir, origin.address, OutboxMode::Always);
+    settings.admin = Some(mainstay_config::settings::Admin {
+        address: "127.0.0.1:0".parse().unwrap(),
+        token: None,
+    });
+    settings.routes[0].outbox.as_mut().unwrap().schedule.max_calls = 1;
+    let proxy = start(settings);
+    let fields = "Authorization: Bearer secret\r\n";
+    let place =
+        post(&mut App::of(&proxy), "/orders", fields, "one").field("location").unwrap().to_owned();
+    let told = until_state(&proxy, &place, "dead");
+    assert_eq!(told.member("reason"), "exhausted");
+    let list = look(&proxy, "/outbox?state=dead&limit=1");
+    let id = list.member("deliveries")[0]["id"].as_str().unwrap().to_owned();
+    assert!(place.ends_with(&id));
+    let after = list.member("after");
+    assert_eq!(
+        look(&proxy, &format!("/outbox?after={after}")).member("deliveries"),
+        serde_json::json!([])
+    );
+    let shown = look(&proxy, &format!("/outbox/{id}"));
+    assert!(shown.body.contains("[redacted]") && !shown.body.contains("secret"), "{shown:?}");
+    let metrics = look(&proxy, "/metrics").body;
+    let line = "mainstay_outbox_items{upstream=\"api\",state=\"dead\"} 1";
+    assert!(metrics.lines().any(|found| found == line), "{metrics}");
+    assert_eq!(look(&proxy, "/status").member("outbox")["deliveries"][0]["state"], "dead");
+    assert_eq!(look(&proxy, "/outbox?state=lost").member("parameter"), "state");
+    is_up.store(true, SeqCst);
+    assert_eq!(order(&proxy, &format!("/outbox/{id}/retry")).status, 200);
+    until_state(&proxy, &place, "delivered");
+    assert_eq!(order(&proxy, &format!("/outbox/{id}/retry")).status, 400);
+}

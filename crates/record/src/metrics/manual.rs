@@ -41,6 +41,8 @@ const USE: &str = "
 | What breaks, and where? | `topk(5, sum by (endpoint, kind) (rate(mainstay_breaks_total[5m])))` |
 | Are retries making it worse? | `mainstay_amplification_ratio{window=\"60s\"} > 1.2` |
 | Was something perhaps done without an answer? | `increase(mainstay_call_failures_total{certainty=\"maybe-processed\"}[1h])` |
+| Does somebody have to look at stored writes? | `mainstay_outbox_items{state=\"stopped\"} > 0 or mainstay_outbox_items{state=\"dead\"} > 0` |
+| Does the outbox fall behind? | `mainstay_outbox_oldest_seconds{state=\"waiting\"} > 600` |
 | Is the budget short? | `mainstay_budget_tokens / mainstay_budget_capacity_tokens < 0.1` |
 | Is the log complete? | `increase(mainstay_log_lines_dropped_total[1h]) > 0` |
 ";

@@ -10,7 +10,7 @@ mod seen;
 mod table;
 
 pub use manual::manual;
-pub use seen::{EndpointSnapshot, NamesSnapshot, RingCounts, StaleCloses, UpstreamSnapshot};
+pub use seen::{EndpointSnapshot, NamesSnapshot, RingCounts, StaleCloses, StoredSnapshot, UpstreamSnapshot};
 
 pub(crate) use counted::Counted;
 use page::Page;

@@ -25,6 +25,21 @@ pub struct UpstreamSnapshot {
     pub load: LoadView,
     /// Its event streams that are kept for applications that come back.
     pub rings: RingCounts,
+    /// Writes to it that are stored; nothing where there is no outbox.
+    pub stored: Vec<StoredSnapshot>,
+}
+
+/// Stored writes of one state.
+#[derive(Clone, Debug)]
+pub struct StoredSnapshot {
+    /// The state's name.
+    pub state: &'static str,
+    /// How many.
+    pub items: u64,
+    /// Bytes of their requests.
+    pub bytes: u64,
+    /// How long ago the first of them was accepted.
+    pub oldest: Duration,
 }
 
 /// An endpoint at the time of a scrape.
@@ -120,6 +135,7 @@ pub(super) fn write(page: &mut Page, all: &[UpstreamSnapshot]) {
     write_budgets(page, all);
     write_load(page, all);
     write_rings(page, all);
+    write_stored(page, all);
 }
 
 fn write_rings(page: &mut Page, all: &[UpstreamSnapshot]) {
@@ -148,6 +164,21 @@ fn write_rings(page: &mut Page, all: &[UpstreamSnapshot]) {
             ("fallen-out", rings.fallen_out),
         ]
     });
+}
+
+fn write_stored(page: &mut Page, all: &[UpstreamSnapshot]) {
+    let mut gauge = |metric: &'static Metric, of: fn(&StoredSnapshot) -> f64| {
+        let mut family = page.family(metric);
+        for upstream in all {
+            for stored in &upstream.stored {
+                let labels = [("upstream", &*upstream.name), ("state", stored.state)];
+                family.gauge(&labels, of(stored));
+            }
+        }
+    };
+    gauge(&table::OUTBOX_ITEMS, |stored| stored.items as f64);
+    gauge(&table::OUTBOX_BYTES, |stored| stored.bytes as f64);
+    gauge(&table::OUTBOX_OLDEST, |stored| stored.oldest.as_secs_f64());
 }
 
 fn write_percentiles(page: &mut Page, all: &[UpstreamSnapshot]) {

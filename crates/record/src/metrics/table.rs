@@ -243,6 +243,18 @@ pub(crate) static TRACE_DROPPED: Metric = counter(
     UPSTREAM,
     "Events that a call's record had no room for",
 );
+pub(crate) static OUTBOX_ITEMS: Metric = gauge(
+    "mainstay_outbox_items",
+    &["upstream", "state"],
+    "Stored writes; what is `stopped` waits for a person, and so does what is `dead`",
+);
+pub(crate) static OUTBOX_BYTES: Metric =
+    gauge("mainstay_outbox_bytes", &["upstream", "state"], "Bytes of their requests");
+pub(crate) static OUTBOX_OLDEST: Metric = gauge(
+    "mainstay_outbox_oldest_seconds",
+    &["upstream", "state"],
+    "How long ago the first of them was accepted",
+);
 pub(crate) static LOG_DROPPED: Metric =
     counter("mainstay_log_lines_dropped", &[], "Lines of the log that couldn't be written in time");
 pub(crate) static FEED_LOST: Metric = counter(
@@ -376,7 +388,7 @@ pub(crate) static PAUSED: Metric =
     gauge("mainstay_paused", UPSTREAM, "Whether the upstream asked all of us to stay away now");
 
 /// Every metric, in the order of the exposition and the manual.
-pub(crate) static ALL: [&Metric; 72] = [
+pub(crate) static ALL: [&Metric; 75] = [
     &CALLS_STARTED,
     &CALLS,
     &CALLS_IN_PROGRESS,
@@ -447,6 +459,9 @@ pub(crate) static ALL: [&Metric; 72] = [
     &EVENT_RING_BYTES,
     &EVENT_RINGS_BEGUN,
     &EVENT_RETURNS,
+    &OUTBOX_ITEMS,
+    &OUTBOX_BYTES,
+    &OUTBOX_OLDEST,
     &LOG_DROPPED,
     &FEED_LOST,
 ];
