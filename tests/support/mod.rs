@@ -57,6 +57,11 @@ impl Binary {
         Ok(Self { proxy, admin, process, _config: file })
     }
 
+    /// Ends it with SIGKILL, and waits until it is gone.
+    pub(crate) async fn kill(mut self) -> Result<(), String> {
+        self.process.kill().await.map_err(text)
+    }
+
     /// Memory of its process that is in use (`VmRSS`), in KiB.
     pub(crate) fn memory_kib(&self) -> Result<u64, String> {
         let id = self.process.id().ok_or("the binary has ended")?;

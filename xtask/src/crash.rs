@@ -1,6 +1,7 @@
 //! `cargo xtask outbox-crash`: the outbox's process is killed again and again, at random moments and at each of its writes.
 //!
-//! It is the test of the suite (`crates/outbox/tests/crash.rs`) with more rounds; it fails as the test does.
+//! These are tests of the suite with more rounds: `crates/outbox/tests/crash.rs`, the store alone, and `tests/outbox`, the real binary with
+//! applications before it and a failing API behind it. It fails as they do.
 
 use crate::setup;
 use crate::step::{self, Step};
@@ -10,8 +11,12 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
     let rounds = rounds(words)?;
     setup::packages(&["strace"])?;
     // As the suite builds it: a package alone would have other features, and be built anew.
-    step::run(&[Step::cargo("test --workspace --test crash -- --nocapture --test-threads 1")
-        .env("MAINSTAY_CRASH_ROUNDS", rounds.to_string())])
+    step::run(&[
+        Step::cargo("test --workspace --test crash -- --nocapture --test-threads 1")
+            .env("MAINSTAY_CRASH_ROUNDS", rounds.to_string()),
+        Step::cargo("test --workspace --test outbox -- --nocapture")
+            .env("MAINSTAY_OUTBOX_ROUNDS", rounds.to_string()),
+    ])
 }
 
 fn rounds(words: &[&str]) -> Result<u32, String> {

@@ -265,6 +265,16 @@ impl Store {
         self.read(move |db, _| accept::known(db, &scope, &print)?.transpose()).await
     }
 
+    /// Whether something waits in a lane, or is on its way: what comes now has to go behind it.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn is_lane_open(&self, upstream: &str, lane: &str) -> Result<bool, StoreError> {
+        let (upstream, lane) = (upstream.to_owned(), lane.to_owned());
+        self.read(move |db, _| query::is_lane_open(db, &upstream, &lane)).await
+    }
+
     /// One delivery, as it is listed.
     ///
     /// # Errors

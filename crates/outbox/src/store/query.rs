@@ -175,3 +175,16 @@ pub(super) fn destinations(db: &Connection) -> Result<Vec<String>, StoreError> {
     }
     Ok(all)
 }
+
+/// Whether a lane has an open delivery.
+pub(super) fn is_lane_open(
+    db: &Connection,
+    upstream: &str,
+    lane: &str,
+) -> Result<bool, StoreError> {
+    Ok(db
+        .prepare_cached(
+            "SELECT 1 FROM delivery WHERE upstream = ?1 AND lane = ?2 AND state < 2 LIMIT 1",
+        )?
+        .exists([upstream, lane])?)
+}

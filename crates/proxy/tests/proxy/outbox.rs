@@ -244,6 +244,26 @@ fn writes_of_a_lane_arrive_in_their_order() {
 }
 
 #[test]
+fn a_write_does_not_overtake_those_of_its_lane_that_wait() {
+    let (dir, (origin, is_up)) = (dir(), down_at_first());
+    let mut settings = stored(&dir, origin.address, OutboxMode::Fallback);
+    let outbox = settings.routes[0].outbox.as_mut().unwrap();
+    outbox.lane = LaneBy::parse("header:x-customer");
+    outbox.schedule.base = Duration::from_secs(1);
+    outbox.schedule.cap = Duration::from_secs(1);
+    let proxy = start(settings);
+    let lane = |name: &str| format!("X-Customer: {name}\r\n");
+    assert_eq!(post(&mut App::of(&proxy), "/", &lane("a"), "one").status, 202);
+    is_up.store(true, SeqCst);
+    assert_eq!(post(&mut App::of(&proxy), "/", &lane("a"), "two").status, 202);
+    let other = post(&mut App::of(&proxy), "/", &lane("b"), "three");
+    assert_eq!(other.status, 201, "another lane has nothing to wait for");
+    let heard: Vec<_> = (0..3).map(|_| origin.hear()).collect();
+    let bodies: Vec<_> = heard.iter().map(|heard| heard.rsplit("\r\n").next().unwrap()).collect();
+    assert_eq!(bodies, ["three", "one", "two"]);
+}
+
+#[test]
 fn what_was_accepted_is_delivered_by_the_next_process() {
     let (dir, (origin, is_up)) = (dir(), down_at_first());
     let proxy = start(stored(&dir, origin.address, OutboxMode::Always));

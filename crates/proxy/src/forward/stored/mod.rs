@@ -80,7 +80,7 @@ pub(super) async fn enter(
             return accepted(outbox, id, prefers).await;
         }
     }
-    if first {
+    if first || write.is_behind(outbox).await? {
         let id = write.store(outbox, None, write.accepted_at).await.map_err(cant)?;
         return accepted(outbox, id, prefers).await;
     }
@@ -95,6 +95,7 @@ struct Write<'a> {
     head: Parts,
     body: Bytes,
     key: String,
+    lane: Option<String>,
     scope: Option<[u8; 32]>,
     print: [u8; 32],
     assurance: Assurance,
@@ -137,6 +138,7 @@ impl<'a> Write<'a> {
         };
         Ok(Self {
             id,
+            lane: stores.settings.lane.as_ref().and_then(|by| lane_of(by, &head, &body)),
             route,
             stores,
             head,
@@ -147,6 +149,12 @@ impl<'a> Write<'a> {
             assurance: Assurance::of(ground.repetition(), keys_count),
             accepted_at: now(),
         })
+    }
+
+    /// Whether others of its lane wait: tried directly it would overtake them.
+    async fn is_behind(&self, outbox: &Outbox) -> Result<bool, Refused> {
+        let Some(lane) = &self.lane else { return Ok(false) };
+        outbox.store().is_lane_open(self.route.plan.service.name(), lane).await.map_err(cant)
     }
 
     /// Tries it, and stores it if that is right and it can't be delivered now.
@@ -217,12 +225,11 @@ impl<'a> Write<'a> {
         due_at: WallTime,
     ) -> Result<DeliveryId, StoreError> {
         let (tried, maybe_done) = tried.unwrap_or_default();
-        let lane = self.stores.settings.lane.as_ref();
         let new = NewDelivery {
             id: self.id,
             upstream: self.route.plan.service.name().to_string(),
             route: self.route.plan.route.to_string(),
-            lane: lane.and_then(|by| lane_of(by, &self.head, &self.body)),
+            lane: self.lane.clone(),
             key: self.key.clone(),
             scope: self.scope,
             print: self.print,

@@ -1,0 +1,167 @@
+//! The outbox of the real binary, killed again and again while applications write and the API fails.
+//!
+//! Each round starts the binary, lets the applications write, and ends it with SIGKILL at a random moment. After the last one
+//! everything is delivered, and the API's own book is held against what the applications were told:
+//!
+//! - each write with a key that was answered with 202 was carried out once, and those of a lane in their order;
+//! - each write without a key was carried out once at most, and if not, a person is asked.
+//!
+//! Some rounds in the suite; `cargo xtask outbox-crash` makes 200. A failure prints the seed; `MAINSTAY_OUTBOX_SEED` repeats it, as far
+//! as the system's timing lets it.
+
+mod api;
+#[path = "../support/mod.rs"]
+mod support;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api::Api;
+use support::{Binary, PATIENCE, text};
+use tokio::time::{sleep, timeout};
+use writer::Writer;
+
+#[tokio::test]
+async fn what_was_accepted_arrives_though_the_process_is_killed() -> Result<(), String> {
+    let rounds = number("MAINSTAY_OUTBOX_ROUNDS")?.unwrap_or(ROUNDS);
+    let seed = number("MAINSTAY_OUTBOX_SEED")?.unwrap_or_else(|| u64::from(std::process::id()));
+    let mut chance = Chance(seed);
+    let dir = tempfile::tempdir().map_err(text)?;
+    let api = Api::serve(chance.next()).await.map_err(text)?;
+    let config = config(&api, dir.path());
+    let mut writers: Vec<Writer> =
+        (0..LANES).map(|lane| Writer::new(lane, lane % 4 != 0)).collect();
+    for _ in 0..rounds {
+        let binary = Binary::run(&config).await?;
+        let proxy = binary.proxy;
+        let write = async {
+            let each = writers.iter_mut().map(|writer| writer.write(proxy));
+            futures(each).await;
+        };
+        let life = Duration::from_millis(20 + chance.next() % 400);
+        // The writers end when their connections do.
+        let kill = async {
+            sleep(life).await;
+            binary.kill().await
+        };
+        let ((), killed) = tokio::join!(write, kill);
+        killed?;
+    }
+    api.heal();
+    let binary = Binary::run(&config).await?;
+    timeout(PATIENCE, delivered(&binary)).await.map_err(|_| "deliveries are left")??;
+    let told = check(&api, &writers, &binary).await;
+    let told = told.map_err(|why| format!("seed {seed}, {rounds} rounds: {why}"))?;
+    println!("{rounds} kills, {told}, seed {seed}");
+    Ok(())
+}
+
+/// Waits until nothing waits any more.
+async fn delivered(binary: &Binary) -> Result<(), String> {
+    while totals(binary).await?.get("waiting").copied().unwrap_or_default() > 0 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+async fn totals(binary: &Binary) -> Result<BTreeMap<String, u64>, String> {
+    let status = binary.admin("/status").await?;
+    let all = status["outbox"]["deliveries"].as_array().ok_or("no outbox in /status")?;
+    let total =
+        |one: &serde_json::Value| Some((one["state"].as_str()?.to_owned(), one["items"].as_u64()?));
+    Ok(all.iter().filter_map(total).collect())
+}
+
+async fn check(api: &Api, writers: &[Writer], binary: &Binary) -> Result<String, String> {
+    let book = api.book();
+    let totals = totals(binary).await?;
+    let stopped = totals.get("stopped").copied().unwrap_or_default();
+    let (mut accepted, mut unknown) = (0, 0);
+    for writer in writers {
+        let done: Vec<&str> = book
+            .iter()
+            .map(String::as_str)
+            .filter(|what| what.starts_with(&writer.prefix()))
+            .collect();
+        let mut once = done.clone();
+        once.sort_unstable();
+        once.dedup();
+        if once.len() < done.len() {
+            return Err(format!("{} was carried out twice: {done:?}", writer.prefix()));
+        }
+        let missing: Vec<_> =
+            writer.accepted.iter().filter(|what| !done.contains(&what.as_str())).collect();
+        accepted += writer.accepted.len();
+        if !writer.has_keys {
+            unknown += missing.len() as u64;
+            continue;
+        }
+        if !missing.is_empty() {
+            return Err(format!("accepted, and never carried out: {missing:?}"));
+        }
+        // Written in their order, each when the one before it had been accepted.
+        if !done.is_sorted() {
+            return Err(format!("out of order: {done:?}"));
+        }
+    }
+    if unknown > stopped {
+        return Err(format!(
+            "{unknown} without a key weren't carried out, and {stopped} are stopped"
+        ));
+    }
+    if accepted < writers.len() {
+        return Err(format!("only {accepted} writes were accepted: that shows nothing"));
+    }
+    Ok(format!("{accepted} accepted, {} carried out, {stopped} stopped", book.len()))
+}
+
+fn config(api: &Api, dir: &std::path::Path) -> String {
+    format!(
+        "[outbox]
+         path = \"{}/outbox.db\"
+         reserve = 0
+         [upstream.api]
+         endpoints = [\"http://{}\"]
+         breaker.mode = \"off\"
+         [upstream.api.outbox]
+         mode = \"always\"
+         lane = \"header:x-lane\"
+         base = \"100ms\"
+         cap = \"200ms\"
+         max_calls = 1000",
+        dir.display(),
+        api.address,
+    )
+}
+
+/// Runs all of them side by side.
+async fn futures(all: impl Iterator<Item = impl Future<Output = ()>>) {
+    let mut all: Vec<_> = all.map(Box::pin).collect();
+    std::future::poll_fn(|cx| {
+        all.retain_mut(|one| one.as_mut().poll(cx).is_pending());
+        if all.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}
+
+fn number(name: &str) -> Result<Option<u64>, String> {
+    let Ok(value) = std::env::var(name) else { return Ok(None) };
+    value.parse().map(Some).map_err(|_| format!("{name} is a number, not {value:?}"))
+}
+
+/// A sequence of numbers that a seed repeats (splitmix64).
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+const ROUNDS: u64 = 8;
+const LANES: usize = 16;

@@ -1,0 +1,76 @@
+//! An application that writes one thing after the other, and repeats what it got no answer to.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+pub(crate) struct Writer {
+    lane: usize,
+    /// Whether its writes have keys. Those that have none go by themselves: a stopped one would hold all others of its lane.
+    pub(crate) has_keys: bool,
+    number: usize,
+    /// What it was told is accepted.
+    pub(crate) accepted: Vec<String>,
+}
+
+impl Writer {
+    pub(crate) const fn new(lane: usize, has_keys: bool) -> Self {
+        Self { lane, has_keys, number: 0, accepted: Vec::new() }
+    }
+
+    /// What its writes begin with.
+    pub(crate) fn prefix(&self) -> String {
+        format!("lane-{:02}-", self.lane)
+    }
+
+    /// Writes until the connection breaks.
+    pub(crate) async fn write(&mut self, proxy: SocketAddr) {
+        let Ok(mut tcp) = TcpStream::connect(proxy).await else { return };
+        loop {
+            let what = format!("{}{:06}", self.prefix(), self.number);
+            match once(&mut tcp, self.lane, self.has_keys, &what).await {
+                Some(202) => {
+                    self.accepted.push(what);
+                    self.number += 1;
+                }
+                Some(status) => panic!("{status} for {what}"),
+                None => {
+                    // With a key it is said again as it was; without one nobody may.
+                    self.number += usize::from(!self.has_keys);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// One write; its status, or nothing if the connection broke.
+async fn once(tcp: &mut TcpStream, lane: usize, has_key: bool, what: &str) -> Option<u16> {
+    let fields = if has_key {
+        format!("x-lane: {lane}\r\nidempotency-key: caller-{what}\r\n")
+    } else {
+        String::new()
+    };
+    let length = what.len();
+    let request = format!(
+        "POST /orders HTTP/1.1\r\nhost: api\r\n{fields}content-length: {length}\r\n\r\n{what}"
+    );
+    tcp.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    loop {
+        if let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length:"))?;
+            let length: usize = length.trim().parse().ok()?;
+            if answer.len() >= end + 4 + length {
+                return head.split(' ').nth(1)?.parse().ok();
+            }
+        }
+        let mut piece = [0; 4096];
+        match tcp.read(&mut piece).await {
+            Ok(0) | Err(_) => return None,
+            Ok(length) => answer.extend_from_slice(&piece[..length]),
+        }
+    }
+}
