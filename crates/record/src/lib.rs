@@ -40,8 +40,8 @@ pub use file::{RecordCalls, RecordFile, RecordsOptions, RecordsStatus, rotated};
 pub use id::{CallId, NoCallId};
 pub use log::{LogCalls, LogFormat, LogOptions, LogSink, WriterSink, rfc3339};
 pub use metrics::{
-    EndpointSnapshot, NamesSnapshot, RingCounts, StaleCloses, StoredSnapshot, UpstreamSnapshot, manual,
-    metrics_content_type,
+    EndpointSnapshot, NamesSnapshot, RingCounts, StaleCloses, StoredSnapshot, UpstreamSnapshot,
+    manual, metrics_content_type,
 };
 pub use recorder::{Recorder, RecorderOptions};
 pub use trace::{CallTag, CallTrace};

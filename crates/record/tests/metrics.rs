@@ -13,7 +13,8 @@ use mainstay_core::limit::LimitView;
 use mainstay_core::upstream::{EndpointView, LoadView, Percentile};
 use mainstay_core::{BreakKind, Event, Ratio};
 use mainstay_record::{
-    EndpointSnapshot, NamesSnapshot, RingCounts, StaleCloses, StoredSnapshot, UpstreamSnapshot, manual,
+    EndpointSnapshot, NamesSnapshot, RingCounts, StaleCloses, StoredSnapshot, UpstreamSnapshot,
+    manual,
 };
 
 /// What a scraper makes of a text: types by family, values by series.

@@ -10,7 +10,9 @@ mod seen;
 mod table;
 
 pub use manual::manual;
-pub use seen::{EndpointSnapshot, NamesSnapshot, RingCounts, StaleCloses, StoredSnapshot, UpstreamSnapshot};
+pub use seen::{
+    EndpointSnapshot, NamesSnapshot, RingCounts, StaleCloses, StoredSnapshot, UpstreamSnapshot,
+};
 
 pub(crate) use counted::Counted;
 use page::Page;
