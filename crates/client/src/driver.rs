@@ -213,7 +213,11 @@ impl Client {
                 Some(action @ (Action::Continue { .. } | Action::Cut(_))) => {
                     debug_assert!(false, "{action:?} of an answer that nobody holds");
                 }
-                None => running.sleep(plan).await,
+                None => {
+                    if !running.sleep(plan).await {
+                        return Err(running.lost_answer());
+                    }
+                }
             }
         }
     }
@@ -379,23 +383,30 @@ impl Running {
         }
     }
 
-    /// Sleeps until the machine's deadline, or until the attempt ends that was beside another and goes on alone.
-    async fn sleep(&mut self, plan: &Plan) {
-        let Some(deadline) = self.call.next_deadline() else {
+    /// Sleeps until the machine's deadline, or until the attempt ends that was beside another and goes on alone. False, at once,
+    /// where neither is to come: a broken invariant, which would be waited for on and on.
+    async fn sleep(&mut self, plan: &Plan) -> bool {
+        let deadline = self.call.next_deadline();
+        if deadline.is_none() && self.beside.is_none() {
             debug_assert!(false, "a call without action or deadline would wait for ever");
-            return;
-        };
-        let mut late = pin!(sleep_until(Clock::instant(deadline.at)));
+            return false;
+        }
+        let late = deadline.map(|deadline| sleep_until(Clock::instant(deadline.at)));
+        let mut late = pin!(late);
         let news = poll_fn(|cx| {
             if let Some(Poll::Ready(news)) = self.beside.as_mut().map(|beside| beside.poll(cx)) {
                 return Poll::Ready(Some(news));
             }
-            late.as_mut().poll(cx).map(|()| None)
+            match late.as_mut().as_pin_mut() {
+                Some(late) => late.poll(cx).map(|()| None),
+                None => Poll::Pending,
+            }
         });
         match news.await {
             Some(news) => self.heed_beside(plan, news),
             None => self.tell(|call, ctx| call.on_time(ctx)),
         }
+        true
     }
 }
 

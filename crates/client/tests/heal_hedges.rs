@@ -31,8 +31,16 @@ struct Got {
 async fn called<F: Future<Output = ()>>(
     story: impl FnOnce(Peer, Peer) -> F,
 ) -> (Got, Arc<Recorder>) {
+    called_under("", story).await
+}
+
+/// The same with more lines of config.
+async fn called_under<F: Future<Output = ()>>(
+    config: &str,
+    story: impl FnOnce(Peer, Peer) -> F,
+) -> (Got, Arc<Recorder>) {
     let (first, second) = (Peer::listen().await, Peer::listen().await);
-    let (plan, recorder) = plan(&[&first, &second], HEDGED);
+    let (plan, recorder) = plan(&[&first, &second], &format!("{HEDGED}\n{config}"));
     let client = Client::new(1 << 20);
     let calling = async {
         let begun = Instant::now();
@@ -152,4 +160,36 @@ async fn when_both_answers_break_early_it_is_tried_again() {
     .await;
     assert_eq!((got.attempts, got.body), (3, Ok("0123456789".into())));
     assert_eq!(recorder.counts().calls.saved_by_retry, 1);
+}
+
+/// The call's deadline comes before the hold is over, for both attempts at the same time.
+const SOON_OVER: &str = "total_timeout = \"500ms\"\nattempt_timeout = \"500ms\"";
+
+#[tokio::test(start_paused = true)]
+async fn a_first_answer_that_is_held_up_to_the_deadline_is_delivered_and_the_hedge_ended() {
+    let (got, _) = called_under(SOON_OVER, async |first: Peer, second: Peer| {
+        let mut slow = next(&first).await;
+        let mut hedge = next(&second).await;
+        slow.say(HEAD).await;
+        hedge.ended().await;
+        slow.say("0123456789").await;
+    })
+    .await;
+    assert_eq!((got.attempts, got.body), (2, Ok("0123456789".into())));
+    assert!((500..600).contains(&got.took.as_millis()), "{:?}", got.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_answers_that_are_held_up_to_the_deadline_the_first_is_delivered() {
+    let (got, _) = called_under(SOON_OVER, async |first: Peer, second: Peer| {
+        let mut slow = next(&first).await;
+        let mut hedge = next(&second).await;
+        slow.say(HEAD).await;
+        hedge.say(HEAD).await;
+        hedge.ended().await;
+        slow.say("0123456789").await;
+    })
+    .await;
+    assert_eq!((got.attempts, got.body), (2, Ok("0123456789".into())));
+    assert!((500..600).contains(&got.took.as_millis()), "{:?}", got.took);
 }

@@ -60,7 +60,11 @@ impl Handshake {
                     debug_assert!(false, "{action:?} after the switch");
                 }
                 None if running.call.is_over() => return None,
-                None => running.sleep(&self.plan).await,
+                None => {
+                    if !running.sleep(&self.plan).await {
+                        return None;
+                    }
+                }
             }
         }
     }

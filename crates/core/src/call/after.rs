@@ -33,12 +33,19 @@ impl Call {
 
     /// The other attempt was faster: this one is stopped, and isn't held against its endpoint.
     pub(super) fn outrun(&mut self, trying: Trying, ctx: &mut Ctx<'_>) {
+        self.cancel(&trying);
         let Trying { attempt, mut permit, started_at, .. } = trying;
         let took = ctx.now.since(started_at);
-        self.actions.push(Action::Cancel { attempt });
         self.events.push(Event::AttemptOutrun { attempt, endpoint: permit.endpoint(), took });
         // Nothing follows for a breaker from that, so there is no event.
         let _ = permit.report(Report::Outrun(took), ctx.now, ctx.chance);
+    }
+
+    /// Nobody waits for this attempt any more. One whose time was over was told so already.
+    pub(super) fn cancel(&mut self, trying: &Trying) {
+        if trying.cancelled.is_none() {
+            self.actions.push(Action::Cancel { attempt: trying.attempt });
+        }
     }
 
     /// Books a broken attempt: event, endpoint, certainty. Gives the permit back, still in flight.

@@ -65,7 +65,9 @@ pub struct Call {
     pub(super) upload_breaks: u16,
     /// What the attempt that has just ended leaves to one that goes on in its place.
     pub(super) seat: Option<Seat>,
-    pub(super) actions: Queue<Action, 2>,
+    /// At most the end of each of the two attempts that can be out, an answer that is kept, and what is next. Two ends fall due at
+    /// the same time, and whoever heeds the first may bring the answer that it gave before the second.
+    pub(super) actions: Queue<Action, 4>,
     pub(super) events: Queue<Event, 8>,
 }
 
@@ -340,9 +342,9 @@ impl Call {
     pub fn on_cancel(&mut self, ctx: &mut Ctx<'_>) {
         match core::mem::replace(&mut self.state, State::Over) {
             State::Trying(Out { main, hedge }) => {
-                self.actions.push(Action::Cancel { attempt: main.attempt });
+                self.cancel(&main);
                 if let Hedge::Out(hedge) = hedge {
-                    self.actions.push(Action::Cancel { attempt: hedge.attempt });
+                    self.cancel(&hedge);
                 }
                 if !self.leave_resuming() {
                     self.worst = worse(self.worst, Certainty::MaybeProcessed);

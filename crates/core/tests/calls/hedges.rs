@@ -12,7 +12,7 @@ use mainstay_core::{
     BreakKind, CallFacts, CallPolicy, Certainty, Chance, Event, Timestamp, upstream,
 };
 
-use crate::story::{Story, facts, policy};
+use crate::story::{Story, facts, policy, show};
 
 const AFTER: Duration = Duration::from_millis(30);
 
@@ -143,6 +143,36 @@ fn both_end_with_the_call() {
         story.breaks(2, BreakKind::ResponseTimeout, Certainty::MaybeProcessed),
         "fail deadline-exceeded maybe-processed deadline-passed"
     );
+}
+
+/// Whoever awaits the first attempt heeds what is said of it at once, and what is said of the hedge after that.
+#[test]
+fn an_answer_that_is_held_up_to_the_deadline_is_delivered_and_the_hedge_is_told_its_end_once() {
+    let policy = CallPolicy {
+        total_timeout: Duration::from_millis(100),
+        attempt_timeout: Duration::from_millis(100),
+        ..hedged()
+    };
+    for (held, end_of_the_hedge) in [(&[1][..], "cancel 2"), (&[1, 2], "commit 2")] {
+        let mut story =
+            story_of(facts(Repetition::Idempotent), policy.clone(), BudgetSettings::default());
+        story.start();
+        assert_eq!(story.wait(), "attempt 2 at b");
+        for attempt in held {
+            story.tell(|call, ctx| call.on_held(AttemptId(*attempt), ctx));
+        }
+        story.now = story.call.next_deadline().expect("a deadline").at;
+        let mut heeded = None;
+        let rest = story.tell(|call, ctx| {
+            call.on_time(ctx);
+            heeded = call.next_action();
+            call.on_head(AttemptId(1), 200, None, ctx);
+        });
+        let heeded = heeded.map(|action| show(&action, &story.upstream));
+        assert_eq!(heeded.as_deref(), Some("commit 1"));
+        assert_eq!(rest, format!("{end_of_the_hedge}, deliver 1"));
+        assert_eq!(story.in_flight(), 1, "the hedge is given back");
+    }
 }
 
 #[test]

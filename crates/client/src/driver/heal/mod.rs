@@ -235,7 +235,11 @@ impl Healing {
                     debug_assert!(false, "{action:?} after the head");
                 }
                 None if running.call.is_over() => break By::Cut(BreakKind::BodyTruncated),
-                None => running.sleep(&self.plan).await,
+                None => {
+                    if !running.sleep(&self.plan).await {
+                        break By::Cut(BreakKind::BodyTruncated);
+                    }
+                }
             }
         };
         self.progress.begin();
