@@ -74,6 +74,8 @@ pub struct Answer {
     pub as_is: bool,
     /// What broke last before this answer was delivered, if anything did.
     pub last_break: Option<BreakKind>,
+    /// How far the request may have got, at worst, in the attempts that broke before it.
+    pub worst: Certainty,
     /// That it isn't the upstream's to this request, but stands in for one that didn't come, or for an error.
     pub degraded: Option<Degraded>,
 }

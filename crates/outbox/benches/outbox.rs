@@ -269,6 +269,7 @@ fn write(number: u64) -> NewDelivery {
         expires_at: WallTime(NOW.0 + 3_600_000),
         tried: None,
         maybe_done: false,
+        hold_until: None,
     }
 }
 

@@ -104,6 +104,8 @@ pub struct NewDelivery {
     pub tried: Option<CallNote>,
     /// Whether that call may have carried it out.
     pub maybe_done: bool,
+    /// Until when the upstream asked that call to leave it alone, if it did: that holds for all that is stored for it.
+    pub hold_until: Option<WallTime>,
 }
 
 /// One call, for the record of a delivery.

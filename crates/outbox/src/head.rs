@@ -56,7 +56,9 @@ impl StoredHead {
     pub fn of_request(head: &request::Parts) -> Self {
         Self {
             method: Some(head.method.as_str().to_owned()),
-            target: Some(head.uri.to_string()),
+            target: Some(
+                head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned(),
+            ),
             status: None,
             fields: stored(&head.headers),
         }
@@ -152,7 +154,8 @@ impl StoredHead {
 }
 
 /// Whether a field's value is nobody's business: credentials by RFC 9110 and 6265, and what is named like one.
-fn is_secret(name: &str) -> bool {
+#[must_use]
+pub fn is_secret(name: &str) -> bool {
     const KNOWN: [&str; 5] =
         ["authorization", "proxy-authorization", "cookie", "set-cookie", "www-authenticate"];
     const LIKE: [&str; 6] = ["key", "token", "secret", "password", "signature", "credential"];

@@ -30,7 +30,7 @@ pub use delivery::{
     AnswerPart, CallNote, Detail, Finish, NewDelivery, Offer, RequestPart, State, Summary,
 };
 pub use dispatch::{Deliver, Delivered, Dispatcher, Dispatching};
-pub use head::{Field, HeadError, StoredHead};
+pub use head::{Field, HeadError, StoredHead, is_secret};
 pub use id::{DeliveryId, NoDeliveryId};
 pub use seal::{KeyError, Keys, SealError, fingerprint};
 pub use store::{Filter, Limits, Page, Store, StoreError, Totals};

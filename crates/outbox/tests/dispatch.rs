@@ -22,7 +22,7 @@ struct Api {
     calls: mpsc::UnboundedSender<(Vec<u8>, WallTime)>,
 }
 
-const OK: CallEnd = CallEnd::Answered { status: 200, hint: None };
+const OK: CallEnd = CallEnd::Answered { status: 200, hint: None, maybe_done: false };
 
 fn now() -> WallTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -112,7 +112,8 @@ async fn a_destination_that_is_held_is_asked_again_when_the_hold_is_over() {
 async fn a_hold_outlives_the_last_delivery() {
     let hint = Some(Duration::from_millis(400));
     let stage = Stage::new();
-    let mut running = Running::start(&stage, &[CallEnd::Answered { status: 429, hint }]);
+    let mut running =
+        Running::start(&stage, &[CallEnd::Answered { status: 429, hint, maybe_done: false }]);
     running.accept("1").await;
     let (_, first) = running.call().await;
     // It is given up while it waits, so that nothing waits there any more.

@@ -100,8 +100,8 @@ impl Proxy {
         let generation = Arc::new(Generation::new(settings, &recorder, None)?);
         let outbox = open_outbox(&generation.settings)?;
         let shared = Shared::new(recorder, Arc::clone(&generation), options.park_after);
-        if let Some(outbox) = outbox {
-            install(&shared, outbox)?;
+        if let Some(outbox) = &outbox {
+            make_known(&shared, outbox);
         }
         let threads = Threads::start(&shared, workers).map_err(StartError::Thread)?;
         listeners.apply(change, &threads);
@@ -116,7 +116,12 @@ impl Proxy {
             .map(|socket| admin::Server::start(socket, Arc::clone(&control)))
             .transpose()
             .map_err(StartError::Thread)?;
-        Ok(Self { control, admin })
+        let proxy = Self { control, admin };
+        // Last: where anything else fails, nothing is delivered.
+        if let Some(outbox) = outbox {
+            outbox.start(&proxy.control.shared)?;
+        }
+        Ok(proxy)
     }
 
     /// Where applications connect, in the order of the settings.
@@ -254,15 +259,20 @@ impl Control {
         }
         let change = listeners.prepare(&settings, self.threads.count())?;
         let next = Generation::new(settings, &self.shared.recorder, Some(&current))?;
+        let outbox = match self.shared.outbox.get() {
+            Some(_) => None,
+            None => open_outbox(&next.settings)?,
+        };
         let records = records(&next.settings.records);
         self.shared.recorder.keep_records(&records).map_err(StartError::Thread)?;
         let next = Arc::new(next);
-        if self.shared.outbox.get().is_none()
-            && let Some(outbox) = open_outbox(&next.settings)?
-        {
-            install(&self.shared, outbox)?;
+        if let Some(outbox) = &outbox {
+            make_known(&self.shared, outbox);
         }
         self.shared.swap(Arc::clone(&next));
+        if let Some(outbox) = outbox {
+            outbox.start(&self.shared).map_err(StartError::Outbox)?;
+        }
         // Nobody can come back to streams that another client keeps.
         if !next.client.keeps_the_streams_of(&current.client) {
             current.client.close_streams();
@@ -297,12 +307,10 @@ fn open_outbox(settings: &Settings) -> Result<Option<Arc<Outbox>>, StartError> {
     Ok(is_wanted.then(|| Outbox::open(&settings.outbox)).transpose()?)
 }
 
-/// Makes an outbox known, and begins to deliver.
-fn install(shared: &Arc<Shared>, outbox: Arc<Outbox>) -> Result<(), StartError> {
-    outbox.start(shared)?;
+/// Makes an outbox known. It delivers when it is started.
+fn make_known(shared: &Shared, outbox: &Arc<Outbox>) {
     // Set once: reloads are made one after the other.
-    let _ = shared.outbox.set(outbox);
-    Ok(())
+    let _ = shared.outbox.set(Arc::clone(outbox));
 }
 
 /// The recorder's words for what the settings say of records.

@@ -89,6 +89,7 @@ impl Running {
             endpoint: None,
             as_is: false,
             last_break: self.last_break,
+            worst: self.call.worst(),
             degraded: Some(degraded),
         }
     }

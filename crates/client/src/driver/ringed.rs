@@ -110,6 +110,7 @@ fn answer_of(desk: &Desk, follower: Follower) -> Answer {
         endpoint: opening.endpoint,
         as_is: false,
         last_break: None,
+        worst: mainstay_core::Certainty::NotSent,
         degraded: None,
     }
 }

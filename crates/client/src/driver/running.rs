@@ -394,7 +394,7 @@ impl Running {
     pub(super) fn deliver(self: Box<Self>, plan: &Plan, mut held: Held) -> Answer {
         let copy = self.keep_copy(&plan.degrade, &held);
         let (id, attempts, as_is) = (self.id, self.call.attempts(), self.as_is);
-        let last_break = self.last_break;
+        let (last_break, worst) = (self.last_break, self.call.worst());
         let awaits_outcome =
             self.speaks_grpc(held.response.status()) && grpc::early(&held.response).is_none();
         let length = held.response.body().size_hint().exact();
@@ -413,7 +413,7 @@ impl Running {
             None => DeliveredBody::new(body, self, delivery),
         });
         let endpoint = Some(held.endpoint);
-        Answer { response, id, attempts, endpoint, as_is, last_break, degraded: None }
+        Answer { response, id, attempts, endpoint, as_is, last_break, worst, degraded: None }
     }
 
     pub(super) fn unanswered(&self, gave_up: GaveUp) -> Unanswered {

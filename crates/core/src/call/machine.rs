@@ -415,6 +415,12 @@ impl Call {
         matches!(&self.state, State::Trying(out) if out.has(attempt))
     }
 
+    /// How far the request may have got, at worst, in the attempts that broke.
+    #[must_use]
+    pub const fn worst(&self) -> Certainty {
+        self.worst
+    }
+
     /// How many attempts were made.
     #[must_use]
     pub const fn attempts(&self) -> u16 {

@@ -35,6 +35,8 @@ pub enum CallEnd {
         status: u16,
         /// When it says to come back, if it does.
         hint: Option<Duration>,
+        /// Whether an earlier attempt of the same call may have carried the write out.
+        maybe_done: bool,
     },
     /// Without one.
     Broken {
@@ -70,7 +72,9 @@ impl CallEnd {
     #[must_use]
     pub const fn may_have_done_it(&self) -> bool {
         match self {
-            Self::Answered { status, .. } => *status >= 500 || *status == 409,
+            Self::Answered { status, maybe_done, .. } => {
+                *maybe_done || *status >= 500 || *status == 409
+            }
             Self::Broken { certainty, .. } => {
                 matches!(certainty, Certainty::MaybeProcessed | Certainty::Processed)
             }
@@ -214,6 +218,10 @@ pub fn after_call(
     if standing.calls >= settings.max_calls {
         return Next::Dead(DeadReason::Exhausted);
     }
+    if hint.is_some_and(|hint| now.after(hint) > standing.expires_at) {
+        // It would be too old by then, and sooner nobody wants it.
+        return Next::Dead(DeadReason::Expired);
+    }
     let own = settings.wait(standing.calls, chance);
     let wait = hint.map_or(own, |hint| backoff::wait_after_hint(hint, own, chance));
     // Who was turned away by a rate limit isn't alone in that: it is the destination's, not this write's.
@@ -228,14 +236,14 @@ fn broke(standing: &Standing, end: CallEnd) -> Result<Break, Next> {
         CallEnd::Broken { kind, certainty, hint } => {
             Ok(Break { retry_after: hint, ..Break::new(kind, certainty) })
         }
-        CallEnd::Answered { status, hint } => {
+        CallEnd::Answered { status, hint, maybe_done } => {
             let told = |kind, certainty| Break { retry_after: hint, ..Break::new(kind, certainty) };
             match status {
                 200..=299 | 303 => Err(Next::Delivered),
                 // The server gave up waiting for the request (RFC 9110, section 15.5.9): it hasn't got it.
                 408 => Ok(told(BreakKind::RefusedStatus, Certainty::Refused)),
                 // The first request with this key is still being worked on (draft-ietf-httpapi-idempotency-key-header).
-                409 if standing.maybe_done => {
+                409 if standing.maybe_done || maybe_done => {
                     Ok(told(BreakKind::ServerError, Certainty::MaybeProcessed))
                 }
                 _ => Break::of_status(status, hint, &StatusSet::DEFAULT)
@@ -283,7 +291,7 @@ mod tests {
     }
 
     fn answered(status: u16) -> CallEnd {
-        CallEnd::Answered { status, hint: None }
+        CallEnd::Answered { status, hint: None, maybe_done: false }
     }
 
     fn broken(kind: BreakKind, certainty: Certainty) -> CallEnd {
@@ -322,7 +330,7 @@ mod tests {
     fn a_rate_limit_holds_the_destination_and_is_obeyed_in_full() {
         let hint = Duration::from_secs(1800);
         for status in [429, 503] {
-            let end = CallEnd::Answered { status, hint: Some(hint) };
+            let end = CallEnd::Answered { status, hint: Some(hint), maybe_done: false };
             let Next::Again { at, counts, hold_until } = after(&UNSAFE, end) else {
                 panic!("{status}")
             };
@@ -357,6 +365,22 @@ mod tests {
     fn a_conflict_with_an_earlier_call_is_waited_out() {
         let standing = Standing { maybe_done: true, ..SAFE };
         assert!(is_counted_again(after(&standing, answered(409))));
+    }
+
+    #[test]
+    fn a_conflict_with_an_attempt_of_the_same_call_is_waited_out_too() {
+        let end = CallEnd::Answered { status: 409, hint: None, maybe_done: true };
+        assert!(is_counted_again(after(&SAFE, end)));
+        assert!(end.may_have_done_it());
+        let throttled = CallEnd::Answered { status: 429, hint: None, maybe_done: true };
+        assert!(throttled.may_have_done_it());
+    }
+
+    #[test]
+    fn a_hint_beyond_the_writes_time_ends_it() {
+        let hint = Some(Duration::from_secs(2 * 3600));
+        let end = CallEnd::Answered { status: 429, hint, maybe_done: false };
+        assert_eq!(after(&SAFE, end), Next::Dead(DeadReason::Expired));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! A write is stored.
 
+use mainstay_core::outbox::WallTime;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::row::Row;
 use super::writer::{Paper, Touched, Write};
-use super::{Full, StoreError};
+use super::{Full, StoreError, claim};
 use crate::seal::Part;
 use crate::{DeliveryId, Keys, NewDelivery};
 
@@ -19,6 +20,7 @@ pub enum Accepted {
 
 /// A write whose content is sealed.
 pub(super) struct Sealed {
+    hold_until: Option<WallTime>,
     row: Row,
     head: Vec<u8>,
     body: Vec<u8>,
@@ -26,11 +28,12 @@ pub(super) struct Sealed {
 
 impl Sealed {
     pub(super) fn of(new: NewDelivery, keys: &Keys) -> Result<Self, StoreError> {
+        let hold_until = new.hold_until;
         let json = new.head.to_json();
         let size = (json.len() + new.body.len()) as u64;
         let head = keys.seal(new.id, Part::Head, &json).map_err(StoreError::Seal)?;
         let body = keys.seal(new.id, Part::Body, &new.body).map_err(StoreError::Seal)?;
-        Ok(Self { row: Row::of(new, size), head, body })
+        Ok(Self { hold_until, row: Row::of(new, size), head, body })
     }
 }
 
@@ -54,6 +57,9 @@ impl Write for Sealed {
         row.insert(db)?;
         db.prepare_cached("INSERT INTO content (id, head, body) VALUES (?1, ?2, ?3)")?
             .execute(params![row.id.as_bytes(), self.head, self.body])?;
+        if let Some(until) = self.hold_until {
+            claim::hold(db, &row.upstream, until)?;
+        }
         Ok(Ok(Accepted::New))
     }
 

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use mainstay_core::outbox::{Assurance, StoppedReason, WallTime};
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::row::{COLUMNS, Row, unless_damaged, wall};
+use super::row::{COLUMNS, Row, millis, unless_damaged, wall};
 use super::writer::{Claims, Paper, Taken, Touched, Write};
 use super::{Inner, StoreError};
 use crate::seal::Part;
@@ -85,6 +85,11 @@ fn look(
     found: &mut Vec<Found>,
     taken: &mut Taken,
 ) -> Result<Option<WallTime>, StoreError> {
+    if let Some(until) = held_until(db, upstream)?
+        && until > now
+    {
+        return Ok(Some(until));
+    }
     // From the index alone, as those that are on their way are due as well and come first.
     let mut due = db.prepare_cached(
         "SELECT seq, due_at FROM delivery INDEXED BY delivery_due WHERE upstream = ?1 AND ready = 1 AND state = 0 ORDER BY due_at, seq",
@@ -209,4 +214,24 @@ impl Write for Interrupted {
     fn touched(&self) -> Touched {
         Touched::Any
     }
+}
+
+/// Until when an upstream asked to be left alone. It outlives the process: a restart is no leave to come back.
+fn held_until(db: &Connection, upstream: &str) -> rusqlite::Result<Option<WallTime>> {
+    db.prepare_cached("SELECT value FROM counter WHERE name = ?1")?
+        .query_row([hold_name(upstream)], |row| row.get(0).map(wall))
+        .optional()
+}
+
+/// Notes that an upstream asks to be left alone.
+pub(super) fn hold(db: &Connection, upstream: &str, until: WallTime) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO counter VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
+    )?
+    .execute(params![hold_name(upstream), millis(until)])
+    .map(drop)
+}
+
+fn hold_name(upstream: &str) -> String {
+    format!("hold {upstream}")
 }

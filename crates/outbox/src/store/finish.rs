@@ -3,15 +3,16 @@
 use mainstay_core::outbox::{Next, WallTime};
 use rusqlite::params;
 
-use super::StoreError;
 use super::row::Row;
 use super::writer::{Paper, Touched, Write};
+use super::{StoreError, claim};
 use crate::seal::Part;
 use crate::{CallNote, DeliveryId, Finish, Keys, Offer, State};
 
 /// The end of an offer, its answer sealed.
 pub(super) struct Closing {
     id: DeliveryId,
+    upstream: String,
     note: Option<CallNote>,
     maybe_done: bool,
     next: Next,
@@ -35,7 +36,15 @@ impl Closing {
             }
         };
         let Finish { note, maybe_done, next, .. } = finish;
-        Ok(Self { id: offer.id, note, maybe_done, next, answer, now })
+        Ok(Self {
+            id: offer.id,
+            upstream: offer.upstream.clone(),
+            note,
+            maybe_done,
+            next,
+            answer,
+            now,
+        })
     }
 }
 
@@ -57,6 +66,10 @@ impl Write for Closing {
                 "UPDATE content SET answer_head = ?2, answer_body = ?3 WHERE id = ?1",
             )?
             .execute(params![self.id.as_bytes(), head, body])?;
+        }
+        // What the upstream's own protection says is forgotten with the process; what the upstream says isn't.
+        if let Next::Again { counts: true, hold_until: Some(until), .. } = self.next {
+            claim::hold(db, &self.upstream, until)?;
         }
         match self.next {
             Next::Delivered => row.close(db, State::Delivered, self.now),

@@ -92,6 +92,7 @@ pub fn new(upstream: &str, lane: Option<&str>, body: &str) -> NewDelivery {
         expires_at: WallTime(NOW.0 + 3_600_000),
         tried: None,
         maybe_done: false,
+        hold_until: None,
     }
 }
 

@@ -4,11 +4,12 @@ use std::pin::pin;
 use std::sync::{Arc, Weak};
 
 use bytes::{Bytes, BytesMut};
-use http::Response;
+use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt as _;
 use mainstay::{Answer, Client, Clock, DeliveredBody, Plan, Source, Unanswered, fresh_chance};
 use mainstay_core::outbox::{Assurance, CallEnd, Next, WallTime};
 use mainstay_core::retry::rate_limit::Hint;
+use mainstay_core::{BreakKind, Certainty};
 use mainstay_outbox::{CallNote, Deliver, Delivered, Offer, StoreError, StoredHead};
 use parking_lot::Mutex;
 
@@ -57,7 +58,13 @@ impl Deliver for Courier {
         let head = offer.head.to_request().ok()?;
         let host = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
         let host = host.map_or("", without_port);
-        let route = Arc::clone(compiled.table.find(&head, host)?);
+        // By its name, since the stored head isn't just what was routed; by what matches, where the name is gone.
+        let table = &compiled.table;
+        let stores = |route: &&Arc<Route>| {
+            route.outbox.is_some() && **route.plan.service.name() == *offer.upstream
+        };
+        let named = table.named(&offer.route).filter(stores);
+        let route = Arc::clone(named.or_else(|| table.find(&head, host).filter(stores))?);
         let outbox = route.outbox.as_ref()?;
         let schedule = outbox.settings.schedule.clone();
         let plan = route.plan_of(offer.assurance);
@@ -121,14 +128,27 @@ impl Tried {
     }
 
     async fn of_answer(answer: Answer) -> Self {
-        let (end, code) = (end_of(&answer.response), answer.last_break);
+        let (end, code) = (end_of(&answer), answer.last_break);
         let (call, attempts) = (answer.id.to_string(), answer.attempts);
-        let (head, body) = answer.response.into_parts();
-        let (body, broke) = read(body).await;
-        // A head is all that matters to what becomes of the write; of a body that broke nothing is kept, since part of an answer
-        // isn't one.
+        let (mut head, body) = answer.response.into_parts();
+        let body = read(body).await;
+        // A head is all that matters to what becomes of the write. Of a body that broke, or is too large, nothing is kept, and
+        // that is noted: part of an answer isn't one.
+        let (body, code) = match body {
+            Kept::Whole(body) => {
+                head.headers.remove(INCOMPLETE);
+                (body, code)
+            }
+            Kept::Not(why) => {
+                head.headers.insert(
+                    INCOMPLETE,
+                    HeaderValue::from_static(why.map_or("too-large", |kind| kind.code())),
+                );
+                (Bytes::new(), why.or(code))
+            }
+        };
         let answer = Some((StoredHead::of_answer(&head), body));
-        let code = broke.or(code).map(|kind| kind.code());
+        let code = code.map(|kind| kind.code());
         Self { end, answer, call, attempts, code, certainty: None }
     }
 
@@ -151,7 +171,7 @@ impl Tried {
     /// For an answer that is passed on, of which the body hasn't been read.
     pub(crate) fn of_head(answer: &Answer) -> Self {
         Self {
-            end: end_of(&answer.response),
+            end: end_of(answer),
             answer: None,
             call: answer.id.to_string(),
             attempts: answer.attempts,
@@ -178,32 +198,41 @@ impl Tried {
 }
 
 /// What an answer's head says, with its hint.
-fn end_of(response: &Response<DeliveredBody>) -> CallEnd {
+fn end_of(answer: &Answer) -> CallEnd {
+    let response = &answer.response;
     let status = response.status().as_u16();
     let fields = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let hint = Hint::is_refusal(status)
         .then(|| Hint::of_refusal(fields, status, Clock::unix_millis()))
         .flatten();
-    CallEnd::Answered { status, hint: hint.map(|hint| hint.wait) }
+    let maybe_done = matches!(answer.worst, Certainty::MaybeProcessed | Certainty::Processed);
+    CallEnd::Answered { status, hint: hint.map(|hint| hint.wait), maybe_done }
 }
 
-/// Reads a body to its end. One that breaks, or is larger than is kept, is empty here.
-async fn read(body: DeliveredBody) -> (Bytes, Option<mainstay_core::BreakKind>) {
+/// The body of an answer, as it is kept.
+enum Kept {
+    Whole(Bytes),
+    /// It broke, or, without a reason, is larger than is kept.
+    Not(Option<BreakKind>),
+}
+
+/// Reads a body to its end, unless it is larger than is kept.
+async fn read(body: DeliveredBody) -> Kept {
     let mut body = pin!(body);
-    let (mut kept, mut is_kept) = (BytesMut::new(), true);
+    let mut kept = BytesMut::new();
     while let Some(frame) = body.frame().await {
         match frame {
             Ok(frame) => {
                 let Some(data) = frame.data_ref() else { continue };
-                is_kept &= kept.len() + data.len() <= ANSWER_MOST_BYTES;
-                if is_kept {
-                    kept.extend_from_slice(data);
+                if kept.len() + data.len() > ANSWER_MOST_BYTES {
+                    return Kept::Not(None);
                 }
+                kept.extend_from_slice(data);
             }
-            Err(error) => return (Bytes::new(), Some(error.what.kind)),
+            Err(error) => return Kept::Not(Some(error.what.kind)),
         }
     }
-    (if is_kept { kept.freeze() } else { Bytes::new() }, None)
+    Kept::Whole(kept.freeze())
 }
 
 /// A host without its port.
@@ -219,10 +248,14 @@ impl Route {
     pub(crate) fn plan_of(&self, assurance: Assurance) -> &Plan {
         match (&self.outbox, assurance) {
             (Some(outbox), Assurance::None) => &outbox.keyless,
-            _ => &self.plan,
+            (Some(outbox), Assurance::Repeatable) => &outbox.keyed,
+            (None, _) => &self.plan,
         }
     }
 }
+
+/// Says of a stored answer that its body isn't there, and why.
+pub(crate) const INCOMPLETE: HeaderName = HeaderName::from_static("mainstay-incomplete");
 
 /// An answer to a write is a few hundred bytes; what is larger is for somebody else to keep.
 const ANSWER_MOST_BYTES: usize = 1 << 20;

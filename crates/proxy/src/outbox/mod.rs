@@ -11,8 +11,9 @@
 
 mod courier;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -24,12 +25,12 @@ use mainstay_outbox::store::{Access, Keep, OpenError};
 use mainstay_outbox::{Dispatcher, Dispatching, KeyError, Keys, Limits, Store};
 use parking_lot::Mutex;
 use tokio::runtime;
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::{Mutex as TurnLock, OwnedMutexGuard, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::shared::Shared;
 use courier::Courier;
-pub(crate) use courier::Tried;
+pub(crate) use courier::{INCOMPLETE, Tried};
 
 /// An open outbox.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(crate) struct Outbox {
     settings: OutboxSettings,
     /// Requests with a key of their own that are tried directly now, by their scope.
     tried_now: Mutex<HashSet<[u8; 32]>>,
+    /// Who has the turn in a lane, and who waits for it.
+    turns: Mutex<HashMap<String, Arc<TurnLock<()>>>>,
     orders: watch::Sender<Dispatching>,
     /// Whether the thread has nothing more to do.
     ended: watch::Sender<bool>,
@@ -62,6 +65,33 @@ impl<'a> TriedNow<'a> {
 impl Drop for TriedNow<'_> {
     fn drop(&mut self) {
         self.outbox.tried_now.lock().remove(&self.scope);
+    }
+}
+
+/// The turn in a lane: until it is dropped, no other request of the lane is tried or stored by this proxy.
+pub(crate) struct Turn<'a> {
+    outbox: &'a Outbox,
+    lane: String,
+    turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl<'a> Turn<'a> {
+    /// Waits for it. Those who wait get it in the order in which they came.
+    pub(crate) async fn of(outbox: &'a Outbox, upstream: &str, lane: &str) -> Self {
+        let lane = format!("{upstream}\n{lane}");
+        let turns = Arc::clone(outbox.turns.lock().entry(lane.clone()).or_default());
+        Self { outbox, lane, turn: Some(turns.lock_owned().await) }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut turns = self.outbox.turns.lock();
+        drop(self.turn.take());
+        // One in the map: nobody waits.
+        if turns.get(&self.lane).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            turns.remove(&self.lane);
+        }
     }
 }
 
@@ -127,6 +157,7 @@ impl Outbox {
             store,
             settings: settings.clone(),
             tried_now: Mutex::default(),
+            turns: Mutex::default(),
             orders: watch::Sender::new(Dispatching::Goes),
             ended: watch::Sender::new(false),
             running: Mutex::new(None),
@@ -145,8 +176,18 @@ impl Outbox {
         let running = thread::Builder::new()
             .name("mainstay-outbox".into())
             .spawn(move || {
-                runtime.block_on(run(store, courier, shared, orders));
+                let refusing = store.clone();
+                let work =
+                    AssertUnwindSafe(|| runtime.block_on(run(store, courier, shared, orders)));
+                if catch_unwind(work).is_err() {
+                    tracing::error!(
+                        "the outbox's thread panicked: nothing is delivered until a restart"
+                    );
+                    refusing.refuse("the thread that delivers has ended".to_owned());
+                }
                 ended.send_replace(true);
+                // A look at the whole store may be under way, and may take a minute.
+                runtime.shutdown_background();
             })
             .map_err(OutboxError::Thread)?;
         *self.running.lock() = Some(running);
@@ -191,13 +232,26 @@ async fn run(
     shared: Arc<Shared>,
     orders: watch::Receiver<Dispatching>,
 ) {
-    match store.stop_interrupted().await {
-        Ok(0) => {}
-        Ok(count) => tracing::warn!(
-            count,
-            "deliveries were on their way when the last process ended, may have been done, and wait for a person"
-        ),
-        Err(error) => tracing::error!(%error, "the outbox can't be read"),
+    // Nothing is offered before that is written: what may have been done would be done twice.
+    let mut until_stopped = orders.clone();
+    loop {
+        match store.stop_interrupted().await {
+            Ok(0) => break,
+            Ok(count) => {
+                tracing::warn!(
+                    count,
+                    "deliveries were on their way when the last process ended, may have been done, and wait for a person"
+                );
+                break;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the outbox can't be written, nothing is delivered")
+            }
+        }
+        tokio::select! {
+            _ = until_stopped.wait_for(|order| *order != Dispatching::Goes) => return,
+            () = sleep(TRIED_AGAIN_AFTER) => {}
+        }
     }
     let dispatcher = Dispatcher::new(store.clone(), courier);
     tokio::select! {
@@ -242,6 +296,9 @@ async fn tend(store: Store, shared: Arc<Shared>) {
 pub(crate) fn now() -> WallTime {
     WallTime(mainstay::Clock::unix_millis())
 }
+
+/// A disk that is full or a database that is locked may be better then.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Finished deliveries are kept for hours or days; ten seconds more are none.
 const TEND_EVERY: Duration = Duration::from_secs(10);

@@ -62,6 +62,9 @@ pub(crate) enum Refusal {
     KeyInUse,
     NoDelivery,
     NoAnswerYet,
+    AnswerIncomplete,
+    GivenUp,
+    BodyTooSlow,
 }
 
 impl Problem {
@@ -325,6 +328,24 @@ impl Refusal {
                 "no-answer-yet",
                 "There is no answer of the API yet",
                 "The delivery's status says how it stands. Prefer: wait=N waits for the answer.",
+            ),
+            Self::AnswerIncomplete => (
+                StatusCode::BAD_GATEWAY,
+                "answer-incomplete",
+                "The API's answer isn't here as a whole",
+                "Its body broke off, or was too large to be kept. The delivery's status has what the API answered.",
+            ),
+            Self::GivenUp => (
+                StatusCode::GONE,
+                "delivery-given-up",
+                "A write with this idempotency key was given up",
+                "It was stored before and is a dead letter now; `mainstay outbox show` says why, and `retry` tries it again.",
+            ),
+            Self::BodyTooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "body-too-slow",
+                "The request's body stopped coming",
+                "Nothing of it came for as long as the route's body_idle_timeout. Nothing was stored or sent.",
             ),
             Self::BadFilter => (
                 StatusCode::BAD_REQUEST,

@@ -39,7 +39,9 @@ pub(crate) struct Route {
 #[derive(Debug)]
 pub(crate) struct RouteStores {
     pub(crate) settings: RouteOutbox,
-    /// The route's plan for writes whose key says nothing about whether they may be done twice.
+    /// The route's plan, but for what may stand in for an answer: a write that got a fixed answer hasn't arrived.
+    pub(crate) keyed: Plan,
+    /// The same for writes whose key says nothing about whether they may be done twice.
     pub(crate) keyless: Plan,
 }
 
@@ -63,6 +65,11 @@ impl Table {
     }
 
     /// The first route that matches.
+    /// The route of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Route>> {
+        self.routes.iter().map(|(_, route)| route).find(|route| *route.plan.route == *name)
+    }
+
     pub(crate) fn find(&self, head: &Parts, host: &str) -> Option<&Arc<Route>> {
         let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, host };
         self.routes.iter().find(|(compiled, _)| compiled.matches(&asked)).map(|(_, route)| route)
@@ -162,9 +169,10 @@ impl Route {
         };
         let next_hops =
             service.settings().endpoints.iter().map(|endpoint| next_hop(&endpoint.name)).collect();
-        let outbox = settings.outbox.clone().map(|settings| RouteStores {
-            settings,
-            keyless: Plan { idempotency_headers: Vec::new(), ..plan.clone() },
+        let outbox = settings.outbox.clone().map(|settings| {
+            let keyed = Plan { degrade: Degrade::default(), ..plan.clone() };
+            let keyless = Plan { idempotency_headers: Vec::new(), ..keyed.clone() };
+            RouteStores { settings, keyed, keyless }
         });
         Self { plan, forwarded: settings.forwarded, socket: settings.websocket, outbox, next_hops }
     }

@@ -178,6 +178,108 @@ fn the_same_request_is_one_delivery_and_another_with_its_key_is_refused() {
 }
 
 #[test]
+fn whose_key_it_is_depends_on_every_credential_and_the_host() {
+    let (dir, (origin, _)) = (dir(), down_at_first());
+    let proxy = start(stored(&dir, origin.address, OutboxMode::Always));
+    let mut places = std::collections::BTreeSet::new();
+    for who in ["", "X-Api-Key: a\r\n", "X-Api-Key: b\r\n", "Cookie: c=1\r\n"] {
+        let got = post(&mut App::of(&proxy), "/", &format!("Idempotency-Key: k\r\n{who}"), "one");
+        places.insert(got.field("location").unwrap().to_owned());
+    }
+    let mut app = App::of(&proxy);
+    app.send(
+        "POST / HTTP/1.1\r\nHost: other.test\r\nIdempotency-Key: k\r\nContent-Length: 3\r\n\r\none",
+    );
+    places.insert(app.answer().field("location").unwrap().to_owned());
+    assert_eq!(places.len(), 5);
+}
+
+#[test]
+fn the_repetition_of_a_write_that_was_given_up_is_told_so() {
+    let dir = dir();
+    let origin =
+        Origin::answering("HTTP/1.1 422 Unprocessable\r\ncontent-length: 3\r\n\r\nbad", false);
+    let proxy = start(stored(&dir, origin.address, OutboxMode::Always));
+    let key = "Idempotency-Key: k\r\n";
+    let first = post(&mut App::of(&proxy), "/", key, "one");
+    let place = first.field("location").unwrap().to_owned();
+    assert_eq!(until_state(&proxy, &place, "dead").member("reason"), "rejected");
+    let again = post(&mut App::of(&proxy), "/", key, "one");
+    assert_eq!((again.status, &*again.body), (422, "bad"));
+    let prefer = "Prefer: wait=10\r\n";
+    let waited = post(&mut App::of(&proxy), "/", prefer, "two");
+    assert_eq!((waited.status, &*waited.body), (422, "bad"));
+}
+
+#[test]
+fn what_stands_in_for_an_answer_delivers_nothing() {
+    let (dir, (origin, is_up)) = (dir(), down_at_first());
+    let mut settings = stored(&dir, origin.address, OutboxMode::Fallback);
+    let mut fallback = mainstay_config::settings::Fallback::default();
+    fallback.policy.any_method = true;
+    fallback.policy.instead_of_errors = true;
+    settings.routes[0].fallback = Some(fallback);
+    let proxy = start(settings);
+    let got = post(&mut App::of(&proxy), "/", "", "one");
+    assert_eq!(got.status, 202, "{got:?}");
+    is_up.store(true, SeqCst);
+    until_state(&proxy, got.field("location").unwrap(), "delivered");
+    assert!(origin.hear().ends_with("one"));
+}
+
+#[test]
+fn an_answer_that_broke_is_told_as_one_that_is_not_here() {
+    let dir = dir();
+    let origin = Origin::answering("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", true);
+    let mut settings = stored(&dir, origin.address, OutboxMode::Always);
+    settings.routes[0].outbox.as_mut().unwrap().maybe_done = MaybeDone::Again;
+    let proxy = start(settings);
+    let got = post(&mut App::of(&proxy), "/", "", "one");
+    let place = got.field("location").unwrap().to_owned();
+    until(|| {
+        App::of(&proxy).get(&place).member("state") != "waiting"
+            || App::of(&proxy).get(&place).member("calls") != 0
+    });
+    let answer = App::of(&proxy).get(&format!("{place}/answer"));
+    assert_ne!(answer.status, 200, "{answer:?}");
+}
+
+#[test]
+fn a_rate_limit_outlives_the_process() {
+    let dir = dir();
+    let origin = Origin::answering(
+        "HTTP/1.1 429 Too Many Requests\r\nretry-after: 60\r\ncontent-length: 0\r\n\r\n",
+        false,
+    );
+    let proxy = start(stored(&dir, origin.address, OutboxMode::Always));
+    let got = post(&mut App::of(&proxy), "/", "Idempotency-Key: a\r\n", "one");
+    let place = got.field("location").unwrap().to_owned();
+    until(|| App::of(&proxy).get(&place).member("calls") == 1);
+    drop(proxy);
+    origin.heard();
+    let proxy = start(stored(&dir, origin.address, OutboxMode::Always));
+    let got = post(&mut App::of(&proxy), "/", "Idempotency-Key: b\r\n", "two");
+    // Its turn would have been at once, before any of these.
+    (0..50).for_each(|_| drop(App::of(&proxy).get("/after")));
+    let heard: Vec<_> =
+        origin.heard().into_iter().filter(|heard| heard.starts_with("POST")).collect();
+    assert_eq!(heard, Vec::<String>::new());
+    assert_eq!(App::of(&proxy).get(got.field("location").unwrap()).member("calls"), 0);
+}
+
+#[test]
+fn a_deadline_of_the_direct_call_is_none_of_the_deliverys() {
+    let (dir, (origin, is_up)) = (dir(), down_at_first());
+    let mut settings = stored(&dir, origin.address, OutboxMode::Always);
+    settings.routes[0].fields.deadline = Some("x-deadline".into());
+    let proxy = start(settings);
+    is_up.store(true, SeqCst);
+    post(&mut App::of(&proxy), "/", "X-Deadline: 7777777\r\nMainstay-Attempt: 3/3\r\n", "one");
+    let heard = origin.hear();
+    assert!(!heard.contains("7777777") && !heard.contains("3/3"), "{heard}");
+}
+
+#[test]
 fn while_the_first_is_tried_its_repetition_is_refused() {
     let (go, gone) = std::sync::mpsc::channel::<()>();
     let gone = std::sync::Mutex::new(gone);
@@ -191,7 +293,9 @@ fn while_the_first_is_tried_its_repetition_is_refused() {
     let dir = dir();
     let proxy = start(stored(&dir, origin.address, OutboxMode::Fallback));
     let mut first = App::of(&proxy);
-    first.send("POST / HTTP/1.1\r\nHost: a\r\nIdempotency-Key: k\r\nContent-Length: 3\r\n\r\none");
+    first.send(
+        "POST / HTTP/1.1\r\nHost: app.test\r\nIdempotency-Key: k\r\nContent-Length: 3\r\n\r\none",
+    );
     origin.hear();
     let second = post(&mut App::of(&proxy), "/", "Idempotency-Key: k\r\n", "one");
     assert_eq!((second.status, second.member("code")), (409, "idempotency-key-in-use".into()));

@@ -12,29 +12,32 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use mainstay::{Answer, Source, Unanswered, fresh_chance};
+use mainstay::{Answer, Plan, Source, Unanswered, fresh_chance};
 use mainstay_config::settings::{LaneBy, MaybeDone, OutboxMode};
 use mainstay_core::breaks::safety::Ground;
-use mainstay_core::outbox::{Assurance, Next, Standing, WallTime, after_call};
+use mainstay_core::call::Layer;
+use mainstay_core::outbox::{Assurance, DeadReason, Next, Standing, WallTime, after_call};
 use mainstay_outbox::store::{Accepted, Full};
 use mainstay_outbox::{
-    CallNote, DeliveryId, NewDelivery, State, StoreError, StoredHead, fingerprint,
+    CallNote, DeliveryId, Field, NewDelivery, State, StoreError, StoredHead, fingerprint, is_secret,
 };
 use mainstay_record::rfc3339;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::reply::Inner;
 use super::{Refused, answer};
 use crate::connection::Link;
-use crate::outbox::{Outbox, Tried, TriedNow, now};
+use crate::outbox::{Outbox, Tried, TriedNow, Turn, now};
 use crate::problem::{PROXY_STATUS, Problem, Refusal};
 use crate::route::{Route, RouteStores};
 use crate::worker::Local;
 pub(super) use page::page;
-use prefer::{PREFER, Preferences};
+use prefer::Preferences;
 
 /// Whether a request is one that may be stored.
 pub(super) fn wanted(route: &Route, head: &Parts, upgrades: bool) -> bool {
@@ -60,9 +63,12 @@ pub(super) async fn enter(
     let Some(stores) = &route.outbox else { return Err(Refusal::NoRoute.into()) };
     let prefers = Preferences::of(&head.headers);
     let first = prefers.respond_async || stores.settings.mode == OutboxMode::Always;
-    let body = match whole(body, stores.settings.body_bytes).await? {
+    let body = match whole(body, stores.settings.body_bytes, &route.plan).await? {
         Ok(body) => body,
-        Err(_) if first => return Err(Refusal::TooLargeToStore.into()),
+        // What is stored first can't be, and what has an order would lose it.
+        Err(_) if first || stores.settings.lane.is_some() => {
+            return Err(Refusal::TooLargeToStore.into());
+        }
         // Too large to be stored is no reason not to try.
         Err(source) => {
             return match local.client.call(&route.plan, head, source).await {
@@ -71,18 +77,30 @@ pub(super) async fn enter(
             };
         }
     };
-    // It was for us.
-    head.headers.remove(PREFER);
+    // What is asked of us is answered here; what is asked of the API goes on.
+    Preferences::take_out(&mut head.headers);
     let write = Write::new(route, stores, head, body)?;
+    let _turn = match &write.lane {
+        Some(lane) => Some(Turn::of(outbox, route.plan.service.name(), lane).await),
+        None => None,
+    };
+    let _tried_now = match write.scope {
+        Some(scope) => Some(TriedNow::begin(outbox, scope).ok_or(Refusal::KeyInUse)?),
+        None => None,
+    };
     if let Some(scope) = write.scope {
-        let known = outbox.store().known(scope, write.print).await.map_err(cant)?;
-        if let Some(id) = known {
-            return accepted(outbox, id, prefers).await;
+        match outbox.store().known(scope, write.print).await {
+            Ok(Some(id)) => return known(outbox, id, prefers).await,
+            Ok(None) => {}
+            Err(error @ StoreError::OtherRequest(_)) => return Err(cant(error)),
+            // A store that can't be asked is no reason not to try what has no order.
+            Err(error) if first || write.lane.is_some() => return Err(cant(error)),
+            Err(error) => tracing::warn!(%error, "the outbox can't be asked"),
         }
     }
     if first || write.is_behind(outbox).await? {
-        let id = write.store(outbox, None, write.accepted_at).await.map_err(cant)?;
-        return accepted(outbox, id, prefers).await;
+        let accepted = write.store(outbox, None, write.accepted_at).await.map_err(cant)?;
+        return write.accepted(outbox, accepted, prefers).await;
     }
     write.try_directly(local, outbox, link, prefers).await
 }
@@ -111,26 +129,24 @@ impl<'a> Write<'a> {
     ) -> Result<Self, Refused> {
         let id = DeliveryId::fresh().map_err(|_| Refusal::OutboxDown)?;
         let names = &route.plan.idempotency_headers;
-        let own = names.iter().find_map(|name| head.headers.get(name)).cloned();
+        let own = names.iter().find_map(|name| head.headers.get(name));
+        let own = own.filter(|key| !key.is_empty()).cloned();
         let ground = Ground::of(head.method.as_str(), own.is_some(), route.plan.policy.idempotent);
         let keys_count = stores.settings.maybe_done == MaybeDone::Again;
-        let target = head.uri.to_string();
+        let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
         let print = fingerprint(&[head.method.as_str().as_bytes(), target.as_bytes(), &body]);
         let (key, scope) = match own {
             Some(key) => {
-                let who = head
-                    .headers
-                    .get(header::AUTHORIZATION)
-                    .map_or(&b""[..], |value| value.as_bytes());
-                let name = route.plan.service.name();
-                let scope = fingerprint(&[name.as_bytes(), key.as_bytes(), who]);
+                let scope = scope(route.plan.service.name(), &key, &head.headers);
                 (String::from_utf8_lossy(key.as_bytes()).into_owned(), Some(scope))
             }
             None => {
                 // A structured field's string, as the draft has it (draft-ietf-httpapi-idempotency-key-header).
                 let minted = format!("\"{id}\"");
                 let name = names.first().cloned().unwrap_or(IDEMPOTENCY_KEY);
-                if let Ok(value) = HeaderValue::try_from(minted.as_str()) {
+                // Where no field counts as a key, the application's own stays as it is.
+                let is_free = !names.is_empty() || !head.headers.contains_key(&name);
+                if is_free && let Ok(value) = HeaderValue::try_from(minted.as_str()) {
                     head.headers.insert(name, value);
                 }
                 (minted, None)
@@ -165,10 +181,6 @@ impl<'a> Write<'a> {
         link: &Arc<Link>,
         prefers: Preferences,
     ) -> Result<Response<Inner>, Refused> {
-        let _tried_now = match self.scope {
-            Some(scope) => Some(TriedNow::begin(outbox, scope).ok_or(Refusal::KeyInUse)?),
-            None => None,
-        };
         let source =
             if self.body.is_empty() { Source::Empty } else { Source::Full(self.body.clone()) };
         let plan = self.route.plan_of(self.assurance);
@@ -188,11 +200,15 @@ impl<'a> Write<'a> {
         };
         let schedule = &self.stores.settings.schedule;
         let next = after_call(schedule, &standing, tried.end, now(), &mut fresh_chance());
-        if let Next::Again { at, counts, .. } = next {
+        if let Next::Again { at, counts, hold_until } = next {
             let took = now().since(self.accepted_at);
-            let note = counts.then(|| tried.note(self.accepted_at, took));
-            match self.store(outbox, Some((note, tried.end.may_have_done_it())), at).await {
-                Ok(id) => return accepted(outbox, id, prefers).await,
+            let tried = Direct {
+                note: counts.then(|| tried.note(self.accepted_at, took)),
+                maybe_done: tried.end.may_have_done_it(),
+                hold_until: hold_until.filter(|_| counts),
+            };
+            match self.store(outbox, Some(tried), at).await {
+                Ok(stored) => return self.accepted(outbox, stored, prefers).await,
                 // It wasn't accepted: the application gets what it would have got without an outbox.
                 Err(error) => {
                     tracing::warn!(%error, "a write that can't be delivered now can't be stored")
@@ -217,14 +233,21 @@ impl<'a> Write<'a> {
         self.accepted_at.after(self.stores.settings.schedule.max_age)
     }
 
-    /// Stores it. `tried`: the direct call, if it counts, and whether it may have carried it out.
+    /// Stores it. `tried`: the direct call, if one was made.
     async fn store(
         &self,
         outbox: &Outbox,
-        tried: Option<(Option<CallNote>, bool)>,
+        tried: Option<Direct>,
         due_at: WallTime,
-    ) -> Result<DeliveryId, StoreError> {
-        let (tried, maybe_done) = tried.unwrap_or_default();
+    ) -> Result<Accepted, StoreError> {
+        let Direct { note, maybe_done, hold_until } = tried.unwrap_or_default();
+        let mut head = StoredHead::of_request(&self.head);
+        // They speak of this very moment: of how long the application waits, and of its own attempts.
+        let deadline = self.route.plan.fields.deadline.as_ref().map(HeaderName::as_str);
+        head.fields.retain(|field| {
+            let (Field::Text(name, _) | Field::Bytes { name, .. }) = field;
+            Some(name.as_str()) != deadline && name != Layer::FIELD
+        });
         let new = NewDelivery {
             id: self.id,
             upstream: self.route.plan.service.name().to_string(),
@@ -234,19 +257,73 @@ impl<'a> Write<'a> {
             scope: self.scope,
             print: self.print,
             assurance: self.assurance,
-            head: StoredHead::of_request(&self.head),
+            head,
             body: self.body.clone(),
             accepted_at: self.accepted_at,
             due_at,
             expires_at: self.expires_at(),
-            tried,
+            tried: note,
             maybe_done,
+            hold_until,
         };
-        match outbox.store().accept(new).await? {
-            Accepted::New => Ok(self.id),
-            Accepted::Known(id) => Ok(id),
-        }
+        outbox.store().accept(new).await
     }
+
+    /// The answer now that it is on the disk.
+    async fn accepted(
+        &self,
+        outbox: &Outbox,
+        stored: Accepted,
+        prefers: Preferences,
+    ) -> Result<Response<Inner>, Refused> {
+        if let Accepted::Known(id) = stored {
+            return known(outbox, id, prefers).await;
+        }
+        if let Some(patience) = prefers.wait {
+            match outbox.store().settled(self.id, patience).await {
+                Ok(summary) if has_answer(summary.state) => {
+                    return page::answer_of(outbox, self.id).await;
+                }
+                Ok(_) => {}
+                // It is accepted, whatever can't be read now.
+                Err(error) => tracing::warn!(%error, "a stored write can't be waited for"),
+            }
+        }
+        let document = json!({
+            "id": self.id,
+            "state": State::Waiting.name(),
+            "status": place(outbox, self.id),
+            "key": self.key,
+            "accepted_at": rfc3339(self.accepted_at.0),
+            "gives_up_at": rfc3339(self.expires_at().0),
+        });
+        Ok(stored_as(outbox, self.id, prefers, &document))
+    }
+}
+
+/// What is known of the direct call.
+#[derive(Default)]
+struct Direct {
+    /// It, if it counts.
+    note: Option<CallNote>,
+    /// Whether it may have carried the write out.
+    maybe_done: bool,
+    /// Until when the upstream asked to be left alone.
+    hold_until: Option<WallTime>,
+}
+
+/// Whose request with this key it is: the same key of somebody else, or at another host, is another request's. Who somebody is, is
+/// said by whatever credentials the request has.
+fn scope(upstream: &str, key: &HeaderValue, headers: &HeaderMap) -> [u8; 32] {
+    let mut parts: Vec<&[u8]> = vec![upstream.as_bytes(), key.as_bytes()];
+    let says_who = |name: &&HeaderName| *name == header::HOST || is_secret(name.as_str());
+    let mut names: Vec<&HeaderName> = headers.keys().filter(says_who).collect();
+    names.sort_unstable_by_key(|name| name.as_str());
+    for name in names {
+        parts.push(name.as_str().as_bytes());
+        parts.extend(headers.get_all(name).iter().map(HeaderValue::as_bytes));
+    }
+    fingerprint(&parts)
 }
 
 /// What the order of this write is kept by; `None` if it doesn't say.
@@ -276,7 +353,11 @@ fn lane_of(by: &LaneBy, head: &Parts, body: &Bytes) -> Option<String> {
 }
 
 /// All of a body, or, if it is larger than `most`, a source of all of it.
-async fn whole(mut body: Incoming, most: usize) -> Result<Result<Bytes, Source>, Refused> {
+async fn whole(
+    mut body: Incoming,
+    most: usize,
+    plan: &Plan,
+) -> Result<Result<Bytes, Source>, Refused> {
     if body.is_end_stream() {
         return Ok(Ok(Bytes::new()));
     }
@@ -284,10 +365,15 @@ async fn whole(mut body: Incoming, most: usize) -> Result<Result<Bytes, Source>,
         return Ok(Err(Source::Incoming(body)));
     }
     let mut here = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    loop {
+        let frame = timeout(plan.body_idle_timeout, body.frame()).await;
+        let Some(frame) = frame.map_err(|_| Refusal::BodyTooSlow)? else { break };
         let frame = frame.map_err(|_| Refusal::BadRequest("The request's body broke off."))?;
         let Some(data) = frame.data_ref() else { continue };
         here.extend_from_slice(data);
+        if plan.body_bytes.is_some_and(|limit| here.len() as u64 > limit) {
+            return Err(Refusal::BodyTooLarge.into());
+        }
         if here.len() > most {
             return Ok(Err(Source::Begun(here.freeze(), body)));
         }
@@ -295,8 +381,8 @@ async fn whole(mut body: Incoming, most: usize) -> Result<Result<Bytes, Source>,
     Ok(Ok(here.freeze()))
 }
 
-/// The answer to a write that is on the disk: 202, or, for those who would rather wait, what the API said.
-async fn accepted(
+/// The answer to a request that was stored before.
+async fn known(
     outbox: &Outbox,
     id: DeliveryId,
     prefers: Preferences,
@@ -308,22 +394,45 @@ async fn accepted(
         outbox.store().settled(id, patience).await
     }
     .map_err(cant)?;
-    if !patience.is_zero() && summary.state == State::Delivered {
-        return page::answer_of(outbox, id).await;
+    match summary.state {
+        // It won't arrive, so it isn't accepted either: what the API said, if that was why.
+        State::Dead(DeadReason::Rejected) => return page::answer_of(outbox, id).await,
+        State::Dead(_) => return Err(Refusal::GivenUp.into()),
+        State::Delivered if !patience.is_zero() => return page::answer_of(outbox, id).await,
+        State::Delivered | State::Waiting | State::Stopped(_) => {}
     }
-    let place = format!("{}/{id}", outbox.settings().status_path);
     let document = json!({
         "id": id,
         "state": summary.state.name(),
-        "status": place,
+        "status": place(outbox, id),
         "key": summary.key,
         "accepted_at": rfc3339(summary.accepted_at.0),
         "gives_up_at": rfc3339(summary.expires_at.0),
     });
+    Ok(stored_as(outbox, id, prefers, &document))
+}
+
+/// Whether a delivery in this state has the API's last word.
+const fn has_answer(state: State) -> bool {
+    matches!(state, State::Delivered | State::Dead(DeadReason::Rejected))
+}
+
+/// Where a delivery can be asked after.
+fn place(outbox: &Outbox, id: DeliveryId) -> String {
+    format!("{}/{id}", outbox.settings().status_path)
+}
+
+/// 202.
+fn stored_as(
+    outbox: &Outbox,
+    id: DeliveryId,
+    prefers: Preferences,
+    document: &serde_json::Value,
+) -> Response<Inner> {
     let mut response = Response::new(Inner::Whole(document.to_string().into()));
     *response.status_mut() = StatusCode::ACCEPTED;
     let headers = response.headers_mut();
-    if let Ok(place) = HeaderValue::try_from(place) {
+    if let Ok(place) = HeaderValue::try_from(place(outbox, id)) {
         headers.insert(header::LOCATION, place);
     }
     if prefers.respond_async {
@@ -331,7 +440,7 @@ async fn accepted(
     }
     headers.insert(PROXY_STATUS, HeaderValue::from_static("mainstay; details=\"stored\""));
     mark(headers, id);
-    Ok(response)
+    response
 }
 
 /// The fields of all answers about a delivery.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{Method, Response, header};
 use mainstay_core::outbox::WallTime;
-use mainstay_outbox::{DeliveryId, Detail, State};
+use mainstay_outbox::{DeliveryId, Detail, Field, State};
 use mainstay_record::rfc3339;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::super::reply::Inner;
 use super::super::{Refused, hop, request};
 use super::prefer::Preferences;
 use super::{cant, mark};
-use crate::outbox::Outbox;
+use crate::outbox::{INCOMPLETE, Outbox};
 use crate::problem::Refusal;
 
 /// The answer to a request for something below the status path; `None` if it isn't.
@@ -23,7 +23,17 @@ pub(in super::super) async fn page(
 ) -> Option<Result<Response<Inner>, Refused>> {
     let below = head.uri.path().strip_prefix(outbox.settings().status_path.as_str())?;
     let below = below.strip_prefix('/').or_else(|| below.is_empty().then_some(""))?;
-    Some(asked(outbox, head, below).await)
+    let page = asked(outbox, head, below).await;
+    Some(page.map(|page| if head.method == Method::HEAD { without_body(page) } else { page }))
+}
+
+/// As a HEAD wants it.
+fn without_body(page: Response<Inner>) -> Response<Inner> {
+    let (mut head, body) = page.into_parts();
+    if let Inner::Whole(bytes) = &body {
+        head.headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+    }
+    Response::from_parts(head, Inner::Empty)
 }
 
 async fn asked(
@@ -63,6 +73,13 @@ pub(super) async fn answer_of(outbox: &Outbox, id: DeliveryId) -> Result<Respons
             return Err(Refusal::OutboxDown.into());
         }
     };
+    let is_whole = !head.fields.iter().any(|field| {
+        let (Field::Text(name, _) | Field::Bytes { name, .. }) = field;
+        name == INCOMPLETE.as_str()
+    });
+    if !is_whole {
+        return Err(Refusal::AnswerIncomplete.into());
+    }
     let mut head = head.to_answer().map_err(|error| {
         tracing::error!(%error, delivery = %id, "a stored answer isn't one");
         Refusal::OutboxDown

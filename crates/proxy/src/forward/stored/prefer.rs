@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// What a request prefers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,10 +32,28 @@ impl Preferences {
         }
         found
     }
+
+    /// Takes out what is asked of us; what is asked of the API stays.
+    pub(super) fn take_out(headers: &mut HeaderMap) {
+        let is_ours = |preference: &str| {
+            let name = preference.split([';', '=']).next().unwrap_or_default().trim();
+            name.eq_ignore_ascii_case("respond-async") || name.eq_ignore_ascii_case("wait")
+        };
+        let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+        let others: Vec<&str> = values
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .filter(|preference| !preference.is_empty() && !is_ours(preference))
+            .collect();
+        match HeaderValue::try_from(others.join(", ")) {
+            Ok(left) if !left.is_empty() => headers.insert(PREFER, left),
+            _ => headers.remove(PREFER),
+        };
+    }
 }
 
 /// The field.
-pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// A longer wait holds a connection for what may take days.
 const WAIT_MOST: Duration = Duration::from_secs(5 * 60);
@@ -43,7 +61,6 @@ const WAIT_MOST: Duration = Duration::from_secs(5 * 60);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn check(values: &[&'static str], respond_async: bool, wait: Option<u64>) {
         let mut headers = HeaderMap::new();
@@ -62,5 +79,22 @@ mod tests {
         check(&["return=minimal", "wait=\"5\", wait=7"], false, Some(5));
         check(&["wait=soon, respond-asynchronously"], false, None);
         check(&["wait=100000"], false, Some(300));
+    }
+
+    #[test]
+    fn what_is_asked_of_the_api_goes_on() {
+        for (given, left) in [
+            ("respond-async, wait=5", None),
+            (
+                "return=minimal; x=1, Respond-Async, handling=strict",
+                Some("return=minimal; x=1, handling=strict"),
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(PREFER, HeaderValue::from_static(given));
+            Preferences::take_out(&mut headers);
+            let found = headers.get(PREFER).map(|value| value.to_str().unwrap());
+            assert_eq!(found, left);
+        }
     }
 }
