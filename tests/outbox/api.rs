@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,6 +21,10 @@ struct State {
     book: Mutex<(Vec<String>, BTreeSet<String>)>,
     seed: AtomicU64,
     healthy: AtomicBool,
+    /// Whether it takes no connection.
+    down: AtomicBool,
+    /// How many it works on now, and how many it did when each began.
+    working: Mutex<(usize, Vec<usize>)>,
 }
 
 impl Api {
@@ -30,6 +35,8 @@ impl Api {
             book: Mutex::default(),
             seed: AtomicU64::new(seed),
             healthy: AtomicBool::new(false),
+            down: AtomicBool::new(false),
+            working: Mutex::default(),
         });
         let serving = Arc::clone(&state);
         tokio::spawn(async move {
@@ -49,6 +56,16 @@ impl Api {
         self.state.healthy.store(true, SeqCst);
     }
 
+    /// Whether it answers nobody.
+    pub(crate) fn set_down(&self, down: bool) {
+        self.state.down.store(down, SeqCst);
+    }
+
+    /// For each request that it carried out, in order: how many it worked on at that moment, this one included.
+    pub(crate) fn at_a_time(&self) -> Vec<usize> {
+        self.state.working.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
     pub(crate) fn book(&self) -> Vec<String> {
         self.state.book.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
@@ -58,6 +75,10 @@ impl State {
     async fn connection(&self, mut tcp: TcpStream) -> std::io::Result<()> {
         let mut bytes = Vec::new();
         while let Some((key, body)) = request(&mut tcp, &mut bytes).await? {
+            if self.down.load(SeqCst) {
+                return Ok(());
+            }
+            let _working = self.begin();
             let fate = if self.healthy.load(SeqCst) { 99 } else { self.next() % 100 };
             match fate {
                 // Asks to be left alone for a moment.
@@ -73,12 +94,22 @@ impl State {
                     return Ok(());
                 }
                 _ => {
+                    // As an API that has something to do: so others come meanwhile.
+                    tokio::time::sleep(Duration::from_millis(2)).await;
                     self.carry_out(&key, body);
                     tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn begin(&self) -> Working<'_> {
+        let mut working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+        working.0 += 1;
+        let now = working.0;
+        working.1.push(now);
+        Working(self)
     }
 
     /// Once for each of its caller's keys. One that the proxy made is for APIs that heed it; this one does as if it didn't.
@@ -92,6 +123,15 @@ impl State {
     fn next(&self) -> u64 {
         let mut chance = Chance(self.seed.fetch_add(0x9e37_79b9_7f4a_7c15, SeqCst));
         chance.next()
+    }
+}
+
+/// A request is worked on until this is dropped.
+struct Working<'a>(&'a State);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.working.lock().unwrap_or_else(PoisonError::into_inner).0 -= 1;
     }
 }
 

@@ -57,6 +57,41 @@ async fn what_was_accepted_arrives_though_the_process_is_killed() -> Result<(), 
     Ok(())
 }
 
+#[tokio::test]
+async fn after_an_outage_all_of_it_arrives_in_order_and_not_at_once() -> Result<(), String> {
+    let outage = Duration::from_secs(number("MAINSTAY_OUTAGE_SECONDS")?.unwrap_or(OUTAGE_SECONDS));
+    let dir = tempfile::tempdir().map_err(text)?;
+    let api = Api::serve(1).await.map_err(text)?;
+    api.heal();
+    api.set_down(true);
+    let binary = Binary::run(&config(&api, dir.path())).await?;
+    let mut writers: Vec<Writer> = (0..LANES).map(|lane| Writer::new(lane, true)).collect();
+    let proxy = binary.proxy;
+    let writing = writers.iter_mut().map(|writer| writer.write_for(proxy, outage));
+    futures(writing).await;
+    let accepted: usize = writers.iter().map(|writer| writer.accepted.len()).sum();
+    if !api.book().is_empty() {
+        return Err("something was carried out while the API was down".into());
+    }
+    let back = std::time::Instant::now();
+    api.set_down(false);
+    timeout(PATIENCE, delivered(&binary)).await.map_err(|_| "deliveries are left")??;
+    let took = back.elapsed();
+    check(&api, &writers, &binary).await?;
+    let at_a_time = api.at_a_time();
+    let most = at_a_time.iter().copied().max().unwrap_or_default();
+    // One at first, then twice as many with each round: so that after the first so many never more than so many are there.
+    let first = &at_a_time[..at_a_time.len().min(8)];
+    let ramps = first.iter().enumerate().all(|(place, now)| *now <= place + 1) && first[0] == 1;
+    if most > IN_FLIGHT || !ramps {
+        return Err(format!("a stampede: {most} at a time, and at first {first:?}"));
+    }
+    println!(
+        "{accepted} accepted in {outage:?}, delivered within {took:?}, at most {most} at a time, at first {first:?}"
+    );
+    Ok(())
+}
+
 /// Waits until nothing waits any more.
 async fn delivered(binary: &Binary) -> Result<(), String> {
     while totals(binary).await?.get("waiting").copied().unwrap_or_default() > 0 {
@@ -163,5 +198,9 @@ impl Chance {
     }
 }
 
+/// What the outbox has on its way to one upstream at a time, unless the config says otherwise.
+const IN_FLIGHT: usize = 16;
+
+const OUTAGE_SECONDS: u64 = 3;
 const ROUNDS: u64 = 8;
 const LANES: usize = 16;

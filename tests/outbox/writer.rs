@@ -1,9 +1,11 @@
 //! An application that writes one thing after the other, and repeats what it got no answer to.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 pub(crate) struct Writer {
     lane: usize,
@@ -44,6 +46,26 @@ impl Writer {
         }
     }
 }
+
+impl Writer {
+    /// Writes for so long, some twenty a second.
+    pub(crate) async fn write_for(&mut self, proxy: SocketAddr, length: Duration) {
+        let until = Instant::now() + length;
+        let Ok(mut tcp) = TcpStream::connect(proxy).await else { return };
+        while Instant::now() < until {
+            let what = format!("{}{:06}", self.prefix(), self.number);
+            match once(&mut tcp, self.lane, self.has_keys, &what).await {
+                Some(202) => self.accepted.push(what),
+                other => panic!("{other:?} for {what}"),
+            }
+            self.number += 1;
+            sleep(BETWEEN).await;
+        }
+    }
+}
+
+/// A hundred and more a second, with sixteen of them.
+const BETWEEN: Duration = Duration::from_millis(50);
 
 /// One write; its status, or nothing if the connection broke.
 async fn once(tcp: &mut TcpStream, lane: usize, has_key: bool, what: &str) -> Option<u16> {
