@@ -177,6 +177,54 @@ async fn a_post_that_breaks_in_the_middle_goes_on_from_where_the_server_has_it()
     server.is_left_alone();
 }
 
+/// A server that has a part, and says so as if all had gone well.
+fn taken(fields: &str) -> String {
+    format!("HTTP/1.1 201 Created\r\n{fields}content-length: 0\r\nconnection: close\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_success_that_says_that_something_is_missing_is_not_delivered() {
+    let named = taken("upload-complete: ?0\r\nlocation: /u/1\r\n");
+    for (offer, answer) in [(OFFER, taken("upload-complete: ?0\r\n")), ("", named)] {
+        let (server, plan, _) = Server::begin(IETF).await;
+        let (got, ()) = tokio::join!(upload(&plan, "POST"), async {
+            server.first("POST", offer, SIZE).await.say(&answer).await;
+            server.asked(&has(60_000)).await;
+            server.rest_of_draft(60_000, 40_000).await.say(DONE).await;
+        });
+        assert_eq!(got, Got::created());
+        server.is_left_alone();
+    }
+    let (server, plan, recorder) = Server::begin(IETF).await;
+    let (got, ()) = tokio::join!(upload(&plan, "POST"), async {
+        let nowhere = taken("upload-complete: ?0\r\n");
+        server.first("POST", "", SIZE).await.say(&nowhere).await;
+    });
+    assert_eq!(got, Got::Nothing(StopReason::OutcomeUnknown));
+    server.is_left_alone();
+    assert_eq!(record(&recorder).2.as_deref(), Some("not-offered"));
+}
+
+#[tokio::test]
+async fn nothing_is_appended_out_of_a_body_that_is_not_kept() {
+    for config in [IETF, TUS] {
+        let (server, plan, recorder) =
+            Server::begin(&format!("replay = \"50KiB\"\n{config}")).await;
+        let (got, ()) = tokio::join!(upload(&plan, "POST"), async {
+            let (mut part, answer) = if config == TUS {
+                server.create().await;
+                (server.rest_of_tus(0, SIZE).await, taken("upload-offset: 60000\r\n"))
+            } else {
+                (server.first("POST", OFFER, SIZE).await, taken("upload-complete: ?0\r\n"))
+            };
+            part.say(&answer).await;
+        });
+        assert_eq!(got, Got::Nothing(StopReason::OutcomeUnknown), "{config}");
+        server.is_left_alone();
+        assert_eq!(record(&recorder).2.as_deref(), Some("body-unrepeatable"), "{config}");
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_breaks_and_says_so_is_asked_how_much_it_has() {
     let (server, plan, _) = Server::begin(IETF).await;
@@ -209,7 +257,8 @@ async fn a_server_that_has_another_offset_than_it_told_is_asked_once_more() {
 async fn without_an_offer_a_post_that_may_have_been_done_is_not_begun_again() {
     let other_version = "HTTP/1.1 104 Upload Resumption Supported\r\nupload-draft-interop-version: 6\r\nlocation: /u/1\r\n\r\n";
     let elsewhere = "HTTP/1.1 104 Upload Resumption Supported\r\nupload-draft-interop-version: 8\r\nlocation: http://b.example/u/1\r\n\r\n";
-    for offer in ["", other_version, elsewhere] {
+    let no_uri = OFFER.replace("/u/1", "/u/<1>");
+    for offer in ["", other_version, elsewhere, &no_uri] {
         let (server, plan, recorder) = Server::begin(IETF).await;
         let (got, ()) = tokio::join!(upload(&plan, "POST"), async {
             server.first("POST", offer, 40_000).await.reset();

@@ -224,6 +224,10 @@ impl Shared {
         if let Some(failed) = self.failed {
             return Poll::Ready(Err(failed));
         }
+        // What comes next of the source isn't what comes at another place.
+        if place != self.read_bytes {
+            return Poll::Ready(Err(self.fail(BodyError::Lost)));
+        }
         if self.ended {
             return Poll::Ready(Ok(self.trailers.clone().map_or(Piece::End, Piece::Trailers)));
         }
@@ -354,4 +358,27 @@ impl Shared {
 
 fn read_error(error: &hyper::Error) -> BodyError {
     if error.is_parse() || error.is_user() { BodyError::Malformed } else { BodyError::ClientGone }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_no_more_is_not_taken_for_what_comes_next() {
+        let limits = ReplayLimits { kept_bytes: 4, ..ReplayLimits::default() };
+        let source = Source::Full(Bytes::from_static(b"0123456789"));
+        let replay = Replay::new(source, limits, &Store::new(100));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut first = replay.outgoing(None);
+        let whole = Pin::new(&mut first).poll_frame(&mut cx);
+        assert!(matches!(whole, Poll::Ready(Some(Ok(frame))) if frame.is_data()));
+        assert!(!replay.is_repeatable());
+        for place in [6, 11] {
+            let mut rest = replay.outgoing_from(place, None);
+            let lost = Pin::new(&mut rest).poll_frame(&mut cx);
+            assert!(matches!(lost, Poll::Ready(Some(Err(BodyError::Lost)))), "{place}: {lost:?}");
+        }
+        assert_eq!(replay.failed(), Some(BodyError::Lost));
+    }
 }

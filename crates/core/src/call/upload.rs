@@ -109,6 +109,9 @@ impl Call {
         }
         let (permit, price) = self.answered(trying, status, ctx);
         drop(permit);
+        if self.is_body_lost() {
+            return self.give_up_upload(price, BODY_LOST, ctx);
+        }
         let Some(upload) = &mut self.upload else {
             debug_assert!(false, "there is no upload");
             return self.stop(BreakKind::ServerError, StopReason::OutcomeUnknown, None, None, ctx);
@@ -133,6 +136,9 @@ impl Call {
         let (permit, price) = self.answered(trying, status, ctx);
         let endpoint = permit.endpoint();
         drop(permit);
+        if self.is_body_lost() {
+            return self.give_up_upload(price, BODY_LOST, ctx);
+        }
         let Some(upload) = &mut self.upload else {
             debug_assert!(false, "there is no upload");
             return self.stop(BreakKind::ServerError, StopReason::OutcomeUnknown, None, None, ctx);
@@ -183,19 +189,14 @@ impl Call {
         ctx: &mut Ctx<'_>,
     ) {
         let Some((trying, _)) = self.take_trying(attempt) else { return };
-        let kind = self.upload.as_ref().map_or(BreakKind::ServerError, |upload| upload.kind);
-        match self.broken_answer(status, None) {
-            Some(what) => drop(self.close_attempt(trying, what, ctx)),
-            None => {
-                let (_, price) = self.answered(trying, status, ctx);
-                if let Some(price) = price {
-                    drop(price.charge(ctx.now));
-                }
+        let price = match self.broken_answer(status, None) {
+            Some(what) => {
+                drop(self.close_attempt(trying, what, ctx));
+                None
             }
-        }
-        self.worst = worse(self.worst, Certainty::MaybeProcessed);
-        self.leave_upload(NotHealed::Unproven(why.code()), ctx);
-        self.decide(Break::new(kind, Certainty::MaybeProcessed), None, None, ctx);
+            None => self.answered(trying, status, ctx).1,
+        };
+        self.give_up_upload(price, NotHealed::Unproven(why.code()), ctx);
     }
 
     // ---- answers ----------------------------------------------------------------------------------------------
@@ -300,6 +301,22 @@ impl Call {
         self.decide(Break::new(kind, Certainty::MaybeProcessed), None, None, ctx);
     }
 
+    /// Whether the server keeps its part, and we don't have the rest.
+    const fn is_body_lost(&self) -> bool {
+        self.upload.is_some() && !self.repeatable
+    }
+
+    /// It can't go on. What is done now is for the table of retry safety. `price`: of the attempt that showed it.
+    fn give_up_upload(&mut self, price: Option<Reservation>, why: NotHealed, ctx: &mut Ctx<'_>) {
+        if let Some(price) = price {
+            drop(price.charge(ctx.now));
+        }
+        let kind = self.upload.as_ref().map_or(BreakKind::ServerError, |upload| upload.kind);
+        self.worst = worse(self.worst, Certainty::MaybeProcessed);
+        self.leave_upload(why, ctx);
+        self.decide(Break::new(kind, Certainty::MaybeProcessed), None, None, ctx);
+    }
+
     fn leave_upload(&mut self, why: NotHealed, ctx: &Ctx<'_>) {
         self.stop_upload(ctx);
         self.events.push(Event::UploadNotResumed { why });
@@ -312,3 +329,6 @@ impl Call {
         }
     }
 }
+
+/// What the server doesn't have of the body isn't kept any more, so that nothing can be appended.
+const BODY_LOST: NotHealed = NotHealed::Stopped(StopReason::Unrepeatable);

@@ -126,6 +126,31 @@ fn a_body_that_is_gone_cannot_go_on() {
 }
 
 #[test]
+fn nothing_is_appended_out_of_a_body_that_is_gone() {
+    for (repetition, end) in [
+        (Repetition::Unsafe, "fail server-error maybe-processed outcome-unknown"),
+        (Repetition::Idempotent, "fail server-error maybe-processed body-unrepeatable"),
+    ] {
+        // The server says by itself how much it has, or is to be asked for it.
+        let mut story = kept(repetition);
+        story.tell(|call, _| call.on_body_unrepeatable());
+        assert_eq!(story.is_asked_for_the_rest(1, 60_000, 60_000), end);
+        assert_eq!(story.not_resumed(), Some(NotHealed::Stopped(StopReason::Unrepeatable)));
+        let mut story = kept(repetition);
+        story.tell(|call, _| call.on_body_unrepeatable());
+        assert_eq!(story.is_put_off(1, 201), end);
+        assert_eq!((story.in_flight(), story.call.is_over()), (0, true));
+    }
+    // It was gone while the server was asked.
+    let mut story = kept(Repetition::Unsafe);
+    story.is_reset(1);
+    assert_eq!(story.wait(), "attempt 2 at a");
+    story.tell(|call, _| call.on_body_unrepeatable());
+    let end = "fail reset-before-head maybe-processed outcome-unknown";
+    assert_eq!(story.is_asked_for_the_rest(2, 60_000, 60_000), end);
+}
+
+#[test]
 fn what_the_server_has_got_gives_its_price_back_and_the_count_begins_anew() {
     let mut story = kept(Repetition::Unsafe);
     let before = story.tokens_left();

@@ -224,14 +224,26 @@ impl Upload {
         }
     }
 
-    /// By the draft it is that of the call, unless the server has broken in the middle of what it had offered to continue.
+    /// By the draft it is that of the call, unless the server has broken in the middle of what it had offered to continue, or says
+    /// that it doesn't have everything: such an answer isn't passed off as a success.
     ///
     /// By tus it is the creation's: where that went well nothing was uploaded yet, and it isn't passed off as if it were.
     fn on_first_answer(&mut self, status: u16, said: &Said<'_>) -> Result<Step, Fault> {
         if self.resource.is_some() && is_passing(status) {
             return Ok(self.ask());
         }
-        if self.protocol != Protocol::Tus || !(200..=299).contains(&status) {
+        let went_well = (200..=299).contains(&status);
+        if self.protocol != Protocol::Tus && went_well && said.complete == Field::Is(false) {
+            // All was sent, and it waits for more: what is missing is told by the offset.
+            if self.resource.is_none() {
+                self.resource = said.location.and_then(|location| self.origin.resource(location));
+            }
+            return match self.resource {
+                Some(_) => Ok(self.ask()),
+                None => self.give_up(Fault::NotOffered),
+            };
+        }
+        if self.protocol != Protocol::Tus || !went_well {
             return Ok(self.end(Step::Deliver));
         }
         self.resource = said.location.and_then(|location| self.origin.resource(location));
@@ -402,6 +414,38 @@ mod tests {
         for status in [201, 409, 422, 501] {
             assert_eq!(offered().on_answer(status, fields(&[])), Ok(Step::Deliver), "{status}");
         }
+    }
+
+    #[test]
+    fn a_first_answer_that_says_that_something_is_missing_isnt_that_of_the_call() {
+        let offered = || {
+            let mut upload = of(DRAFT, "PUT", Some(100)).unwrap();
+            upload.on_offer(fields(&[("upload-draft-interop-version", "8"), ("location", "/u")]));
+            upload
+        };
+        let missing = ("upload-complete", "?0");
+        let mut upload = offered();
+        assert_eq!(upload.on_answer(201, fields(&[missing])), Ok(Step::AskOffset));
+        assert_eq!(upload.resource(), Some("/u"));
+        let named = [missing, ("location", "/v")];
+        let mut upload = offered();
+        assert_eq!(upload.on_answer(201, fields(&named)), Ok(Step::AskOffset));
+        assert_eq!(upload.resource(), Some("/u"), "as it was offered");
+
+        let mut upload = of(DRAFT, "PUT", Some(100)).unwrap();
+        assert_eq!(upload.on_answer(200, fields(&named)), Ok(Step::AskOffset));
+        assert_eq!(upload.resource(), Some("/v"));
+        for nowhere in [&[missing][..], &[missing, ("location", "http://b/u")]] {
+            let mut upload = of(DRAFT, "PUT", Some(100)).unwrap();
+            let lost = upload.on_answer(204, fields(nowhere));
+            assert_eq!(lost, Err(Fault::NotOffered), "{nowhere:?}");
+        }
+        // A refusal says what it says.
+        assert_eq!(offered().on_answer(422, fields(&[missing])), Ok(Step::Deliver));
+        assert_eq!(
+            offered().on_answer(201, fields(&[("upload-complete", "?1")])),
+            Ok(Step::Deliver)
+        );
     }
 
     #[test]
