@@ -56,34 +56,47 @@ impl Offers {
 #[derive(Debug)]
 pub(super) struct Part {
     method: Method,
-    /// Where the upload is; `None` for the creation, which goes to where the application's request does.
-    resource: Option<Uri>,
+    to: To,
     fields: Vec<(&'static str, String)>,
     /// The place of the body's first byte that goes with it.
     from: Option<u64>,
 }
 
+/// Where a request of an upload goes.
+#[derive(Debug)]
+enum To {
+    /// Where the application's request does: it creates the upload.
+    Creation,
+    /// Where the upload is.
+    Resource(Uri),
+}
+
 impl Uploading {
     fn part(&self) -> Option<Part> {
         let upload = self.upload.lock();
-        let resource = || upload.resource().and_then(|resource| Uri::try_from(resource).ok());
+        let resource = || {
+            let uri = upload.resource().and_then(|resource| Uri::try_from(resource).ok());
+            debug_assert!(uri.is_some(), "core takes no resource that is no URI");
+            // Nothing of an upload goes where the application's own request does.
+            To::Resource(uri.unwrap_or_default())
+        };
         Some(match self.next {
             Next::First if !upload.creates_first() => return None,
             Next::First => Part {
                 method: Method::POST,
-                resource: None,
+                to: To::Creation,
                 fields: upload.first_fields(),
                 from: None,
             },
             Next::Ask => Part {
                 method: Method::HEAD,
-                resource: resource(),
+                to: resource(),
                 fields: upload.offset_fields(),
                 from: None,
             },
             Next::Append(from) => Part {
                 method: Method::PATCH,
-                resource: resource(),
+                to: resource(),
                 fields: upload.append_fields(from),
                 from: Some(from),
             },
@@ -125,7 +138,7 @@ impl Part {
             None => Outgoing::default(),
         };
         let mut request = Request::new(body);
-        let is_creation = self.resource.is_none();
+        let is_creation = self.is_creation();
         let keys = &plan.idempotency_headers;
         let along = running.head.headers.iter().filter(|(name, _)| {
             Upload::goes_along(name.as_str()) && (is_creation || !keys.contains(name))
@@ -138,13 +151,15 @@ impl Part {
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         *request.method_mut() = self.method;
-        *request.uri_mut() = self.resource.unwrap_or_default();
+        if let To::Resource(resource) = self.to {
+            *request.uri_mut() = resource;
+        }
         request
     }
 
     /// Whether it goes to where the application's request does.
     pub(super) const fn is_creation(&self) -> bool {
-        self.resource.is_none()
+        matches!(self.to, To::Creation)
     }
 }
 
@@ -294,4 +309,33 @@ fn add(list: &[(&'static str, String)], headers: &mut HeaderMap) {
 
 fn fields(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_core::heal::upload::Protocol;
+
+    use super::*;
+
+    /// Whatever a server names, what is taken of it can be asked for.
+    #[test]
+    fn a_resource_is_a_uri() {
+        let mut taken = 0;
+        for byte in 0..=u8::MAX {
+            for (before, after) in [("/u/", "1"), ("/u?key=", "1"), ("", "/u"), ("/", "?")] {
+                let location = [before.as_bytes(), &[byte], after.as_bytes()].concat();
+                let protocol = Protocol::Ietf { interop_version: 8 };
+                let origin = Origin { scheme: "http".into(), authority: "a".into() };
+                let nothing = std::iter::empty();
+                let mut upload = Upload::of(protocol, origin, "PUT", Some(1), nothing).unwrap();
+                let offer: [(&str, &[u8]); 2] =
+                    [("upload-draft-interop-version", b"8"), ("location", &location)];
+                upload.on_offer(offer.into_iter());
+                let Some(resource) = upload.resource() else { continue };
+                assert!(Uri::try_from(resource).is_ok(), "{resource}");
+                taken += 1;
+            }
+        }
+        assert!(taken > 200, "{taken}");
+    }
 }

@@ -17,7 +17,7 @@ impl Origin {
     /// An absolute path, or a whole URI; a path relative to the request's isn't resolved, and no server sends one.
     pub(super) fn resource(&self, location: &[u8]) -> Option<String> {
         let text = core::str::from_utf8(location.trim_ascii()).ok()?;
-        if text.len() > MOST_BYTES || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if text.len() > MOST_BYTES || !text.bytes().all(goes_into_a_uri) {
             return None;
         }
         let text = text.split_once('#').map_or(text, |(before, _)| before);
@@ -37,6 +37,12 @@ impl Origin {
         }
         Some(if path.starts_with('/') { path.into() } else { String::from("/") + path })
     }
+}
+
+/// Whether it may be in a URI as it is. Some servers send characters that should be encoded (RFC 3986, section 2), and most of them do
+/// no harm; these few can't be asked for.
+const fn goes_into_a_uri(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'`')
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -85,6 +91,12 @@ mod tests {
         check("/files/a b", None);
         check("/files/\u{e4}", None);
         check("/files/1\r\nhost: evil", None);
+        for byte in ['"', '<', '>', '`'] {
+            check(&alloc::format!("/files/{byte}1"), None);
+            check(&alloc::format!("/files?key={byte}1"), None);
+            check(&alloc::format!("https://api.example:8443/files/{byte}1"), None);
+        }
+        check("/files/{1}|2^3", Some("/files/{1}|2^3"));
         check(&alloc::format!("/{}", "x".repeat(MOST_BYTES)), None);
     }
 }
