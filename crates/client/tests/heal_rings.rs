@@ -223,6 +223,28 @@ async fn nobody_else_gets_the_stream_or_learns_of_it() {
 }
 
 #[tokio::test]
+async fn whoever_is_told_of_a_gap_gets_a_stream_that_can_tell_it() {
+    let stage = Stage::set(KEPT).await;
+    let (mut first, _upstream) = stage.begun(&event(1)).await;
+    first.events(1).await;
+    let id = first.last_id();
+    drop(first);
+    let fields = [("last-event-id", &*id), ("cookie", "another=one"), ("accept-encoding", "gzip")];
+    let serving = async {
+        let mut conversation = stage.peer.accept().await;
+        let head = conversation.head().await;
+        assert!(head.contains("accept-encoding: identity\r\n"), "{head}");
+        assert!(!head.contains("gzip"), "{head}");
+        conversation.say(&format!("{HEAD}{}", event(9))).await;
+        conversation
+    };
+    let (answer, _conversation) = tokio::join!(stage.ask(&fields), serving);
+    let mut stranger = Reader::of(answer);
+    stranger.events(2).await;
+    assert!(stranger.text.contains("\"event-id-unknown\""), "{}", stranger.text);
+}
+
+#[tokio::test]
 async fn what_fell_out_is_told_by_an_event_before_a_fresh_stream() {
     let stage = Stage::set(KEPT).await;
     let (mut first, mut upstream) = stage.begun(&event(1)).await;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Response, header};
+use http::{HeaderValue, Method, Response, header};
 use mainstay_core::heal::events::{GapNotice, Lost, RingId, RingSettings};
 
 use super::heal::{LAST_EVENT_ID, is_event_stream};
@@ -41,10 +41,11 @@ impl Client {
         }
         let id = head.headers.get(&LAST_EVENT_ID).map(|id| Bytes::copy_from_slice(id.as_bytes()));
         let id = id.and_then(|id| Some((RingId::parse(&id)?, id)));
+        // Before anything is taken out: where nobody can be known, the request goes on as it is.
+        let Some(identity) = self.rings.identity(plan, head) else { return Wants::Plain };
         if id.is_some() {
             head.headers.remove(&LAST_EVENT_ID);
         }
-        let Some(identity) = self.rings.identity(plan, head) else { return Wants::Plain };
         let lost = match id {
             None => None,
             Some((id, text)) => match self.rings.come_back(plan, id, &identity) {
@@ -52,7 +53,12 @@ impl Client {
                     return Wants::Kept(Box::new(answer_of(&desk, follower)));
                 }
                 Back::Over => None,
-                Back::Lost(why) => Some((why, text)),
+                Back::Lost(why) => {
+                    // What is told goes before the events, in the clear: a stream that is coded couldn't be told.
+                    let plain = HeaderValue::from_static("identity");
+                    head.headers.insert(header::ACCEPT_ENCODING, plain);
+                    Some((why, text))
+                }
             },
         };
         Wants::New(Box::new(Newcomer { settings, identity, lost }))
