@@ -348,6 +348,21 @@ fn writes_of_a_lane_arrive_in_their_order() {
 }
 
 #[test]
+fn whoever_waits_for_the_end_does_not_hold_up_its_lane() {
+    let (dir, (origin, is_up)) = (dir(), down_at_first());
+    let mut settings = stored(&dir, origin.address, OutboxMode::Always);
+    settings.routes[0].outbox.as_mut().unwrap().lane = LaneBy::parse("header:x-customer");
+    let proxy = start(settings);
+    let mut patient = App::of(&proxy);
+    let body = "Prefer: wait=60\r\nContent-Length: 3\r\n\r\none";
+    patient.send(format!("POST / HTTP/1.1\r\nHost: app.test\r\nX-Customer: a\r\n{body}"));
+    let second = post(&mut App::of(&proxy), "/", "X-Customer: a\r\n", "two");
+    assert_eq!(second.status, 202);
+    is_up.store(true, SeqCst);
+    assert_eq!(patient.answer().status, 201);
+}
+
+#[test]
 fn a_write_does_not_overtake_those_of_its_lane_that_wait() {
     let (dir, (origin, is_up)) = (dir(), down_at_first());
     let mut settings = stored(&dir, origin.address, OutboxMode::Fallback);

@@ -80,29 +80,24 @@ pub(super) async fn enter(
     // What is asked of us is answered here; what is asked of the API goes on.
     Preferences::take_out(&mut head.headers);
     let write = Write::new(route, stores, head, body)?;
-    let _turn = match &write.lane {
-        Some(lane) => Some(Turn::of(outbox, route.plan.service.name(), lane).await),
-        None => None,
-    };
-    let _tried_now = match write.scope {
-        Some(scope) => Some(TriedNow::begin(outbox, scope).ok_or(Refusal::KeyInUse)?),
-        None => None,
-    };
-    if let Some(scope) = write.scope {
-        match outbox.store().known(scope, write.print).await {
-            Ok(Some(id)) => return known(outbox, id, prefers).await,
-            Ok(None) => {}
-            Err(error @ StoreError::OtherRequest(_)) => return Err(cant(error)),
-            // A store that can't be asked is no reason not to try what has no order.
-            Err(error) if first || write.lane.is_some() => return Err(cant(error)),
-            Err(error) => tracing::warn!(%error, "the outbox can't be asked"),
-        }
+    let became = write.take_its_turn(local, outbox, first).await?;
+    // Whoever waits for the end doesn't hold up the others of its lane.
+    match became {
+        Became::Stored(Accepted::New) => write.accepted(outbox, prefers).await,
+        Became::Stored(Accepted::Known(id)) => known(outbox, id, prefers).await,
+        Became::Tried(outcome) => match *outcome {
+            Ok(answer) => Ok(answer::of_answer(answer, route, link, None)),
+            Err(unanswered) => Err(refused(&unanswered)),
+        },
     }
-    if first || write.is_behind(outbox).await? {
-        let accepted = write.store(outbox, None, write.accepted_at).await.map_err(cant)?;
-        return write.accepted(outbox, accepted, prefers).await;
-    }
-    write.try_directly(local, outbox, link, prefers).await
+}
+
+/// What became of a write at first.
+enum Became {
+    /// It is on the disk, or the very same one was.
+    Stored(Accepted),
+    /// It was tried, and this came of it.
+    Tried(Box<Result<Answer, Unanswered>>),
 }
 
 /// A write that may be stored.
@@ -173,23 +168,47 @@ impl<'a> Write<'a> {
         outbox.store().is_lane_open(self.route.plan.service.name(), lane).await.map_err(cant)
     }
 
-    /// Tries it, and stores it if that is right and it can't be delivered now.
-    async fn try_directly(
-        self,
+    /// Stores it or tries it, when those before it in its lane have been stored or tried.
+    async fn take_its_turn(
+        &self,
         local: &Local,
         outbox: &Arc<Outbox>,
-        link: &Arc<Link>,
-        prefers: Preferences,
-    ) -> Result<Response<Inner>, Refused> {
+        first: bool,
+    ) -> Result<Became, Refused> {
+        let _turn = match &self.lane {
+            Some(lane) => Some(Turn::of(outbox, self.route.plan.service.name(), lane).await),
+            None => None,
+        };
+        let _tried_now = match self.scope {
+            Some(scope) => Some(TriedNow::begin(outbox, scope).ok_or(Refusal::KeyInUse)?),
+            None => None,
+        };
+        if let Some(scope) = self.scope {
+            match outbox.store().known(scope, self.print).await {
+                Ok(Some(id)) => return Ok(Became::Stored(Accepted::Known(id))),
+                Ok(None) => {}
+                Err(error @ StoreError::OtherRequest(_)) => return Err(cant(error)),
+                // A store that can't be asked is no reason not to try what has no order.
+                Err(error) if first || self.lane.is_some() => return Err(cant(error)),
+                Err(error) => tracing::warn!(%error, "the outbox can't be asked"),
+            }
+        }
+        if first || self.is_behind(outbox).await? {
+            let stored = self.store(outbox, None, self.accepted_at).await;
+            return stored.map(Became::Stored).map_err(cant);
+        }
+        Ok(self.try_directly(local, outbox).await)
+    }
+
+    /// Tries it, and stores it if that is right and it can't be delivered now.
+    async fn try_directly(&self, local: &Local, outbox: &Arc<Outbox>) -> Became {
         let source =
             if self.body.is_empty() { Source::Empty } else { Source::Full(self.body.clone()) };
         let plan = self.route.plan_of(self.assurance);
-        let outcome = local.client.call(plan, self.head.clone(), source).await;
-        let tried = match &outcome {
+        let outcome = Box::new(local.client.call(plan, self.head.clone(), source).await);
+        let tried = match &*outcome {
             Ok(answer) => Tried::of_head(answer),
-            Err(unanswered) if unanswered.request_error.is_some() => {
-                return Err(refused(unanswered));
-            }
+            Err(unanswered) if unanswered.request_error.is_some() => return Became::Tried(outcome),
             Err(unanswered) => Tried::of_unanswered(unanswered),
         };
         let standing = Standing {
@@ -200,32 +219,20 @@ impl<'a> Write<'a> {
         };
         let schedule = &self.stores.settings.schedule;
         let next = after_call(schedule, &standing, tried.end, now(), &mut fresh_chance());
-        if let Next::Again { at, counts, hold_until } = next {
-            let took = now().since(self.accepted_at);
-            let tried = Direct {
-                note: counts.then(|| tried.note(self.accepted_at, took)),
-                maybe_done: tried.end.may_have_done_it(),
-                hold_until: hold_until.filter(|_| counts),
-            };
-            match self.store(outbox, Some(tried), at).await {
-                Ok(stored) => return self.accepted(outbox, stored, prefers).await,
-                // It wasn't accepted: the application gets what it would have got without an outbox.
-                Err(error) => {
-                    tracing::warn!(%error, "a write that can't be delivered now can't be stored")
-                }
+        let Next::Again { at, counts, hold_until } = next else { return Became::Tried(outcome) };
+        let took = now().since(self.accepted_at);
+        let tried = Direct {
+            note: counts.then(|| tried.note(self.accepted_at, took)),
+            maybe_done: tried.end.may_have_done_it(),
+            hold_until: hold_until.filter(|_| counts),
+        };
+        match self.store(outbox, Some(tried), at).await {
+            Ok(stored) => Became::Stored(stored),
+            // It wasn't accepted: the application gets what it would have got without an outbox.
+            Err(error) => {
+                tracing::warn!(%error, "a write that can't be delivered now can't be stored");
+                Became::Tried(outcome)
             }
-        }
-        self.pass_on(outcome, link)
-    }
-
-    fn pass_on(
-        &self,
-        outcome: Result<Answer, Unanswered>,
-        link: &Arc<Link>,
-    ) -> Result<Response<Inner>, Refused> {
-        match outcome {
-            Ok(answer) => Ok(answer::of_answer(answer, self.route, link, None)),
-            Err(unanswered) => Err(refused(&unanswered)),
         }
     }
 
@@ -273,12 +280,8 @@ impl<'a> Write<'a> {
     async fn accepted(
         &self,
         outbox: &Outbox,
-        stored: Accepted,
         prefers: Preferences,
     ) -> Result<Response<Inner>, Refused> {
-        if let Accepted::Known(id) = stored {
-            return known(outbox, id, prefers).await;
-        }
         if let Some(patience) = prefers.wait {
             match outbox.store().settled(self.id, patience).await {
                 Ok(summary) if has_answer(summary.state) => {
