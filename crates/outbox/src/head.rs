@@ -38,6 +38,15 @@ pub enum Field {
     },
 }
 
+impl Field {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let (Self::Text(name, _) | Self::Bytes { name, .. }) = self;
+        name
+    }
+}
+
 /// A stored head that isn't one of HTTP's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadError(String);
@@ -142,11 +151,8 @@ impl StoredHead {
     #[must_use]
     pub fn redacted(mut self) -> Self {
         for field in &mut self.fields {
-            let name = match field {
-                Field::Text(name, _) | Field::Bytes { name, .. } => name,
-            };
-            if is_secret(name) {
-                *field = Field::Text(std::mem::take(name), "[redacted]".to_owned());
+            if is_secret(field.name()) {
+                *field = Field::Text(field.name().to_owned(), "[redacted]".to_owned());
             }
         }
         self

@@ -183,8 +183,6 @@ pub(super) fn is_lane_open(
     lane: &str,
 ) -> Result<bool, StoreError> {
     Ok(db
-        .prepare_cached(
-            "SELECT 1 FROM delivery WHERE upstream = ?1 AND lane = ?2 AND state < 2 LIMIT 1",
-        )?
+        .prepare_cached("SELECT 1 FROM lane WHERE upstream = ?1 AND lane = ?2 AND items > 0")?
         .exists([upstream, lane])?)
 }

@@ -23,7 +23,7 @@ use mainstay_core::call::Layer;
 use mainstay_core::outbox::{Assurance, DeadReason, Next, Standing, WallTime, after_call};
 use mainstay_outbox::store::{Accepted, Full};
 use mainstay_outbox::{
-    CallNote, DeliveryId, Field, NewDelivery, State, StoreError, StoredHead, fingerprint, is_secret,
+    CallNote, DeliveryId, NewDelivery, State, StoreError, StoredHead, fingerprint, is_secret,
 };
 use mainstay_record::rfc3339;
 use serde_json::json;
@@ -251,10 +251,8 @@ impl<'a> Write<'a> {
         let mut head = StoredHead::of_request(&self.head);
         // They speak of this very moment: of how long the application waits, and of its own attempts.
         let deadline = self.route.plan.fields.deadline.as_ref().map(HeaderName::as_str);
-        head.fields.retain(|field| {
-            let (Field::Text(name, _) | Field::Bytes { name, .. }) = field;
-            Some(name.as_str()) != deadline && name != Layer::FIELD
-        });
+        let is_of_now = |name: &str| Some(name) == deadline || name == Layer::FIELD;
+        head.fields.retain(|field| !is_of_now(field.name()));
         let new = NewDelivery {
             id: self.id,
             upstream: self.route.plan.service.name().to_string(),
@@ -292,15 +290,14 @@ impl<'a> Write<'a> {
                 Err(error) => tracing::warn!(%error, "a stored write can't be waited for"),
             }
         }
-        let document = json!({
-            "id": self.id,
-            "state": State::Waiting.name(),
-            "status": place(outbox, self.id),
-            "key": self.key,
-            "accepted_at": rfc3339(self.accepted_at.0),
-            "gives_up_at": rfc3339(self.expires_at().0),
-        });
-        Ok(stored_as(outbox, self.id, prefers, &document))
+        let receipt = Receipt {
+            id: self.id,
+            state: State::Waiting,
+            key: &self.key,
+            accepted_at: self.accepted_at,
+            expires_at: self.expires_at(),
+        };
+        Ok(receipt.answer(outbox, prefers))
     }
 }
 
@@ -404,15 +401,14 @@ async fn known(
         State::Delivered if !patience.is_zero() => return page::answer_of(outbox, id).await,
         State::Delivered | State::Waiting | State::Stopped(_) => {}
     }
-    let document = json!({
-        "id": id,
-        "state": summary.state.name(),
-        "status": place(outbox, id),
-        "key": summary.key,
-        "accepted_at": rfc3339(summary.accepted_at.0),
-        "gives_up_at": rfc3339(summary.expires_at.0),
-    });
-    Ok(stored_as(outbox, id, prefers, &document))
+    let receipt = Receipt {
+        id,
+        state: summary.state,
+        key: &summary.key,
+        accepted_at: summary.accepted_at,
+        expires_at: summary.expires_at,
+    };
+    Ok(receipt.answer(outbox, prefers))
 }
 
 /// Whether a delivery in this state has the API's last word.
@@ -425,25 +421,40 @@ fn place(outbox: &Outbox, id: DeliveryId) -> String {
     format!("{}/{id}", outbox.settings().status_path)
 }
 
-/// 202.
-fn stored_as(
-    outbox: &Outbox,
+/// What an application learns of a write that is on the disk.
+struct Receipt<'a> {
     id: DeliveryId,
-    prefers: Preferences,
-    document: &serde_json::Value,
-) -> Response<Inner> {
-    let mut response = Response::new(Inner::Whole(document.to_string().into()));
-    *response.status_mut() = StatusCode::ACCEPTED;
-    let headers = response.headers_mut();
-    if let Ok(place) = HeaderValue::try_from(place(outbox, id)) {
-        headers.insert(header::LOCATION, place);
+    state: State,
+    key: &'a str,
+    accepted_at: WallTime,
+    expires_at: WallTime,
+}
+
+impl Receipt<'_> {
+    /// 202.
+    fn answer(&self, outbox: &Outbox, prefers: Preferences) -> Response<Inner> {
+        let place = place(outbox, self.id);
+        let document = json!({
+            "id": self.id,
+            "state": self.state.name(),
+            "status": place,
+            "key": self.key,
+            "accepted_at": rfc3339(self.accepted_at.0),
+            "gives_up_at": rfc3339(self.expires_at.0),
+        });
+        let mut response = Response::new(Inner::Whole(document.to_string().into()));
+        *response.status_mut() = StatusCode::ACCEPTED;
+        let headers = response.headers_mut();
+        if let Ok(place) = HeaderValue::try_from(place) {
+            headers.insert(header::LOCATION, place);
+        }
+        if prefers.respond_async {
+            headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
+        }
+        headers.insert(PROXY_STATUS, HeaderValue::from_static("mainstay; details=\"stored\""));
+        mark(headers, self.id);
+        response
     }
-    if prefers.respond_async {
-        headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
-    }
-    headers.insert(PROXY_STATUS, HeaderValue::from_static("mainstay; details=\"stored\""));
-    mark(headers, id);
-    response
 }
 
 /// The fields of all answers about a delivery.

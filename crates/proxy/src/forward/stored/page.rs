@@ -5,14 +5,14 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{Method, Response, header};
 use mainstay_core::outbox::WallTime;
-use mainstay_outbox::{DeliveryId, Detail, Field, State};
+use mainstay_outbox::{DeliveryId, Detail, State};
 use mainstay_record::rfc3339;
 use serde_json::{Value, json};
 
 use super::super::reply::Inner;
 use super::super::{Refused, hop, request};
 use super::prefer::Preferences;
-use super::{cant, mark};
+use super::{cant, mark, place};
 use crate::outbox::{INCOMPLETE, Outbox};
 use crate::problem::Refusal;
 
@@ -73,11 +73,7 @@ pub(super) async fn answer_of(outbox: &Outbox, id: DeliveryId) -> Result<Respons
             return Err(Refusal::OutboxDown.into());
         }
     };
-    let is_whole = !head.fields.iter().any(|field| {
-        let (Field::Text(name, _) | Field::Bytes { name, .. }) = field;
-        name == INCOMPLETE.as_str()
-    });
-    if !is_whole {
+    if head.fields.iter().any(|field| field.name() == INCOMPLETE.as_str()) {
         return Err(Refusal::AnswerIncomplete.into());
     }
     let mut head = head.to_answer().map_err(|error| {
@@ -100,7 +96,7 @@ fn document(outbox: &Outbox, detail: &Detail) -> Value {
         Ok(Some((head, _))) => head.status,
         _ => None,
     };
-    let place = format!("{}/{}", outbox.settings().status_path, summary.id);
+    let place = place(outbox, summary.id);
     json!({
         "id": summary.id,
         "state": summary.state.name(),
