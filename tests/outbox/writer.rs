@@ -1,11 +1,13 @@
 //! An application that writes one thing after the other, and repeats what it got no answer to.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 pub(crate) struct Writer {
     lane: usize,
@@ -48,6 +50,56 @@ impl Writer {
 }
 
 impl Writer {
+    /// Writes until it is told to end, by one proxy after the other: what isn't accepted is said again by the next. One without a key is said
+    /// again only where it was told that nothing was accepted.
+    pub(crate) async fn write_on(&mut self, proxies: &Proxies, ends: &AtomicBool) {
+        let mut turn = self.lane;
+        while !ends.load(SeqCst) {
+            turn += 1;
+            let Some(proxy) = proxies.get(turn) else {
+                sleep(BETWEEN).await;
+                continue;
+            };
+            let Ok(Ok(mut tcp)) = timeout(ANSWERED_WITHIN, TcpStream::connect(proxy)).await else {
+                sleep(BETWEEN).await;
+                continue;
+            };
+            while !ends.load(SeqCst) {
+                let what = format!("{}{:06}", self.prefix(), self.number);
+                let write = once(&mut tcp, self.lane, self.has_keys, &what);
+                match timeout(ANSWERED_WITHIN, write).await.unwrap_or(None) {
+                    Some(202) => {
+                        self.accepted.push(what);
+                        self.number += 1;
+                        sleep(BRIEFLY).await;
+                    }
+                    Some(409 | 503) | None => {
+                        self.number += usize::from(!self.has_keys);
+                        break;
+                    }
+                    Some(status) => panic!("{status} for {what}"),
+                }
+            }
+        }
+    }
+}
+
+/// The proxies that run now.
+#[derive(Default)]
+pub(crate) struct Proxies(Mutex<Vec<SocketAddr>>);
+
+impl Proxies {
+    pub(crate) fn set(&self, all: Vec<SocketAddr>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
+    fn get(&self, turn: usize) -> Option<SocketAddr> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(turn % all.len().max(1)).copied()
+    }
+}
+
+impl Writer {
     /// Writes for so long, some twenty a second.
     pub(crate) async fn write_for(&mut self, proxy: SocketAddr, length: Duration) {
         let until = Instant::now() + length;
@@ -63,6 +115,10 @@ impl Writer {
         }
     }
 }
+
+/// An application that waits longer would wait for a frozen proxy.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
+const BRIEFLY: Duration = Duration::from_millis(10);
 
 /// A hundred and more a second, with sixteen of them.
 const BETWEEN: Duration = Duration::from_millis(50);

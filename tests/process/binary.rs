@@ -11,15 +11,18 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::serving::Serving;
 use crate::text;
 
 /// How long anything may take that should happen at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running proxy. It is killed when this is dropped.
+/// A running proxy. It is killed when this is dropped, and so is the process that has taken over from it.
 pub(crate) struct Binary {
     pub(crate) proxy: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// The process that takes connections in. Dropped before `child`, while the number of that one can't be another's yet.
+    pub(crate) serving: Serving,
     child: Child,
     config: tempfile::NamedTempFile,
     said: watch::Receiver<String>,
@@ -45,11 +48,24 @@ impl Binary {
         endpoints: &[(&str, SocketAddr)],
         more: &str,
     ) -> Result<Self, String> {
+        Self::start_under(endpoints, more, None).await
+    }
+
+    /// The same, under a service manager that is told by this socket.
+    pub(crate) async fn start_under(
+        endpoints: &[(&str, SocketAddr)],
+        more: &str,
+        manager: Option<&Path>,
+    ) -> Result<Self, String> {
         let config = tempfile::Builder::new().suffix(".toml").tempfile().map_err(text)?;
         std::fs::write(config.path(), config_text(endpoints, more)).map_err(text)?;
+        let serving = Serving::new()?;
         let mut child = Command::new(env!("CARGO_BIN_EXE_mainstay"))
             .args(["run", "--config"])
             .arg(config.path())
+            .arg("--pid-file")
+            .arg(serving.file())
+            .envs(manager.map(|socket| ("NOTIFY_SOCKET", socket)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -57,7 +73,7 @@ impl Binary {
             .map_err(text)?;
         let said = listen_to(child.stderr.take().ok_or("no stderr")?);
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut binary = Self { proxy: unknown, admin: unknown, child, config, said };
+        let mut binary = Self { proxy: unknown, admin: unknown, child, config, serving, said };
         binary.proxy = address(&binary.says("listening on http://").await?)?;
         binary.admin = address(&binary.says("admin on http://").await?)?;
         Ok(binary)
@@ -89,18 +105,18 @@ impl Binary {
         self.config.path()
     }
 
-    /// Sends it a signal: `HUP`, `TERM`.
-    pub(crate) async fn signal(&self, name: &str) -> Result<(), String> {
-        let id = self.child.id().ok_or("it has ended")?;
-        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status();
-        let sent = sent.await.map_err(text)?;
-        if sent.success() { Ok(()) } else { Err(format!("no signal {name} to {id}")) }
+    /// Sends the process that takes connections in a signal: `HUP`, `TERM`, `USR2`.
+    pub(crate) fn signal(&self, name: &str) -> Result<(), String> {
+        self.serving.signal(name)
     }
 
     /// Waits for its end, and gives its exit code.
     pub(crate) async fn ended(&mut self) -> Result<Option<i32>, String> {
+        let id = self.child.id();
         let ended = timeout(PATIENCE, self.child.wait()).await;
-        Ok(ended.map_err(|_| "it doesn't end")?.map_err(text)?.code())
+        let status = ended.map_err(|_| "it doesn't end")?.map_err(text)?;
+        id.map_or(Ok(()), |id| self.serving.forget(id))?;
+        Ok(status.code())
     }
 
     /// A call of an application.

@@ -10,10 +10,14 @@ mod end;
 mod heard;
 mod held;
 mod load;
+mod packaging;
 mod reload;
+#[path = "../support/serving.rs"]
+mod serving;
 mod simulate;
 mod start;
 mod told;
+mod upgrade;
 
 /// What a test gives back; the error says what went wrong.
 type Outcome = Result<(), String>;

@@ -25,12 +25,12 @@ async fn reloads_under_load_drop_no_call_and_forget_nothing() -> Outcome {
 
     traffic.goes_on().await?;
     binary.configure(&endpoints, "retry.max_attempts = 2\n")?;
-    binary.signal("HUP").await?;
+    binary.signal("HUP")?;
     binary.until("/generation", json!(2)).await?;
 
     traffic.goes_on().await?;
     binary.configure(&endpoints, "retry.max_attempts = 200\nretri = 1\n")?;
-    binary.signal("HUP").await?;
+    binary.signal("HUP")?;
     binary.says("isn't taken, the settings stay as they are").await?;
     binary.says("did you mean `retry`?").await?;
     let refused = binary.ask("POST", "/reload", "").await?;

@@ -14,15 +14,42 @@
 //! expect reads misplaced-events = 0               events, misplaced-events (a gap, a duplicate), error-events
 //! expect duplicates = 0                          duplicates, amplification, executed ID, records, break CODE, event CODE
 //! ```
+//!
+//! The scenarios of the break suite (`scenarios/suite`, run by `tests/suite`) go by the clock, so that one can be run against any proxy:
+//!
+//! ```text
+//! category down                                  what it belongs to
+//! speak tls                                      what the servers speak: tls, http2, dns
+//! name api.lab a                                 the servers that their name leads to at first; all of them unless it is said
+//! load reads GET /x count=500 rate=100           all loads begin at the same moment
+//! at 1s fault busiest refuse                     the break begins with the first of these; `busiest` is who was asked most until then
+//! at 3s fault busiest healthy                    and ends with the last
+//! tells connect-refused                          the break's codes: one of them has to be told
+//! without nginx it speaks no HTTP/2 to servers   who can't take part, and why
+//! expect success >= 99%                          of all calls together: success, p50, p99, amplification, masked, recovered, streams
+//! ```
 
 use std::time::Duration;
 
 /// A whole scenario.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
+    /// The first comment.
+    pub(crate) why: String,
     pub(crate) servers: Vec<String>,
     pub(crate) config: String,
     pub(crate) steps: Vec<(usize, Step)>,
+    pub(crate) suite: Suite,
+}
+
+/// What only scenarios of the break suite say.
+#[derive(Debug, Default)]
+pub(crate) struct Suite {
+    pub(crate) category: String,
+    pub(crate) speaks: Vec<String>,
+    pub(crate) name: Option<(String, Vec<String>)>,
+    pub(crate) tells: Vec<String>,
+    pub(crate) without: Vec<(String, String)>,
 }
 
 /// One line.
@@ -30,6 +57,7 @@ pub(crate) struct Script {
 pub(crate) enum Step {
     Load { name: String, methods: Vec<http::Method>, path: String, options: Vec<(String, String)> },
     After { name: String, results: usize },
+    At { at: Duration, server: String, text: String },
     Join { name: String },
     Fault { server: String, text: String },
     Until { endpoint: String, field: String, value: String, within: Option<Duration> },
@@ -66,7 +94,13 @@ pub(crate) fn parse(text: &str) -> Result<Script, String> {
     let mut script = Script::default();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
+        if let Some(comment) = line.strip_prefix('#') {
+            if script.servers.is_empty() {
+                script.why.push_str(comment);
+            }
+            continue;
+        }
+        if line.is_empty() {
             continue;
         }
         if let Some(config) = line.strip_prefix('|') {
@@ -79,6 +113,9 @@ pub(crate) fn parse(text: &str) -> Result<Script, String> {
             script.servers = names.iter().map(|name| (*name).to_owned()).collect();
             continue;
         }
+        if script.suite.read(&words) {
+            continue;
+        }
         let step = step(&words).ok_or_else(|| format!("line {number}: not understood: {line}"))?;
         script.steps.push((number, step));
     }
@@ -86,6 +123,24 @@ pub(crate) fn parse(text: &str) -> Result<Script, String> {
         return Err("a scenario needs servers and steps".into());
     }
     Ok(script)
+}
+
+impl Suite {
+    /// Reads a line, if it is one of these.
+    fn read(&mut self, words: &[&str]) -> bool {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        match words {
+            ["category", category] => self.category = (*category).to_owned(),
+            ["speak", speaks @ ..] => self.speaks = owned(speaks),
+            ["name", name, servers @ ..] => self.name = Some(((*name).to_owned(), owned(servers))),
+            ["tells", codes @ ..] => self.tells = owned(codes),
+            ["without", proxy, why @ ..] => {
+                self.without.push(((*proxy).to_owned(), why.join(" ")));
+            }
+            _ => return false,
+        }
+        true
+    }
 }
 
 fn step(words: &[&str]) -> Option<Step> {
@@ -104,6 +159,10 @@ fn step(words: &[&str]) -> Option<Step> {
             Step::After { name: owned(name), results: results.parse().ok()? }
         }
         ["join", name] => Step::Join { name: owned(name) },
+        ["at", at, "fault", server, text @ ..] if !text.is_empty() => {
+            let Value::Time(at) = value_of(at)? else { return None };
+            Step::At { at, server: owned(server), text: text.join(" ") }
+        }
         ["fault", server, text @ ..] if !text.is_empty() => {
             Step::Fault { server: owned(server), text: text.join(" ") }
         }
@@ -147,7 +206,7 @@ fn operator_of(word: &str) -> Option<Operator> {
     }
 }
 
-fn value_of(word: &str) -> Option<Value> {
+pub(crate) fn value_of(word: &str) -> Option<Value> {
     if let Some(share) = word.strip_suffix('%') {
         return share.parse().ok().map(Value::Percent);
     }

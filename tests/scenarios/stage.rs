@@ -1,4 +1,4 @@
-//! The lab, the real binary in front of it, and a window onto its admin address.
+//! The lab, what stands in front of it (the real binary, or a program with the library), and a window onto what that has counted.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -11,27 +11,45 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use crate::library::Program;
 use crate::script::Script;
 
 /// How long anything may take that should happen at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Everything that a scenario runs on. The binary is killed when this is dropped.
+/// Everything that a scenario runs on. What was started ends when this is dropped.
 pub(crate) struct Stage {
     pub(crate) lab: Lab,
     pub(crate) proxy: SocketAddr,
-    admin: SocketAddr,
-    _binary: Child,
-    _config: tempfile::NamedTempFile,
+    front: Front,
+}
+
+/// What makes the calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// The real binary.
+    Binary,
+    /// The library, in this process.
+    Library,
+}
+
+enum Front {
+    Binary { admin: SocketAddr, _binary: Box<Child>, _config: tempfile::NamedTempFile },
+    Library(Program),
 }
 
 impl Stage {
-    pub(crate) async fn set(script: &Script) -> Result<Self, String> {
+    pub(crate) async fn set(script: &Script, driver: Driver) -> Result<Self, String> {
         let lab =
             Lab::start(Spec::of(script.servers.iter().map(String::as_str))).await.map_err(text)?;
-        let mut config = tempfile::Builder::new().suffix(".toml").tempfile().map_err(text)?;
         let servers = lab.servers().iter().map(|server| (server.name(), server.addr()));
-        config.write_all(config_text(script, servers).as_bytes()).map_err(text)?;
+        let policy = config_text(script, servers);
+        if driver == Driver::Library {
+            let program = Program::start(&policy).await?;
+            return Ok(Self { lab, proxy: program.address, front: Front::Library(program) });
+        }
+        let mut config = tempfile::Builder::new().suffix(".toml").tempfile().map_err(text)?;
+        config.write_all(policy.as_bytes()).map_err(text)?;
         let mut binary = Command::new(env!("CARGO_BIN_EXE_mainstay"))
             .args(["run", "--config"])
             .arg(config.path())
@@ -43,14 +61,18 @@ impl Stage {
         let (proxy, admin) = tokio::time::timeout(PATIENCE, addresses(stderr))
             .await
             .map_err(|_| "the binary doesn't say that it is listening")??;
-        Ok(Self { lab, proxy, admin, _binary: binary, _config: config })
+        let front = Front::Binary { admin, _binary: Box::new(binary), _config: config };
+        Ok(Self { lab, proxy, front })
     }
 
     /// The JSON at a path of the admin address.
     pub(crate) async fn admin(&self, path: &str) -> Result<Value, String> {
-        let mut stream = TcpStream::connect(self.admin).await.map_err(text)?;
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin);
+        let admin = match &self.front {
+            Front::Binary { admin, .. } => *admin,
+            Front::Library(program) => return program.told(path),
+        };
+        let mut stream = TcpStream::connect(admin).await.map_err(text)?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.map_err(text)?;
         let mut answer = Vec::new();
         tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub(crate) mod program;
+pub(crate) mod serving;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+use serving::Serving;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, Command};
@@ -23,6 +25,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Binary {
     pub(crate) proxy: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// The process that takes connections in. Dropped before `process`, while the number of that one can't be another's yet.
+    pub(crate) serving: Serving,
     process: Child,
     _config: tempfile::NamedTempFile,
 }
@@ -38,13 +42,31 @@ impl Binary {
         Self::start(config, log.into()).await
     }
 
+    /// The same, with an admin address that wants this token.
+    pub(crate) async fn run_guarded(config: &str, token: &str) -> Result<Self, String> {
+        let admin = format!("{{ address = \"127.0.0.1:0\", token = \"{token}\" }}");
+        Self::start_with(config, &admin, Stdio::null()).await
+    }
+
+    /// The same, with this admin address, which another had before it.
+    pub(crate) async fn run_at(config: &str, admin: SocketAddr) -> Result<Self, String> {
+        Self::start_with(config, &format!("\"{admin}\""), Stdio::null()).await
+    }
+
     async fn start(config: &str, stdout: Stdio) -> Result<Self, String> {
+        Self::start_with(config, "\"127.0.0.1:0\"", stdout).await
+    }
+
+    async fn start_with(config: &str, admin: &str, stdout: Stdio) -> Result<Self, String> {
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile().map_err(text)?;
-        let addresses = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n";
+        let addresses = format!("listen = \"127.0.0.1:0\"\nadmin = {admin}\n");
         file.write_all(format!("{addresses}{config}").as_bytes()).map_err(text)?;
+        let serving = Serving::new()?;
         let mut process = Command::new(env!("CARGO_BIN_EXE_mainstay"))
             .args(["run", "--config"])
             .arg(file.path())
+            .arg("--pid-file")
+            .arg(serving.file())
             .stdout(stdout)
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -54,12 +76,40 @@ impl Binary {
         let (proxy, admin) = timeout(PATIENCE, listening(stderr))
             .await
             .map_err(|_| "the binary doesn't say that it is listening")??;
-        Ok(Self { proxy, admin, process, _config: file })
+        Ok(Self { proxy, admin, process, serving, _config: file })
     }
 
     /// Ends it with SIGKILL, and waits until it is gone.
     pub(crate) async fn kill(mut self) -> Result<(), String> {
+        if let Some(id) = self.process.id() {
+            self.serving.forget(id)?;
+        }
         self.process.kill().await.map_err(text)
+    }
+
+    /// Waits until the process that was run first has ended by itself, without a complaint.
+    pub(crate) async fn ended(&mut self) -> Result<(), String> {
+        let id = self.process.id();
+        let ended = timeout(PATIENCE, self.process.wait()).await;
+        let status = ended.map_err(|_| "it doesn't end")?.map_err(text)?;
+        id.map_or(Ok(()), |id| self.serving.forget(id))?;
+        if status.success() { Ok(()) } else { Err(status.to_string()) }
+    }
+
+    /// Freezes it, as a machine does that is paused.
+    pub(crate) fn freeze(&self) -> Result<(), String> {
+        self.signal("-STOP")
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) -> Result<(), String> {
+        self.signal("-CONT")
+    }
+
+    fn signal(&self, signal: &str) -> Result<(), String> {
+        let id = self.process.id().ok_or("the binary has ended")?.to_string();
+        let sent = std::process::Command::new("kill").args([signal, &id]).status();
+        if sent.map_err(text)?.success() { Ok(()) } else { Err(format!("kill {signal} {id}")) }
     }
 
     /// Memory of its process that is in use (`VmRSS`), in KiB.
@@ -143,7 +193,7 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Result<String, Strin
 }
 
 /// Reads what the binary says until both addresses are known, and keeps reading, so that it never blocks.
-async fn listening(stderr: ChildStderr) -> Result<(SocketAddr, SocketAddr), String> {
+pub(crate) async fn listening(stderr: ChildStderr) -> Result<(SocketAddr, SocketAddr), String> {
     let mut lines = BufReader::new(stderr).lines();
     let (mut proxy, mut admin, mut said) = (None, None, String::new());
     while let Some(line) = lines.next_line().await.map_err(text)? {
@@ -159,7 +209,7 @@ async fn listening(stderr: ChildStderr) -> Result<(SocketAddr, SocketAddr), Stri
     Err(format!("the binary ended:\n{said}"))
 }
 
-fn address_after(line: &str, words: &str) -> Option<SocketAddr> {
+pub(crate) fn address_after(line: &str, words: &str) -> Option<SocketAddr> {
     line.split_once(words)?.1.split_whitespace().next()?.parse().ok()
 }
 

@@ -28,6 +28,11 @@ impl Program {
         })
     }
 
+    /// Where that is.
+    pub(crate) fn path(names: &[&str]) -> Result<PathBuf, String> {
+        Self::find(names).map(|program| program.0)
+    }
+
     /// A file of the tests' own Python, with its packages.
     pub(crate) fn python() -> Result<Self, String> {
         Self::find(&[concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peers-venv/bin/python3")])

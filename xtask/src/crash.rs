@@ -1,7 +1,8 @@
 //! `cargo xtask outbox-crash`: the outbox's process is killed again and again, at random moments and at each of its writes.
 //!
-//! These are tests of the suite with more rounds: `crates/outbox/tests/crash.rs`, the store alone, and `tests/outbox`, the real binary with
-//! applications before it and a failing API behind it. It fails as they do.
+//! These are tests of the suite with more rounds: `crates/outbox/tests/crash.rs`, the store alone, `crates/outbox/tests/io.rs`, the same on a disk that fails, and `tests/outbox`, the real binary with
+//! applications before it and a failing API behind it; and two of them on one PostgreSQL database, where proxies are killed and frozen, the database crashes
+//! and its connections are cut. It fails as they do.
 
 use crate::setup;
 use crate::step::{self, Step};
@@ -10,9 +11,13 @@ use crate::step::{self, Step};
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
     let rounds = rounds(words)?;
     setup::packages(&["strace"])?;
+    setup::readers();
+    setup::databases();
     // As the suite builds it: a package alone would have other features, and be built anew.
     step::run(&[
         Step::cargo("test --workspace --test crash -- --nocapture --test-threads 1")
+            .env("MAINSTAY_CRASH_ROUNDS", rounds.to_string()),
+        Step::cargo("test --workspace --test io -- --nocapture")
             .env("MAINSTAY_CRASH_ROUNDS", rounds.to_string()),
         Step::cargo("test --workspace --test outbox -- --nocapture")
             .env("MAINSTAY_OUTBOX_ROUNDS", rounds.to_string()),

@@ -13,11 +13,12 @@ pub(crate) struct Step {
 impl Step {
     /// A cargo command; words are split at spaces.
     pub(crate) fn cargo(line: &str) -> Self {
-        Self {
-            program: "cargo",
-            words: line.split(' ').map(str::to_owned).collect(),
-            env: Vec::new(),
-        }
+        Self::new("cargo", line)
+    }
+
+    /// A command of any program.
+    pub(crate) fn new(program: &'static str, line: &str) -> Self {
+        Self { program, words: line.split(' ').map(str::to_owned).collect(), env: Vec::new() }
     }
 
     /// Adds a variable to its environment.
@@ -49,4 +50,32 @@ pub(crate) fn run(steps: &[Step]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The command line that repeats a run, for documents: without the places on this machine where a binary was taken from and
+/// logs were put, which change nothing of the result.
+pub(crate) fn typed(command: &str, words: &[&str]) -> String {
+    let mut typed = format!("cargo xtask {command}");
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        if matches!(*word, "--binary" | "--logs") {
+            rest.next();
+        } else {
+            typed = typed + " " + word;
+        }
+    }
+    typed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_for_documents_names_no_place_on_this_machine() {
+        let words =
+            ["--only", "down-*", "--binary", "/here/it/is", "--repeat", "3", "--logs", "/x"];
+        assert_eq!(typed("breaks", &words), "cargo xtask breaks --only down-* --repeat 3");
+        assert_eq!(typed("breaks", &[]), "cargo xtask breaks");
+    }
 }

@@ -30,8 +30,32 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Show where a request would go, under which settings, and what would happen if it broke
     Which(Which),
+    /// See what is broken now, since when, why, and what is done about it; live, and by keyboard
+    Top(Top),
+    /// List what broke for longer: since when, why, what it cost, what ended it
+    Incidents(Incidents),
+    /// Say how a running proxy logs, or have it log another way from now on
+    Log(Log),
     /// Look at stored writes, and take a hand in them; beside a running proxy or without one
     Outbox(Outbox),
+    /// Print what a shell needs to complete commands and options
+    Completions(Completions),
+    /// Print the manual page, or write all of them into a folder
+    Man(Man),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Whose
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Write a page for each command there; it is made if it isn't there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -52,6 +76,9 @@ pub(crate) struct Run {
     /// read-api, payments, llm-stream, webhook-out or download
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
+    /// Keep the number of the process that takes connections in there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +89,12 @@ pub(crate) struct Demo {
     /// Write the results there as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Go on until ctrl-c when all is over, so that the dashboard can be looked at
+    #[arg(long)]
+    pub(crate) keep_open: bool,
+    /// Where the dashboard is [default: a free port of 127.0.0.1]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", hide_default_value = true)]
+    pub(crate) admin: String,
     /// Calls a second
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=2000))]
     pub(crate) rate: u32,
@@ -180,6 +213,67 @@ pub(crate) struct Admin {
     /// A file that holds the token
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// An environment variable that holds the token
+    #[arg(long, value_name = "VARIABLE", conflicts_with_all = ["token", "token_file"])]
+    pub(crate) token_env: Option<String>,
+}
+
+/// In a terminal it shows views that follow what happens; `?` lists the keys. Elsewhere it prints lines: one for each
+/// incident and change of state, and one for each upstream every ten seconds.
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    #[command(flatten)]
+    pub(crate) admin: Admin,
+    /// Print how things are now, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print what the admin address tells as JSON: one object a line; with --once, one document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Incidents {
+    /// One of them, as the list names it; without it, all that are kept, the newest first
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) admin: Admin,
+    /// Only those that haven't ended
+    #[arg(long, conflicts_with = "id")]
+    pub(crate) open: bool,
+    /// Only those of this upstream
+    #[arg(long, value_name = "NAME", conflicts_with = "id")]
+    pub(crate) upstream: Option<String>,
+    /// The newest so many
+    #[arg(long, value_name = "N", conflicts_with = "id", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) limit: Option<u16>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Without an option that changes something it says how it is. What is changed stays so until it is changed again, a reload
+/// brings another setting for it, or the proxy ends.
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    #[command(flatten)]
+    pub(crate) admin: Admin,
+    /// Which calls get a line: broken or every
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) calls: Option<String>,
+    /// How lines look: text or json
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// Write no lines below this: info, warn or error
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) level: Option<String>,
+    /// Which messages go to standard error: targets with levels, such as mainstay=info,mainstay_proxy=debug
+    #[arg(long, value_name = "TARGETS")]
+    pub(crate) messages: Option<String>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -190,7 +284,7 @@ pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) admin: Admin,
     /// Read records from this file and its rotated ones, instead of asking a running proxy
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["admin", "token", "token_file"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["admin", "token", "token_file", "token_env"])]
     pub(crate) file: Option<PathBuf>,
     /// Print the record as JSON
     #[arg(long)]
@@ -319,6 +413,12 @@ pub(crate) enum OutboxWhat {
         /// One JSON document instead of a table
         #[arg(long)]
         json: bool,
+    },
+    /// Print the SQL that makes the table in which applications put writes (outbox.intake)
+    Init {
+        /// Print it; nothing is done
+        #[arg(long, required = true)]
+        print_sql: bool,
     },
     /// Look whether everything is what was written; exit code 1 if something isn't
     Check,

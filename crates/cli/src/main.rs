@@ -9,12 +9,16 @@ mod demo;
 mod diagnose;
 mod exit;
 mod explain;
+mod incidents;
 mod lab;
+mod log;
 mod messages;
 mod outbox;
 mod paper;
 mod run;
+mod shell;
 mod simulate;
+mod top;
 mod which;
 
 use std::process::ExitCode;
@@ -36,7 +40,12 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Which(args) => which::run(&args),
+        Command::Top(args) => top::run(&args),
+        Command::Incidents(args) => incidents::run(&args),
+        Command::Log(args) => log::run(&args),
         Command::Outbox(args) => outbox::run(&args),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::man(&args),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("{}", failure.message.trim_end());

@@ -20,6 +20,20 @@ pub(crate) enum Ink {
     Faint,
 }
 
+const INKS: [Ink; 4] = [Ink::Bold, Ink::Good, Ink::Bad, Ink::Faint];
+
+impl Ink {
+    /// The terminal's code for it.
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Bold => "1",
+            Self::Good => "32",
+            Self::Bad => "31",
+            Self::Faint => "2",
+        }
+    }
+}
+
 /// Columns where nobody says how many there are.
 const COLUMNS: usize = 100;
 
@@ -53,14 +67,28 @@ impl Paper {
     /// The text in this ink. Control characters, which a record's texts may hold, are shown as `?`.
     pub(crate) fn ink(&self, ink: Ink, text: &str) -> String {
         let text = self.clean(text);
-        let code = match ink {
-            _ if !self.colour => return text,
-            Ink::Bold => 1,
-            Ink::Good => 32,
-            Ink::Bad => 31,
-            Ink::Faint => 2,
-        };
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        if !self.colour {
+            return text;
+        }
+        format!("\u{1b}[{}m{text}\u{1b}[0m", ink.code())
+    }
+
+    /// The pieces of a text that [`Paper::ink`] and [`Paper::flow`] made, each with its ink: what was clean when it was put
+    /// in ink holds no other control characters.
+    pub(crate) fn spans(&self, text: &str) -> Vec<(Option<Ink>, String)> {
+        let mut spans = Vec::new();
+        for (place, piece) in text.split("\u{1b}[").enumerate() {
+            let (ink, words) = match piece.split_once('m') {
+                Some((code, words)) if place > 0 => {
+                    (INKS.into_iter().find(|ink| ink.code() == code), words)
+                }
+                _ => (None, piece),
+            };
+            if !words.is_empty() {
+                spans.push((ink, words.to_owned()));
+            }
+        }
+        spans
     }
 
     /// The text as it may be shown: foreign texts must not steer the terminal.
@@ -69,7 +97,7 @@ impl Paper {
             _ if letter.is_control() || is_direction(letter) => '?',
             '…' if !self.unicode => '.',
             '→' if !self.unicode => '>',
-            '·' if !self.unicode => '-',
+            '·' | '–' if !self.unicode => '-',
             _ if self.unicode || letter.is_ascii() => letter,
             _ => '?',
         };
@@ -168,6 +196,11 @@ fn is_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
     })
 }
 
+/// A foreign text where there is no paper, as in a table that may go into a file: it can't steer the terminal.
+pub(crate) fn clean(text: &str) -> String {
+    text.replace(char::is_control, "?")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +236,15 @@ mod tests {
         let wanted = format!("\u{1b}[1ma b  c\u{1b}[0m  d\n  {}\n  {}\n", &long[..58], &long[..12]);
         assert_eq!(flow, wanted);
         assert_eq!(paper.flow(2, &[(None, "  "), (None, "")]), "");
+    }
+
+    #[test]
+    fn what_was_put_in_ink_can_be_taken_apart() {
+        let paper = Paper { columns: 60, unicode: true, colour: true };
+        let text = paper.flow(2, &[(None, "a "), (Some(Ink::Bad), "b\u{1b}[1mc"), (None, " m")]);
+        let wanted = [(None, "a "), (Some(Ink::Bad), "b?[1mc"), (None, " m")];
+        let wanted: Vec<_> = wanted.map(|(ink, text)| (ink, text.to_owned())).into();
+        assert_eq!(paper.spans(text.trim_end()), wanted);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The clock behind [`Timestamp`]: nanoseconds since the process began to count.
 
+use std::cell::Cell;
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -35,6 +36,24 @@ impl Clock {
     pub fn unix_millis() -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The same at a moment that just was. What lies between the two clocks is looked up once a second by each thread, so that a
+    /// clock that is put right is noticed that much later.
+    #[must_use]
+    pub fn unix_millis_at(at: Timestamp) -> u64 {
+        thread_local! {
+            /// Nanoseconds between 1970 and the process's begin, and until when that holds.
+            static BEGAN: Cell<(u64, Timestamp)> = const { Cell::new((0, Timestamp::ZERO)) };
+        }
+        let (mut began, until) = BEGAN.get();
+        if at >= until {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = Self::now();
+            began = mainstay_core::time::nanos(since).saturating_sub(now.as_nanos());
+            BEGAN.set((began, now + Duration::from_secs(1)));
+        }
+        (began + at.as_nanos()) / 1_000_000
     }
 
     /// Wall-clock seconds since 1970, to which HTTP dates are compared.

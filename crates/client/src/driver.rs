@@ -30,19 +30,22 @@ use mainstay_core::event::AttemptId;
 use mainstay_core::line::Entry;
 use mainstay_core::retry::rate_limit::Hint;
 use mainstay_core::{Action, BreakKind, Certainty, EndpointId};
-use mainstay_record::{CallId, RingCounts};
+use mainstay_record::{CallId, Origin, RingCounts, Sampling};
 use tokio::time::sleep_until;
 
 pub use delivered::DeliveredBody;
+#[cfg(any(feature = "testing", feature = "tower"))]
+pub(crate) use fields::facts;
 pub use grpc::is_grpc;
 
 use crate::Clock;
-use crate::body::{BodyError, Room, Source, Store};
+use crate::body::{BodyError, BodyRoom, Room, Source, Store};
 use crate::chance::seed;
 use crate::degrade::Degraded;
 use crate::pool::{AnswerBody, Broken, Exchange};
 use crate::rings::Rings;
 use crate::service::Plan;
+use crate::wishes::Wishes;
 use beside::{Beside, Landed, News};
 use out::Out;
 use ringed::Wants;
@@ -57,6 +60,8 @@ pub struct Client {
     rings: Arc<Rings>,
     run: u64,
     reuse_timers: bool,
+    sampling: Option<Sampling>,
+    wishes: Wishes,
 }
 
 /// An answer of the upstream, whole or about to be; or what the route gives in its place.
@@ -105,13 +110,26 @@ impl Client {
     pub fn new(replay_bytes_total: usize) -> Self {
         let (store, hold) = (Store::new(replay_bytes_total), Room::new(HOLD_BYTES));
         let rings = Rings::new(RINGS, RING_BYTES);
-        Self { store, hold, rings, run: seed(), reuse_timers: false }
+        Self {
+            store,
+            hold,
+            rings,
+            run: seed(),
+            reuse_timers: false,
+            sampling: None,
+            wishes: Wishes::default(),
+        }
     }
 
     /// This client with so many bytes of disk in `dir` beside the memory, for routes whose bodies may spill.
     #[must_use]
     pub fn with_disk(self, dir: PathBuf, bytes: u64) -> Self {
         Self { store: self.store.with_disk(dir, bytes), ..self }
+    }
+
+    #[cfg(any(feature = "testing", feature = "tower"))]
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Whether files can be made on that disk now; `Ok` without one. It blocks for a moment.
@@ -121,6 +139,12 @@ impl Client {
     /// Why not. Calls do without, then: large bodies can't be sent again.
     pub fn try_disk(&self) -> io::Result<()> {
         self.store.try_disk()
+    }
+
+    /// Room for a body that is read before its call is made, within the bytes that [`Self::new`] was told.
+    #[must_use]
+    pub fn body_room(&self) -> BodyRoom {
+        self.store.body_room()
     }
 
     /// This client, whose calls together hold back at most so many bytes of answers before they deliver them; 64 MiB
@@ -161,6 +185,18 @@ impl Client {
         Self { reuse_timers: true, ..self }
     }
 
+    /// This client, whose calls belong to traces: the request's own, or one that begins here. Which of them are kept in any case,
+    /// `sampling` says. `None`: they don't, and what requests say of traces goes on unchanged, which is the default.
+    #[must_use]
+    pub fn tracing(self, sampling: Option<Sampling>) -> Self {
+        Self { sampling, ..self }
+    }
+
+    /// This client for one call, with what its caller wants beside the plan.
+    pub(crate) fn wishing(&self, wishes: Wishes) -> Self {
+        Self { wishes, ..self.clone() }
+    }
+
     /// Makes one call. `head` is what the upstream is to see, hop-by-hop fields already taken out, except for path
     /// prefix and `Host`, which depend on the endpoint and are set for each attempt.
     ///
@@ -172,14 +208,29 @@ impl Client {
     pub async fn call(
         &self,
         plan: &Plan,
+        head: head::Parts,
+        body: Source,
+    ) -> Result<Answer, Unanswered> {
+        self.call_from(Origin::Program, plan, head, body).await
+    }
+
+    /// The same for a request that comes from elsewhere, as spans say.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::call`].
+    pub async fn call_from(
+        &self,
+        origin: Origin,
+        plan: &Plan,
         mut head: head::Parts,
         body: Source,
     ) -> Result<Answer, Unanswered> {
         match self.wants(plan, &mut head, &body) {
-            Wants::Plain => self.run(plan, head, body).await,
+            Wants::Plain => self.run(origin, plan, head, body).await,
             Wants::Kept(answer) => Ok(*answer),
             Wants::New(newcomer) => {
-                let answer = self.run(plan, head, body).await?;
+                let answer = self.run(origin, plan, head, body).await?;
                 Ok(self.keep_stream(plan, *newcomer, answer))
             }
         }
@@ -188,11 +239,12 @@ impl Client {
     /// Runs the call, up to the head of its answer.
     async fn run(
         &self,
+        origin: Origin,
         plan: &Plan,
         head: head::Parts,
         body: Source,
     ) -> Result<Answer, Unanswered> {
-        let mut running = Box::new(Running::new(self, plan, head, body));
+        let mut running = Box::new(Running::new(self, origin, plan, head, body));
         running.tell(|call, ctx| call.on_start(ctx));
         loop {
             match running.next_action() {
@@ -308,7 +360,7 @@ impl Running {
         let (attempt, endpoint) = ids;
         match plan.service.place(endpoint) {
             Some(place) => {
-                let request = self.request(plan, place, endpoint);
+                let request = self.request(plan, place, ids);
                 self.beside =
                     Some(Beside::new(ids, Arc::clone(&place.target), connection, request));
             }
@@ -375,11 +427,7 @@ impl Running {
     /// Waits in the upstream's line, and tells the machine what came of it.
     async fn line_up(&mut self, entry: Entry) {
         let service = Arc::clone(self.service());
-        let told = match service.lineup().enter(service.upstream(), entry, Clock::now()) {
-            Ok(mut place) => place.told().await,
-            Err(refused) => Err(refused),
-        };
-        match told {
+        match service.lineup().seat(service.upstream(), entry, Clock::now()).await {
             Ok(seat) => self.tell(|call, ctx| call.on_turn(seat, ctx)),
             Err(why) => self.tell(|call, ctx| call.on_turned_away(why, ctx)),
         }

@@ -3,6 +3,7 @@
 mod lineup;
 mod news;
 mod said;
+mod snapshot;
 mod spares;
 mod watch;
 
@@ -10,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use mainstay_config::settings::{Endpoint, HostRewrite, Probe, Upstream as UpstreamConfig};
+use mainstay_config::settings::{
+    Endpoint, HostRewrite, Probe, TraceField, Upstream as UpstreamConfig,
+};
 use mainstay_core::{BreakKind, CallPolicy, Checked, EndpointId, Upstream};
 use mainstay_record::{Recorder, UpstreamRecorder};
 
@@ -88,6 +91,8 @@ pub struct Fields {
     /// What a first attempt says of itself ([`Fields::first_attempt`]), if each is to say which it is and of how many, so that
     /// layers of retries don't multiply.
     pub attempt: Option<HeaderValue>,
+    /// What each attempt says of its trace, where calls are traced.
+    pub trace: TraceField,
 }
 
 impl Service {
@@ -115,6 +120,11 @@ impl Service {
             .collect::<Result<_, _>>()?;
         let names: Vec<&str> =
             settings.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
+        let addresses: Vec<(&str, u16)> = settings
+            .endpoints
+            .iter()
+            .map(|endpoint| (endpoint.host.as_str(), endpoint.port))
+            .collect();
         let line = || settings.policy.load.line.clone();
         let lineup = match previous {
             Some(previous) => {
@@ -126,7 +136,7 @@ impl Service {
         Ok(Arc::new(Self {
             lineup,
             name: settings.name.as_str().into(),
-            recorder: recorder.upstream(&settings.name, &names),
+            recorder: recorder.upstream_at(&settings.name, &names, &addresses),
             settings: settings.clone(),
             upstream,
             places,

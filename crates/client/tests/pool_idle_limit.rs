@@ -16,6 +16,9 @@ use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// When the servers here close a connection: far longer than a busy machine is late, so that closes agree.
+const LIMIT: Duration = Duration::from_millis(300);
+
 /// A server that answers each request and closes a connection that was idle for so long.
 fn server(peer: Peer, idle_limit: Duration, fields: &'static str) -> AbortHandle {
     let serve = async move {
@@ -64,11 +67,11 @@ async fn until_learned(target: &Arc<Target>) {
 async fn a_limit_that_was_seen_is_obeyed() {
     let peer = Peer::listen().await;
     let target = peer.target();
-    let server = server(peer, Duration::from_millis(100), "");
+    let server = server(peer, LIMIT, "");
     until_learned(&target).await;
     let learned = target.counts();
     // We are idle from when the answer has come, the server from when it has sent it: a little earlier.
-    assert!(learned.idle_limit.unwrap() >= Duration::from_millis(80), "{learned:?}");
+    assert!(learned.idle_limit.unwrap() >= LIMIT - LIMIT / 5, "{learned:?}");
     assert!(learned.closed_stale >= 2 && learned.stale_avoided == 0, "{learned:?}");
     use_and_rest(&target).await;
     let after = target.counts();
@@ -124,7 +127,7 @@ async fn a_limit_is_learned_and_obeyed_over_http2_too() {
     let peer = Peer::listen().await;
     let target =
         peer.target_with(ConnectSettings { http2: Http2::Always, ..ConnectSettings::default() });
-    let server = server_of_streams(peer, Duration::from_millis(100));
+    let server = server_of_streams(peer, LIMIT);
     until_learned(&target).await;
     let learned = target.counts();
     use_and_rest(&target).await;

@@ -1,6 +1,6 @@
 //! Settings to text that is read as the same settings.
 
-use crate::draft::{EndpointDraft, RouteDraft, TopDraft, UpstreamDraft};
+use crate::draft::{CallDraft, EndpointDraft, RouteDraft, TopDraft, UpstreamDraft};
 use crate::keys::{self, Key, Kind, Value};
 use crate::settings::{Admin, Listener, NameMatch, PathMatch, Route, Settings, Upstream};
 use crate::text::{key, quoted};
@@ -15,7 +15,10 @@ pub fn print(settings: &Settings) -> String {
         self::admin(&mut out, admin);
     }
     for upstream in &settings.upstreams {
-        self::upstream(&mut out, upstream);
+        let callback = settings.callbacks.iter().find(|route| {
+            settings.upstreams.get(route.upstream).is_some_and(|of| of.name == upstream.name)
+        });
+        self::upstream(&mut out, upstream, callback);
     }
     for route in &settings.routes {
         self::route(&mut out, route, settings);
@@ -31,14 +34,27 @@ fn top(out: &mut String, settings: &Settings) {
         drain_timeout: settings.drain_timeout,
         threads: settings.threads,
         log_calls: settings.log_calls,
+        log_format: settings.log_format,
+        access_log: settings.access_log.clone(),
         limits: settings.limits.clone(),
         records: settings.records.clone(),
         outbox: settings.outbox.clone(),
+        incidents: settings.incidents.clone(),
+        traces: settings.traces.clone(),
+        metrics: settings.metrics.clone(),
     };
     if settings.admin.is_none() {
         out.push_str("admin = false\n");
     }
-    table(out, "", &keys::top(), &mut draft, |key| key.path != "listen" || plain);
+    // What is a file's isn't said of a database, and the other way round.
+    let is_shared = settings.outbox.is_shared();
+    let fits = |key: &Key<TopDraft>| match key.path.as_str() {
+        "listen" => plain,
+        "outbox.path" => !is_shared,
+        "outbox.schema" | "outbox.lease" | "outbox.intake" => is_shared,
+        _ => true,
+    };
+    table(out, "", &keys::top(), &mut draft, fits);
 }
 
 fn listeners(out: &mut String, listeners: &[Listener]) {
@@ -62,8 +78,11 @@ fn admin(out: &mut String, Admin { address, token }: &Admin) {
     }
 }
 
-fn upstream(out: &mut String, upstream: &Upstream) {
+fn upstream(out: &mut String, upstream: &Upstream, callback: Option<&Route>) {
     let mut draft = UpstreamDraft::of(upstream);
+    if let Some(callback) = callback {
+        draft.call = CallDraft::of(callback);
+    }
     let prefix = format!("upstream.{}", key(&upstream.name));
     out.push_str(&format!("\n[{prefix}]\nendpoints = [\n"));
     for EndpointDraft { url, name, tier, weight } in &draft.endpoints {
@@ -74,9 +93,10 @@ fn upstream(out: &mut String, upstream: &Upstream) {
         ));
     }
     out.push_str("]\n");
-    // What concerns calls is written at the routes, which have the last word on it.
+    // What concerns calls is written at the routes, which have the last word on it; but callbacks have none.
     let calls = keys::call();
-    let own = |key: &Key<UpstreamDraft>| keys::find(&calls, &key.path).is_none();
+    let own =
+        |key: &Key<UpstreamDraft>| callback.is_some() || keys::find(&calls, &key.path).is_none();
     table(out, &prefix, &keys::upstream(), &mut draft, own);
 }
 

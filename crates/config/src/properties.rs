@@ -98,7 +98,9 @@ fn sample_text(rule: Rule) -> Option<&'static str> {
         Rule::FieldValue => "text/plain; charset=utf-8",
         Rule::Address => "127.0.0.1:81",
         Rule::Url => "https://a.example/v1",
+        Rule::Database => "postgresql://ann@db.example/a?sslmode=require",
         Rule::Lane => "json:/customer/id",
+        Rule::Attribute => "deployment.environment.name=test = \"1\"",
         Rule::Upstream | Rule::Profile => return None,
     })
 }

@@ -95,20 +95,22 @@ impl Source {
 fn excerpt(line: &str, marked: Range<usize>) -> (String, Range<usize>) {
     // A mark far to the right begins the excerpt, so that it can be seen.
     let skip = if marked.end > LONGEST_LINE { marked.start } else { 0 };
-    let line = without_token(line);
+    let line = without_secrets(line);
     let shown: String = line.chars().skip(skip).take(LONGEST_LINE).map(printable).collect();
     let end = (marked.end - skip).min(shown.chars().count().max(marked.start - skip + 1));
     (shown, marked.start - skip..end)
 }
 
-/// The line with stars for what follows `token =`: messages end up in logs.
-fn without_token(line: &str) -> Cow<'_, str> {
-    let value = line.match_indices("token").find_map(|(at, word)| {
+/// The line with stars for what follows `token =` and `postgres =`: messages end up in logs.
+fn without_secrets(line: &str) -> Cow<'_, str> {
+    let words = ["token", "postgres"].into_iter().flat_map(|word| line.match_indices(word));
+    let mut values = words.filter_map(|(at, word)| {
         let after = &line[at + word.len()..];
         let sign = after.trim_start_matches(['"', '\'', ' ', '\t']);
         sign.starts_with('=').then(|| line.len() - sign.len() + 1)
     });
-    let Some(value) = value else { return Cow::Borrowed(line) };
+    // The rest of the line is hidden too: the first one is enough.
+    let Some(value) = values.next() else { return Cow::Borrowed(line) };
     let (shown, hidden) = line.split_at(value);
     let hidden = hidden.chars().map(|c| if c.is_whitespace() { c } else { '*' });
     Cow::Owned(shown.chars().chain(hidden).collect())
@@ -190,6 +192,8 @@ mod tests {
         assert_eq!(shown("token = \"secret\""), "token = ********");
         assert_eq!(shown("a = { \"token\" = 's t', b = 1 }"), "a = { \"token\" = ** *** * * * *");
         assert_eq!(shown("token_env = \"NAME\""), "token_env = \"NAME\"");
+        assert_eq!(shown("postgres = \"postgresql://a:b@c\""), "postgres = ********************");
+        assert_eq!(shown("postgres_env = \"NAME\""), "postgres_env = \"NAME\"");
     }
 
     #[test]

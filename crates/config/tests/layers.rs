@@ -148,3 +148,37 @@ fn a_burst_is_a_tenth_of_the_rate_unless_something_is_said() {
     check_load("rate.calls = 50", "", burst, Some(5));
     check_load("rate = { calls = 50, burst = 50 }", "", burst, Some(50));
 }
+
+#[test]
+fn callbacks_are_made_by_what_their_upstream_says_and_a_route_may_switch_them_off() {
+    let text = r#"
+        [outbox]
+        callback_secrets_env = "SECRETS"
+        [upstream.api]
+        endpoints = ["http://a.test"]
+        total_timeout = "20s"
+        outbox.callback = { upstream = "app", path = "/hooks?a=b" }
+        [upstream.app]
+        endpoints = ["http://b.test"]
+        total_timeout = "7s"
+        outbox.base = "3s"
+        [[route]]
+        upstream = "api"
+        path = "/quiet"
+        outbox.callback = false
+        [[route]]
+        upstream = "api"
+    "#;
+    let loaded = parse(text, "f").unwrap_or_else(|errors| panic!("{errors}"));
+    let settings = &loaded.settings;
+    let callback = |index: usize| settings.routes[index].outbox.as_ref().unwrap().callback.clone();
+    assert_eq!(callback(0), None);
+    assert_eq!(callback(1).unwrap().path.as_deref(), Some("/hooks?a=b"));
+    let [to_app] = settings.callbacks.as_slice() else { panic!("one upstream is told") };
+    assert_eq!((to_app.upstream, to_app.policy.total_timeout), (1, Duration::from_secs(7)));
+    assert_eq!(to_app.outbox.as_ref().unwrap().schedule.base, Duration::from_secs(3));
+    assert!(!loaded.lint().iter().any(|lint| lint.to_string().contains("no route leads")));
+    let printed = mainstay_config::print(settings);
+    let again = parse(&printed, "printed").unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
+    assert_eq!(again.settings, *settings, "{printed}");
+}

@@ -134,6 +134,8 @@ pub enum Held {
     Budget,
     /// An endpoint that may be asked, in the middle of one.
     Endpoint,
+    /// A breaker that lets it through, where all of them are open.
+    Breaker,
 }
 
 impl Held {
@@ -146,6 +148,7 @@ impl Held {
             Self::Pause => "pause",
             Self::Budget => "budget",
             Self::Endpoint => "endpoint",
+            Self::Breaker => "breaker",
         }
     }
 }
@@ -273,6 +276,13 @@ pub enum Event {
     AttemptHeld {
         /// For what.
         by: Held,
+    },
+    /// An attempt that had been held since every breaker was open waits no longer.
+    BreakerAwaited {
+        /// How long it waited.
+        waited: Duration,
+        /// Whether it was let through; if not, the call ended.
+        passed: bool,
     },
     /// The call was refused before its first attempt, to keep load from the upstream.
     CallShed {
@@ -457,6 +467,7 @@ impl Event {
             Self::RetryScheduled { .. } => "retry-scheduled",
             Self::RetryRefused { .. } => "retry-refused",
             Self::AttemptHeld { .. } => "attempt-held",
+            Self::BreakerAwaited { .. } => "breaker-awaited",
             Self::CallShed { .. } => "call-shed",
             Self::BodyUnrepeatable => "body-unrepeatable",
             Self::CallDelivered { .. } => "call-delivered",

@@ -20,11 +20,13 @@ enum Step {
     Pass(Duration),
     Admit,
     AdmitFirst,
+    AdmitEarly,
     PassBy,
     Settle(usize, Outcome),
     Release(usize),
     NoteFailure,
     CheckPassed,
+    CheckTurned,
     Force(Forced),
 }
 
@@ -33,6 +35,7 @@ enum Step {
 struct Ticket {
     period: u64,
     probe: bool,
+    early: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -139,7 +142,29 @@ impl Model {
             }
             _ => (false, None),
         };
-        Ok((Ticket { period: self.period, probe }, transition))
+        Ok((Ticket { period: self.period, probe, early: false }, transition))
+    }
+
+    /// Whatever the ramp and the open time say, but not beyond the limit, and not against an order.
+    fn admit_early(&mut self, now: Timestamp) -> Result<(Ticket, Option<Transition>), Refusal> {
+        let limit = usize::from(self.settings.probe_limit);
+        let beyond = match self.state {
+            State::Open { .. } => {
+                self.half_open(1, now);
+                Some(Transition::HalfOpened)
+            }
+            State::HalfOpen { probing, succeeded, lost_at }
+                if (self.ramp(succeeded)..limit).contains(&probing) && now < lost_at =>
+            {
+                self.state = State::HalfOpen { probing: probing + 1, succeeded, lost_at };
+                None
+            }
+            _ => {
+                let (ticket, transition) = self.admit(BreakerMode::StopAll, now)?;
+                return Ok((Ticket { early: ticket.probe, ..ticket }, transition));
+            }
+        };
+        Ok((Ticket { period: self.period, probe: true, early: true }, beyond))
     }
 
     fn count(&mut self, calls: u32, failures: u32, slow: u32, at: Timestamp) {
@@ -158,13 +183,17 @@ impl Model {
         match &mut self.state {
             State::HalfOpen { probing, succeeded, lost_at } if ticket.probe => {
                 if failed || (slow && self.settings.slow_ratio.is_some()) {
-                    self.reopenings += 1;
+                    self.reopenings += u32::from(!ticket.early);
                     return Expected::Opened(OpenCause::ProbeFailed);
                 }
                 (*probing, *succeeded, *lost_at) = (*probing - 1, *succeeded + 1, lost_anew);
                 if *succeeded == usize::from(self.settings.probes_to_close) {
                     self.enter(State::Closed);
                     return Expected::Closed;
+                }
+                if ticket.early && *probing > 0 {
+                    let succeeded = *succeeded;
+                    self.enter(State::HalfOpen { probing: 0, succeeded, lost_at: lost_anew });
                 }
                 Expected::Nothing
             }
@@ -211,6 +240,18 @@ impl Model {
         let State::Open { .. } = self.state else { return Expected::Nothing };
         self.half_open(0, now);
         Expected::HalfOpened
+    }
+
+    /// The same, and probes that are out count no more.
+    fn check_turned(&mut self, now: Timestamp) -> Expected {
+        match self.state {
+            State::HalfOpen { probing: 1.., succeeded, .. } => {
+                let lost_at = self.lost_at(now);
+                self.enter(State::HalfOpen { probing: 0, succeeded, lost_at });
+                Expected::Nothing
+            }
+            _ => self.check_passed(now),
+        }
     }
 
     fn force(&mut self, order: Forced, now: Timestamp) -> Expected {
@@ -308,8 +349,12 @@ impl Pair {
                 let model = self.model.admit(mode_of_first(&settings), now);
                 self.agree_on_admission(self.breaker.admit_first(&settings, now), model);
             }
+            Step::AdmitEarly => {
+                let model = self.model.admit_early(now);
+                self.agree_on_admission(self.breaker.admit_early(&settings, now), model);
+            }
             Step::PassBy => {
-                let ticket = Ticket { period: self.model.period, probe: false };
+                let ticket = Ticket { period: self.model.period, probe: false, early: false };
                 self.out.push((self.breaker.pass(), ticket));
             }
             Step::Settle(which, outcome) => {
@@ -335,6 +380,10 @@ impl Pair {
                 let expected = self.model.check_passed(now);
                 self.agree(self.breaker.on_check_passed(&settings, now), expected);
             }
+            Step::CheckTurned => {
+                let expected = self.model.check_turned(now);
+                self.agree(self.breaker.on_check_turned(&settings, now), expected);
+            }
             Step::Force(order) => {
                 let expected = self.model.force(*order, now);
                 self.agree(self.breaker.force(*order, now), expected);
@@ -358,6 +407,7 @@ impl Pair {
         match (breaker, model) {
             (Ok((admission, told)), Ok((ticket, expected))) => {
                 assert_eq!((admission.is_probe(), told), (ticket.probe, expected));
+                assert_eq!(admission.is_early(), ticket.early);
                 self.out.push((admission, ticket));
             }
             (Err(refusal), Err(expected)) => assert_eq!(refusal, expected),
@@ -443,7 +493,9 @@ fn any_step() -> impl Strategy<Value = Step> {
         20 => (which.clone(), outcome).prop_map(|(which, outcome)| Step::Settle(which, outcome)),
         4 => which.prop_map(Step::Release),
         2 => Just(Step::NoteFailure),
+        2 => Just(Step::AdmitEarly),
         1 => Just(Step::CheckPassed),
+        1 => Just(Step::CheckTurned),
         1 => order.prop_map(Step::Force),
     ]
 }
@@ -476,6 +528,7 @@ fn any_settings() -> impl Strategy<Value = BreakerSettings> {
             probe_limit,
             probes_to_close,
             half_open_for: Duration::from_secs(half_open_for),
+            ..BreakerSettings::default()
         };
         Checked::new(settings).expect("they are within their rules").into_inner()
     })

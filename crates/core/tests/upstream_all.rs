@@ -5,6 +5,7 @@ mod upstream {
     mod ejection;
     mod failover;
     mod health;
+    mod orders;
     mod random;
     mod reload;
     mod threads;

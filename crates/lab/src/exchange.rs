@@ -107,6 +107,11 @@ pub(crate) async fn carry_out(site: &Site, request: &Request) -> Outcome {
         Fault::H2RefuseStream => Outcome::RefuseStream,
         Fault::H2GoAway => Outcome::GoAway,
         Fault::H2GoAwayGraceful => Outcome::GoAwayGracefully(Box::new(healthy(site, request))),
+        Fault::NotServing if request.path == api::grpc::HEALTH_CHECK => Outcome::Answer(
+            Box::new(api::grpc::health(api::grpc::Health::NotServing)),
+            Manner::Whole,
+        ),
+        Fault::NotServing => executed(site, request, Manner::Whole),
         Fault::ResetAfterExecute => {
             execute(site, request);
             Outcome::Reset
@@ -236,7 +241,10 @@ async fn queued(site: &Site, request: &Request, active: &Active) -> Outcome {
 fn refusal(request: &Request, code: u16, why: &str) -> Outcome {
     // Codes are checked when a fault is read; a fault made in code may hold anything.
     let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut reply = Reply::error(status, why);
+    let mut reply = match request.is_grpc() {
+        true => api::grpc::refusal(status, why),
+        false => Reply::error(status, why),
+    };
     reply.is_to_head = request.method == http::Method::HEAD;
     Outcome::Answer(Box::new(reply), Manner::Whole)
 }

@@ -270,6 +270,8 @@ fn write(number: u64) -> NewDelivery {
         tried: None,
         maybe_done: false,
         hold_until: None,
+        callback: None,
+        about: None,
     }
 }
 

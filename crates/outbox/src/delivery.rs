@@ -1,10 +1,11 @@
 //! A stored write: as it is accepted, as it is offered, as it is shown.
 
 use bytes::Bytes;
-use mainstay_core::outbox::{Assurance, DeadReason, Next, StoppedReason, WallTime};
+use mainstay_core::outbox::{Assurance, DeadReason, Event, Next, StoppedReason, WallTime};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{DeliveryId, StoredHead};
+use crate::store::Lease;
+use crate::{Callback, DeliveryId, StoredHead};
 
 /// What a delivery's state is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,10 +70,23 @@ impl State {
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Waiting | Self::Stopped(_))
     }
+
+    /// What is told when a delivery that was in this state is in that one, if anything is.
+    pub(crate) fn event_of_change(self, after: Self) -> Option<Event> {
+        if self == after {
+            return None;
+        }
+        match after {
+            Self::Waiting => None,
+            Self::Stopped(why) => Some(Event::Stopped(why)),
+            Self::Delivered => Some(Event::Delivered),
+            Self::Dead(why) => Some(Event::Dead(why)),
+        }
+    }
 }
 
-/// A write that is to be stored.
-#[derive(Clone, Debug)]
+/// A write that is to be stored. Shown for debugging, its content is left out.
+#[derive(Clone)]
 pub struct NewDelivery {
     /// Fresh.
     pub id: DeliveryId,
@@ -106,6 +120,10 @@ pub struct NewDelivery {
     pub maybe_done: bool,
     /// Until when the upstream asked that call to leave it alone, if it did: that holds for all that is stored for it.
     pub hold_until: Option<WallTime>,
+    /// Who is told what becomes of it.
+    pub callback: Option<Callback>,
+    /// What it tells of, if it is a callback itself.
+    pub about: Option<DeliveryId>,
 }
 
 /// One call, for the record of a delivery.
@@ -130,8 +148,8 @@ pub struct CallNote {
     pub certainty: Option<String>,
 }
 
-/// A delivery whose turn it is.
-#[derive(Clone, Debug)]
+/// A delivery whose turn it is. Shown for debugging, its content is left out.
+#[derive(Clone)]
 pub struct Offer {
     /// Its id.
     pub id: DeliveryId,
@@ -155,10 +173,17 @@ pub struct Offer {
     pub head: StoredHead,
     /// The request's body.
     pub body: Bytes,
+    /// What it tells of, if it is a callback.
+    pub about: Option<DeliveryId>,
+    /// Until when it is this worker's, where others share the store.
+    pub lease: Option<Lease>,
+    /// Whether a call for it may have been cut by the end of the last process, and nobody has tried it since: then it may have been done, and
+    /// no more is known.
+    pub interrupted: bool,
 }
 
-/// What came of an offer.
-#[derive(Clone, Debug)]
+/// What came of an offer. Shown for debugging, its content is left out.
+#[derive(Clone)]
 pub struct Finish {
     /// The call that was made. None was if the upstream's own protection refused it.
     pub note: Option<CallNote>,
@@ -212,10 +237,16 @@ pub struct Summary {
     pub behind: bool,
     /// Bytes of its request.
     pub size: u64,
+    /// The upstream that is told what becomes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callback: Option<String>,
+    /// The delivery that it tells of, if it is a callback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<DeliveryId>,
 }
 
-/// A delivery with all that is known of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A delivery with all that is known of it. Shown for debugging, its content is left out.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Detail {
     /// What is listed.
     pub summary: Summary,
@@ -247,6 +278,24 @@ fn some_millis<S: Serializer>(at: &Option<WallTime>, serializer: S) -> Result<S:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ends_and_stops_are_told_once_and_nothing_else_is() {
+        let stopped = State::Stopped(StoppedReason::MaybeDone);
+        let dead = State::Dead(DeadReason::Dropped);
+        for (before, after, told) in [
+            (State::Waiting, State::Delivered, Some(Event::Delivered)),
+            (State::Waiting, stopped, Some(Event::Stopped(StoppedReason::MaybeDone))),
+            (stopped, stopped, None),
+            (stopped, State::Waiting, None),
+            (stopped, dead, Some(Event::Dead(DeadReason::Dropped))),
+            // It was given up while it was on its way, and has arrived.
+            (dead, State::Delivered, Some(Event::Delivered)),
+            (dead, State::Waiting, None),
+        ] {
+            assert_eq!(before.event_of_change(after), told, "{before:?} {after:?}");
+        }
+    }
 
     #[test]
     fn states_are_read_as_they_are_stored() {

@@ -1,24 +1,26 @@
 //! Offers deliveries to whoever makes the calls, and writes what came of them.
 //!
-//! For each destination there is a `Line`: how many are on their way, how many may be (`Ramp`), until when it is held. One
-//! destination's trouble is its own line's. The dispatcher sleeps until the next delivery is due, a call has ended, or
-//! something was stored; it polls nothing.
+//! For each destination core says how many more may go and when to ask again ([`Destination`]). The dispatcher sleeps until the next
+//! delivery is due, a call has ended, or something was stored; it polls nothing.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use mainstay_core::Chance;
 use mainstay_core::outbox::{
-    CallEnd, DeadReason, Next, Ramp, ScheduleSettings, Standing, StoppedReason, WallTime,
-    after_call,
+    CallEnd, Destination, Next, ScheduleSettings, Standing, StoppedReason, WallTime, after_call,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
-use crate::{CallNote, Finish, Offer, Store, StoreError, StoredHead};
+use crate::store::Lease;
+use crate::{CallNote, Finish, Offer, SealError, Store, StoreError, StoredHead};
 
 /// Makes the calls.
 pub trait Deliver: Send + Sync + 'static {
@@ -33,9 +35,6 @@ pub trait Deliver: Send + Sync + 'static {
 
     /// Something that a person should hear of.
     fn trouble(&self, error: &StoreError);
-
-    /// The wall clock.
-    fn now(&self) -> WallTime;
 }
 
 /// What came of a call.
@@ -58,8 +57,8 @@ pub struct Delivered {
 pub struct Dispatcher<D> {
     store: Store,
     deliver: Arc<D>,
-    lines: HashMap<String, Line>,
-    underway: JoinSet<(String, Next)>,
+    destinations: HashMap<String, Destination>,
+    underway: JoinSet<(String, Option<Next>)>,
 }
 
 /// Says how a dispatcher is to end.
@@ -73,20 +72,11 @@ pub enum Dispatching {
     Stops,
 }
 
-#[derive(Debug)]
-struct Line {
-    ramp: Ramp,
-    in_flight: u16,
-    held_until: WallTime,
-    /// When there is something to be offered, as far as is known.
-    next_due: Option<WallTime>,
-}
-
 impl<D: Deliver> Dispatcher<D> {
-    /// One that hasn't begun. There may be only one for a store.
+    /// One that hasn't begun. There may be only one in a process for a store.
     #[must_use]
     pub fn new(store: Store, deliver: Arc<D>) -> Self {
-        Self { store, deliver, lines: HashMap::new(), underway: JoinSet::new() }
+        Self { store, deliver, destinations: HashMap::new(), underway: JoinSet::new() }
     }
 
     /// Works until it is told to drain, and then until nothing is on its way any more.
@@ -131,17 +121,15 @@ impl<D: Deliver> Dispatcher<D> {
     }
 
     async fn offered(&mut self) -> Result<Duration, StoreError> {
-        let destinations = self.store.destinations().await?;
-        let now = self.deliver.now();
+        let waiting = self.store.destinations().await?;
+        let now = self.store.now();
         // A hold is kept though nothing waits: what is accepted next has to heed it.
-        self.lines.retain(|name, line| {
-            line.in_flight > 0 || line.held_until > now || destinations.contains(name)
-        });
+        self.destinations.retain(|name, known| !known.is_quiet(now) || waiting.contains(name));
         let mut wait = LOOK_AT_LEAST;
-        for upstream in destinations {
+        for upstream in waiting {
             // One's trouble isn't the others'.
             match self.offered_to(&upstream).await {
-                Ok(Some(at)) => wait = wait.min(at.since(self.deliver.now()).max(SLEEP_LEAST)),
+                Ok(Some(at)) => wait = wait.min(at.since(self.store.now()).max(SLEEP_LEAST)),
                 Ok(None) => {}
                 Err(error) => {
                     self.deliver.trouble(&error);
@@ -154,26 +142,33 @@ impl<D: Deliver> Dispatcher<D> {
 
     /// Offers what is due for one destination. When there may be more, if that is known.
     async fn offered_to(&mut self, upstream: &str) -> Result<Option<WallTime>, StoreError> {
-        let now = self.deliver.now();
+        let now = self.store.now();
         let most = self.deliver.most_in_flight(upstream);
-        let line = self.lines.entry(upstream.to_owned()).or_insert_with(|| Line::new(most));
-        line.ramp.set_most(most);
-        if let Some(room) = line.room(now) {
+        let destination =
+            self.destinations.entry(upstream.to_owned()).or_insert_with(|| Destination::new(most));
+        destination.set_most(most);
+        if let Some(room) = destination.room(now) {
             let claimed = self.store.claim(upstream, now, usize::from(room)).await?;
             for (id, why) in claimed.stopped {
                 self.deliver.trouble(&StoreError::Damaged(format!("delivery {id}: {why}")));
             }
-            line.next_due = claimed.next_due;
+            if let Some(name) = claimed.missing_key {
+                let error = SealError::NoKey(name);
+                self.deliver.trouble(&StoreError::Held(upstream.to_owned(), error));
+                destination.on_unreadable(now.after(UNREADABLE_FOR));
+            }
+            // No more than there was room for.
+            let count = u16::try_from(claimed.offers.len()).unwrap_or(room);
+            destination.on_claimed(count, claimed.next_due);
             for offer in claimed.offers {
-                line.in_flight += 1;
                 let (store, deliver) = (self.store.clone(), Arc::clone(&self.deliver));
                 self.underway.spawn(one(store, deliver, offer));
             }
         }
-        Ok(line.comes_back_at(now))
+        Ok(destination.asks_again_at(now))
     }
 
-    fn landed(&mut self, done: Result<(String, Next), tokio::task::JoinError>) {
+    fn landed(&mut self, done: Result<(String, Option<Next>), tokio::task::JoinError>) {
         let (upstream, next) = match done {
             Ok(done) => done,
             Err(error) => match error.try_into_panic() {
@@ -181,54 +176,29 @@ impl<D: Deliver> Dispatcher<D> {
                 Err(_) => return,
             },
         };
-        if let Some(line) = self.lines.get_mut(&upstream) {
-            line.landed(next);
-        }
-    }
-}
-
-impl Line {
-    fn new(most: u16) -> Self {
-        let ramp = Ramp::new(most);
-        Self { ramp, in_flight: 0, held_until: WallTime(0), next_due: None }
-    }
-
-    /// How many more may go now.
-    fn room(&self, now: WallTime) -> Option<u16> {
-        let room = self.ramp.window().saturating_sub(self.in_flight);
-        (room > 0 && now >= self.held_until).then_some(room)
-    }
-
-    /// When there may be something to offer though nothing happens before.
-    fn comes_back_at(&self, now: WallTime) -> Option<WallTime> {
-        if self.ramp.window() <= self.in_flight {
-            return None;
-        }
-        // What is due isn't known while it is held: nobody asked.
-        if now < self.held_until { Some(self.held_until) } else { self.next_due }
-    }
-
-    fn landed(&mut self, next: Next) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        match next {
-            Next::Delivered | Next::Dead(DeadReason::Rejected) => self.ramp.on_answer(),
-            Next::Again { hold_until: Some(until), .. } => {
-                self.ramp.on_held();
-                self.held_until = self.held_until.max(until);
-            }
-            // It never came to a call.
-            Next::Stopped(StoppedReason::NoRoute | StoppedReason::Damaged) => {}
-            Next::Again { hold_until: None, .. } | Next::Stopped(_) | Next::Dead(_) => {
-                self.ramp.on_failure();
+        if let Some(destination) = self.destinations.get_mut(&upstream) {
+            match next {
+                Some(next) => destination.on_ended(next),
+                None => destination.on_left(),
             }
         }
     }
 }
 
-/// One delivery's way: the call, what core says to its end, and the writing of it.
-async fn one<D: Deliver>(store: Store, deliver: Arc<D>, offer: Offer) -> (String, Next) {
-    let delivered = deliver.deliver(&offer).await;
-    let now = deliver.now();
+/// One delivery's way: the call, what core says to its end, and the writing of it. `None`: it was left to other workers.
+async fn one<D: Deliver>(store: Store, deliver: Arc<D>, offer: Offer) -> (String, Option<Next>) {
+    let call = deliver.deliver(&offer);
+    let delivered = match &offer.lease {
+        None => call.await,
+        Some(lease) => match while_held(lease, call).await {
+            Some(delivered) => delivered,
+            None => {
+                deliver.trouble(&StoreError::LeaseOver(offer.id));
+                return (offer.upstream, None);
+            }
+        },
+    };
+    let now = store.now();
     let finish = match delivered {
         None => Finish {
             note: None,
@@ -243,21 +213,44 @@ async fn one<D: Deliver>(store: Store, deliver: Arc<D>, offer: Offer) -> (String
     let mut pause = WRITE_AGAIN_AFTER;
     while let Err(error) = store.finish(&offer, finish.clone(), now).await {
         deliver.trouble(&error);
-        if matches!(error, StoreError::Unknown | StoreError::Closed) {
-            break;
+        match error {
+            StoreError::Unknown | StoreError::Closed => break,
+            // What another worker makes of it counts.
+            StoreError::Late(_) => return (offer.upstream, None),
+            _ => {}
         }
         sleep(pause).await;
         pause = (pause * 2).min(WRITE_AGAIN_AT_LAST_AFTER);
     }
     deliver.became(&offer, next);
-    (offer.upstream, next)
+    (offer.upstream, Some(next))
+}
+
+/// A call, for as long as its delivery is this worker's. It is cut when that is over: others may send it from then on.
+///
+/// The clock is read before each step of the call, and not only when a timer rings: a process that was frozen and goes on is first shown
+/// what has come in meanwhile.
+async fn while_held<T>(lease: &Lease, call: impl Future<Output = T>) -> Option<T> {
+    let mut call = pin!(call);
+    loop {
+        let step = poll_fn(|cx| match lease.is_over() {
+            true => Poll::Ready(None),
+            false => call.as_mut().poll(cx).map(Some),
+        });
+        tokio::select! {
+            biased;
+            done = step => return done,
+            // It may have been put off since.
+            () = sleep_until(lease.ends_at()) => {}
+        }
+    }
 }
 
 fn finish(offer: &Offer, delivered: Delivered, now: WallTime) -> Finish {
     let Delivered { end, note, answer, schedule, seed } = delivered;
     let standing = Standing {
         calls: offer.calls.saturating_add(u16::from(note.is_some())),
-        maybe_done: offer.maybe_done,
+        maybe_done: offer.maybe_done || offer.interrupted,
         expires_at: offer.expires_at,
         assurance: offer.assurance,
     };
@@ -274,6 +267,9 @@ const SLEEP_LEAST: Duration = Duration::from_millis(1);
 
 /// After a failure of the store.
 const TROUBLED_FOR: Duration = Duration::from_secs(1);
+
+/// Keys are read at the start, so that nothing changes before; it is said again, and others of a fleet may have the key.
+const UNREADABLE_FOR: Duration = Duration::from_secs(30);
 
 /// How soon a result is written again that couldn't be written, at first and at last.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(100);

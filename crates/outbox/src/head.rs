@@ -1,12 +1,15 @@
 //! The head of a request or an answer as it is stored: JSON, so that an application can write one by SQL and a person can read it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, request, response};
 use serde::{Deserialize, Serialize};
 
 /// A head. A request has method and target, an answer has a status.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Shown for debugging, it keeps to itself what may be secret: the values of fields and a target's query.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredHead {
     /// Of a request.
@@ -23,8 +26,8 @@ pub struct StoredHead {
     pub fields: Vec<Field>,
 }
 
-/// A field: its name, and its value. One that isn't UTF-8 is in hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A field: its name, and its value. One that isn't UTF-8 is in hexadecimal digits. Shown for debugging, the value is its length alone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Field {
     /// As nearly all are.
@@ -44,6 +47,37 @@ impl Field {
     pub fn name(&self) -> &str {
         let (Self::Text(name, _) | Self::Bytes { name, .. }) = self;
         name
+    }
+
+    const fn value_bytes(&self) -> usize {
+        match self {
+            Self::Text(_, value) => value.len(),
+            Self::Bytes { hex, .. } => hex.len() / 2,
+        }
+    }
+}
+
+impl fmt::Debug for StoredHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, target, status, fields } = self;
+        let target = target.as_deref().map(without_query);
+        let mut shown = f.debug_struct("StoredHead");
+        shown.field("method", method).field("target", &target);
+        shown.field("status", status).field("fields", fields).finish()
+    }
+}
+
+impl fmt::Debug for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} bytes", self.name().escape_debug(), self.value_bytes())
+    }
+}
+
+/// A target as it may be shown: a query may hold secrets.
+pub(crate) fn without_query(target: &str) -> Cow<'_, str> {
+    match target.split_once('?') {
+        Some((path, _)) => Cow::Owned(format!("{path}?[redacted]")),
+        None => Cow::Borrowed(target),
     }
 }
 
@@ -94,7 +128,7 @@ impl StoredHead {
         let target = self.target.as_deref().ok_or(HeadError("there is no target".into()))?;
         let mut head = http::Request::new(()).into_parts().0;
         head.method = Method::try_from(method).map_err(|_| wrong("method", method))?;
-        head.uri = Uri::try_from(target).map_err(|_| wrong("target", target))?;
+        head.uri = Uri::try_from(target).map_err(|_| wrong("target", &without_query(target)))?;
         head.headers = self.headers()?;
         Ok(head)
     }
@@ -147,9 +181,10 @@ impl StoredHead {
         serde_json::from_slice(text).map_err(|error| HeadError(error.to_string()))
     }
 
-    /// For whoever looks: the values of fields that carry secrets are taken out.
+    /// For whoever looks: the values of fields that carry secrets are taken out, and a target's query, which may hold some.
     #[must_use]
     pub fn redacted(mut self) -> Self {
+        self.target = self.target.as_deref().map(|target| without_query(target).into_owned());
         for field in &mut self.fields {
             if is_secret(field.name()) {
                 *field = Field::Text(field.name().to_owned(), "[redacted]".to_owned());
@@ -227,6 +262,30 @@ mod tests {
         let fields = r#"{"method":"POST","target":"/","fields":[["a b","c"]]}"#;
         check(fields, "the field \"a b\" isn't one");
         assert!(StoredHead::of_json(br#"{"methods":"POST"}"#).is_err());
+    }
+
+    #[test]
+    fn a_query_is_taken_out_as_a_whole() {
+        let shown = |target: &str| {
+            let head = StoredHead { target: Some(target.into()), ..StoredHead::default() };
+            head.redacted().target.unwrap()
+        };
+        assert_eq!(shown("/orders?token=a?b"), "/orders?[redacted]");
+        assert_eq!(shown("/orders"), "/orders");
+    }
+
+    #[test]
+    fn neither_values_nor_a_query_are_shown_for_debugging() {
+        let bytes = Field::Bytes { name: "x-b".into(), hex: "ff80".into() };
+        let head = StoredHead {
+            method: Some("POST".into()),
+            target: Some("/orders?hush".into()),
+            fields: vec![Field::Text("cookie".into(), "hush".into()), bytes],
+            ..StoredHead::default()
+        };
+        let wanted = "StoredHead { method: Some(\"POST\"), target: Some(\"/orders?[redacted]\"), status: None, \
+                      fields: [cookie: 4 bytes, x-b: 2 bytes] }";
+        assert_eq!(format!("{head:?}"), wanted);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!                                                    └──── its lane's next ┘
 //! ```
 //!
-//! [`Store`] keeps deliveries in an SQLite file: what it has said to have accepted is on the disk. [`Dispatcher`] offers them to
+//! [`Store`] keeps deliveries: what it has said to have accepted is on the disk. [`Dispatcher`] offers them to
 //! whoever makes the calls. What becomes of a delivery after a call is decided in [`mainstay_core::outbox`], and nowhere here.
 //!
 //! - **Order**: deliveries with the same lane of the same upstream are offered one at a time, oldest first; all others side by side.
@@ -19,13 +19,17 @@
 //!
 //! What it doesn't do: HTTP, routes, policy.
 
+mod callback;
 mod delivery;
 mod dispatch;
 mod head;
 mod id;
 mod seal;
+mod shown;
+mod sign;
 pub mod store;
 
+pub use callback::{Callback, INCOMPLETE, WEBHOOK_ID};
 pub use delivery::{
     AnswerPart, CallNote, Detail, Finish, NewDelivery, Offer, RequestPart, State, Summary,
 };
@@ -33,4 +37,5 @@ pub use dispatch::{Deliver, Delivered, Dispatcher, Dispatching};
 pub use head::{Field, HeadError, StoredHead, is_secret};
 pub use id::{DeliveryId, NoDeliveryId};
 pub use seal::{KeyError, Keys, SealError, fingerprint};
+pub use sign::{Secrets, SecretsError, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 pub use store::{Filter, Limits, Page, Store, StoreError, Totals};

@@ -45,6 +45,7 @@ pub(crate) enum Part {
     Body = 2,
     AnswerHead = 3,
     AnswerBody = 4,
+    Callback = 5,
 }
 
 /// Why content can't be had.
@@ -53,19 +54,23 @@ pub(crate) enum Part {
 pub enum SealError {
     /// It isn't what was written.
     Damaged,
-    /// The key that sealed it isn't there.
-    NoKey,
+    /// The key that sealed it isn't there. Its name: the first four bytes of its SHA-256.
+    NoKey([u8; 4]),
     /// The system gives no randomness, or memory ran out.
     Unsealable,
 }
 
 impl fmt::Display for SealError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Damaged => "stored content isn't what was written",
-            Self::NoKey => "the key that sealed stored content isn't among the outbox's keys",
-            Self::Unsealable => "content can't be sealed",
-        })
+        match self {
+            Self::Damaged => f.write_str("stored content isn't what was written"),
+            Self::NoKey(name) => write!(
+                f,
+                "the key that sealed stored content isn't among the outbox's keys: its fingerprint is {:08x}",
+                u32::from_be_bytes(*name)
+            ),
+            Self::Unsealable => f.write_str("content can't be sealed"),
+        }
     }
 }
 
@@ -150,10 +155,13 @@ impl Keys {
                 if fits { Ok(content.to_vec()) } else { Err(SealError::Damaged) }
             }
             Some((&SEALED, rest)) => {
-                let (name, rest) = rest.split_at_checked(4).ok_or(SealError::Damaged)?;
+                let (name, rest) = rest.split_first_chunk().ok_or(SealError::Damaged)?;
                 let (nonce, sealed) = rest.split_at_checked(NONCE_LEN).ok_or(SealError::Damaged)?;
-                let named =
-                    self.0.iter().find(|known| known.name == name).ok_or(SealError::NoKey)?;
+                let named = self
+                    .0
+                    .iter()
+                    .find(|known| known.name == *name)
+                    .ok_or(SealError::NoKey(*name))?;
                 let nonce =
                     Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Damaged)?;
                 let mut content = sealed.to_vec();
@@ -255,9 +263,10 @@ mod tests {
     fn a_new_key_seals_and_the_old_one_still_opens() {
         let stored = keys(&[1]).seal(id(), Part::Head, b"x").unwrap();
         assert_eq!(keys(&[2, 1]).open(id(), Part::Head, &stored).unwrap(), b"x");
-        assert_eq!(keys(&[2]).open(id(), Part::Head, &stored), Err(SealError::NoKey));
+        let name = |fill| keys(&[fill]).0[0].name;
+        assert_eq!(keys(&[2]).open(id(), Part::Head, &stored), Err(SealError::NoKey(name(1))));
         let newer = keys(&[2, 1]).seal(id(), Part::Head, b"x").unwrap();
-        assert_eq!(keys(&[1]).open(id(), Part::Head, &newer), Err(SealError::NoKey));
+        assert_eq!(keys(&[1]).open(id(), Part::Head, &newer), Err(SealError::NoKey(name(2))));
     }
 
     #[test]

@@ -7,9 +7,24 @@ mod stage;
 use std::time::Duration;
 
 use mainstay_core::outbox::{Assurance, DeadReason, Next, StoppedReason, WallTime};
-use mainstay_outbox::store::{Access, Fault};
-use mainstay_outbox::{DeliveryId, Filter, Keys, Limits, Offer, Store, StoreError};
-use stage::{NOW, Stage, finish, new};
+use mainstay_outbox::store::Fault;
+use mainstay_outbox::{DeliveryId, Filter, Limits, Offer, State, Store, StoreError};
+use stage::{NOW, Stage, finish, new, with_each_kind};
+
+with_each_kind! {
+    of_a_lane_nothing_goes_while_one_that_was_dropped_is_still_on_its_way,
+    one_that_was_dropped_and_retried_while_on_its_way_is_offered_once_it_is_back,
+    one_that_must_not_be_sent_twice_and_was_dropped_while_on_its_way_is_known_as_maybe_done,
+    a_claim_that_nobody_waits_for_any_more_is_given_back,
+    one_that_is_forgotten_while_on_its_way_takes_its_claim_along,
+    a_visitor_claims_nothing,
+    what_is_counted_wrongly_is_offered_all_the_same,
+    a_bulk_retry_spreads_all_of_them_once,
+    who_waits_for_an_end_hears_of_one_that_another_process_wrote_however_busy_it_is,
+    a_job_that_fails_takes_no_other_along,
+    a_lane_is_bounded_by_what_is_open_in_it,
+    what_is_sealed_with_a_key_that_is_not_there_waits_for_it,
+}
 
 async fn offers(store: &Store) -> Vec<Offer> {
     store.claim("api", NOW, 100).await.unwrap().offers
@@ -31,9 +46,7 @@ fn only(id: DeliveryId) -> Filter {
     Filter { ids: vec![id], ..Filter::default() }
 }
 
-#[tokio::test]
-async fn of_a_lane_nothing_goes_while_one_that_was_dropped_is_still_on_its_way() {
-    let stage = Stage::new();
+async fn of_a_lane_nothing_goes_while_one_that_was_dropped_is_still_on_its_way(stage: Stage) {
     let store = stage.open();
     for body in ["1", "2"] {
         store.accept(new("api", Some("a"), body)).await.unwrap();
@@ -48,9 +61,9 @@ async fn of_a_lane_nothing_goes_while_one_that_was_dropped_is_still_on_its_way()
     assert_eq!(store.summary(first.id).await.unwrap().reason, Some("dropped"));
 }
 
-#[tokio::test]
-async fn one_that_was_dropped_and_retried_while_on_its_way_is_offered_once_it_is_back() {
-    let stage = Stage::new();
+async fn one_that_was_dropped_and_retried_while_on_its_way_is_offered_once_it_is_back(
+    stage: Stage,
+) {
     let store = stage.open();
     store.accept(new("api", Some("a"), "1")).await.unwrap();
     let first = offers(&store).await.remove(0);
@@ -63,9 +76,9 @@ async fn one_that_was_dropped_and_retried_while_on_its_way_is_offered_once_it_is
     assert_eq!(store.check().await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn one_that_must_not_be_sent_twice_and_was_dropped_while_on_its_way_is_known_as_maybe_done() {
-    let stage = Stage::new();
+async fn one_that_must_not_be_sent_twice_and_was_dropped_while_on_its_way_is_known_as_maybe_done(
+    stage: Stage,
+) {
     let store = stage.open();
     let mut once = new("api", None, "1");
     once.assurance = Assurance::None;
@@ -73,15 +86,14 @@ async fn one_that_must_not_be_sent_twice_and_was_dropped_while_on_its_way_is_kno
     assert_eq!(offers(&store).await.len(), 1);
     store.drop_those(only(once.id), NOW).await.unwrap();
     drop(store);
+    stage.leases_end();
     let store = stage.open();
     store.stop_interrupted().await.unwrap();
     let summary = store.summary(once.id).await.unwrap();
     assert_eq!((summary.reason, summary.maybe_done), (Some("dropped"), true));
 }
 
-#[tokio::test]
-async fn a_claim_that_nobody_waits_for_any_more_is_given_back() {
-    let stage = Stage::new();
+async fn a_claim_that_nobody_waits_for_any_more_is_given_back(stage: Stage) {
     let store = stage.open();
     let mut once = new("api", None, "1");
     once.assurance = Assurance::None;
@@ -110,9 +122,7 @@ async fn a_claim_that_nobody_waits_for_any_more_is_given_back() {
     }
 }
 
-#[tokio::test]
-async fn one_that_is_forgotten_while_on_its_way_takes_its_claim_along() {
-    let stage = Stage::new();
+async fn one_that_is_forgotten_while_on_its_way_takes_its_claim_along(stage: Stage) {
     let store = stage.open();
     store.accept(new("api", Some("a"), "1")).await.unwrap();
     let first = offers(&store).await.remove(0);
@@ -127,13 +137,10 @@ async fn one_that_is_forgotten_while_on_its_way_takes_its_claim_along() {
     assert_eq!(offers(&store).await[0].body, "2");
 }
 
-#[tokio::test]
-async fn a_visitor_claims_nothing() {
-    let stage = Stage::new();
+async fn a_visitor_claims_nothing(stage: Stage) {
     let store = stage.open();
     store.accept(new("api", None, "1")).await.unwrap();
-    let visitor =
-        Store::open(&stage.path(), Keys::default(), Limits::default(), Access::Visit).unwrap();
+    let visitor = stage.visit();
     assert!(matches!(visitor.claim("api", NOW, 1).await, Err(StoreError::Visitor)));
 }
 
@@ -181,14 +188,21 @@ async fn a_damaged_row_is_stopped_and_in_nobodys_way() {
 
 #[tokio::test]
 async fn damaged_content_is_stopped_and_in_nobodys_way() {
-    let wrongs = ["body = CAST('x' AS BLOB)", "head = NULL", "body = zeroblob(0)"];
-    for wrong in wrongs {
-        let stage = Stage::new();
+    let makers: [fn() -> Stage; 2] = [Stage::new, Stage::postgres];
+    for (make, wrong) in makers.into_iter().flat_map(|make| (0..3).map(move |wrong| (make, wrong)))
+    {
+        let stage = make();
+        let wrong = match wrong {
+            0 => format!("body = {}", stage.bytes("78")),
+            1 => "head = NULL".to_owned(),
+            _ => format!("body = {}", stage.bytes("")),
+        };
         let store = stage.open();
         let first = new("api", None, "1");
         store.accept(first.clone()).await.unwrap();
         store.accept(new("api", None, "2")).await.unwrap();
-        stage.sql(&format!("UPDATE content SET {wrong} WHERE rowid = 1"));
+        let which = "id = (SELECT id FROM delivery WHERE seq = 1)";
+        stage.sql(&format!("UPDATE content SET {wrong} WHERE {which}"));
         let claimed = store.claim("api", NOW, 100).await.unwrap();
         assert_eq!(claimed.stopped.len(), 1, "{wrong}");
         assert_eq!(claimed.offers[0].body, "2", "{wrong}");
@@ -198,8 +212,7 @@ async fn damaged_content_is_stopped_and_in_nobodys_way() {
 
 #[tokio::test]
 async fn what_is_missing_or_miscounted_is_a_fault() {
-    let check = async |wrong: &str, wanted: fn(&Fault) -> bool| {
-        let stage = Stage::new();
+    let check_in = async |stage: Stage, wrong: &str, wanted: fn(&Fault) -> bool| {
         let store = stage.open();
         for body in ["1", "2"] {
             store.accept(new("api", Some("a"), body)).await.unwrap();
@@ -209,7 +222,13 @@ async fn what_is_missing_or_miscounted_is_a_fault() {
         assert!(faults.iter().any(wanted), "{wrong}: {faults:?}");
         assert!(faults.iter().all(|fault| !fault.to_string().is_empty()));
     };
-    check("DELETE FROM content WHERE rowid = 1", |fault| matches!(fault, Fault::Missing(_))).await;
+    let check = async |wrong: &str, wanted: fn(&Fault) -> bool| {
+        check_in(Stage::new(), wrong, wanted).await;
+        check_in(Stage::postgres(), wrong, wanted).await;
+    };
+    let one = "id = (SELECT id FROM delivery WHERE seq = 1)";
+    check(&format!("DELETE FROM content WHERE {one}"), |fault| matches!(fault, Fault::Missing(_)))
+        .await;
     check("DELETE FROM delivery WHERE seq = 1", |fault| matches!(fault, Fault::Orphan(_))).await;
     check("DELETE FROM delivery WHERE seq = 1", |fault| matches!(fault, Fault::Turn(_))).await;
     check("DELETE FROM totals", |fault| *fault == Fault::Totals).await;
@@ -217,9 +236,7 @@ async fn what_is_missing_or_miscounted_is_a_fault() {
     check("UPDATE lane SET items = 3", |fault| *fault == Fault::Totals).await;
 }
 
-#[tokio::test]
-async fn what_is_counted_wrongly_is_offered_all_the_same() {
-    let stage = Stage::new();
+async fn what_is_counted_wrongly_is_offered_all_the_same(stage: Stage) {
     let store = stage.open();
     store.accept(new("api", None, "1")).await.unwrap();
     stage.sql("DELETE FROM totals");
@@ -228,9 +245,7 @@ async fn what_is_counted_wrongly_is_offered_all_the_same() {
     assert!(store.check().await.unwrap().contains(&Fault::Totals));
 }
 
-#[tokio::test]
-async fn a_bulk_retry_spreads_all_of_them_once() {
-    let stage = Stage::new();
+async fn a_bulk_retry_spreads_all_of_them_once(stage: Stage) {
     let store = stage.open();
     let tasks = (0..1201_u32).map(|number| {
         let store = store.clone();
@@ -270,9 +285,9 @@ async fn a_bulk_retry_spreads_all_of_them_once() {
     assert_eq!(store.check().await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn who_waits_for_an_end_hears_of_one_that_another_process_wrote_however_busy_it_is() {
-    let stage = Stage::new();
+async fn who_waits_for_an_end_hears_of_one_that_another_process_wrote_however_busy_it_is(
+    stage: Stage,
+) {
     let store = stage.open();
     let one = new("api", None, "1");
     store.accept(one.clone()).await.unwrap();
@@ -290,17 +305,14 @@ async fn who_waits_for_an_end_hears_of_one_that_another_process_wrote_however_bu
         let store = store.clone();
         tokio::spawn(async move { store.settled(one.id, Duration::from_secs(100)).await })
     };
-    let visitor =
-        Store::open(&stage.path(), Keys::default(), Limits::default(), Access::Visit).unwrap();
+    let visitor = stage.visit();
     visitor.drop_those(only(one.id), NOW).await.unwrap();
     let told = tokio::time::timeout(Duration::from_secs(20), settled).await;
     assert_eq!(told.unwrap().unwrap().unwrap().reason, Some("dropped"));
     busy.abort();
 }
 
-#[tokio::test]
-async fn a_job_that_fails_takes_no_other_along() {
-    let stage = Stage::new();
+async fn a_job_that_fails_takes_no_other_along(stage: Stage) {
     let store = stage.open();
     let one = new("api", None, "twice");
     store.accept(one.clone()).await.unwrap();
@@ -325,9 +337,7 @@ async fn a_job_that_fails_takes_no_other_along() {
     assert_eq!(store.check().await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn a_lane_is_bounded_by_what_is_open_in_it() {
-    let stage = Stage::new();
+async fn a_lane_is_bounded_by_what_is_open_in_it(stage: Stage) {
     let store = stage.open_with(Limits { lane_items: 2, reserve_bytes: 0, ..Limits::default() });
     let accept = async |body| store.accept(new("api", Some("a"), body)).await;
     accept("1").await.unwrap();
@@ -344,4 +354,24 @@ async fn a_lane_is_bounded_by_what_is_open_in_it() {
     store.drop_those(Filter::default(), NOW).await.unwrap();
     accept("7").await.unwrap();
     assert_eq!(store.check().await.unwrap(), []);
+}
+
+async fn what_is_sealed_with_a_key_that_is_not_there_waits_for_it(stage: Stage) {
+    let store = stage.open_sealed();
+    let (one, other) = (new("api", Some("a"), "1"), new("api", None, "2"));
+    for new in [&one, &other] {
+        store.accept(new.clone()).await.unwrap();
+    }
+    drop(store);
+    let store = stage.open();
+    for _ in 0..2 {
+        let claimed = store.claim("api", NOW, 10).await.unwrap();
+        assert!(claimed.offers.is_empty() && claimed.stopped.is_empty());
+        // The first digits of the key's SHA-256, as a person finds them.
+        assert_eq!(claimed.missing_key.map(u32::from_be_bytes), Some(0x4bb06f8e));
+    }
+    assert_eq!(store.summary(one.id).await.unwrap().state, State::Waiting);
+    drop(store);
+    let offers = offers(&stage.open_sealed()).await;
+    assert_eq!(offers.iter().map(|offer| offer.id).collect::<Vec<_>>(), [one.id, other.id]);
 }

@@ -501,7 +501,8 @@ fn a_full_disk_loses_nothing_that_was_accepted() {
         .output()
         .is_ok_and(|done| done.status.success());
     if !can_mount {
-        // Then the one above has to do.
+        // A container may have no right to. Then the one above has to do, and `io.rs`, where the system says that the disk is full
+        // without one that is.
         println!("no disk can be mounted here");
         return;
     }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mainstay_core::breaks::{BreakKind, Certainty};
-use mainstay_core::outbox::{CallEnd, Next, ScheduleSettings, WallTime};
+use mainstay_core::outbox::{AnswerBody, CallEnd, Next, ScheduleSettings, WallTime};
 use mainstay_outbox::{
     Deliver, Delivered, Dispatcher, Dispatching, NewDelivery, Offer, Store, StoreError,
 };
 use parking_lot::Mutex;
-use stage::{Stage, new};
+use stage::{Stage, new, with_each_kind};
 use tokio::sync::{mpsc, watch};
 
 /// Answers as it was told to, and then with 200.
@@ -22,7 +22,11 @@ struct Api {
     calls: mpsc::UnboundedSender<(Vec<u8>, WallTime)>,
 }
 
-const OK: CallEnd = CallEnd::Answered { status: 200, hint: None, maybe_done: false };
+const OK: CallEnd = answered(200, None);
+
+const fn answered(status: u16, hint: Option<Duration>) -> CallEnd {
+    CallEnd::Answered { status, hint, maybe_done: false, body: AnswerBody::Whole }
+}
 
 fn now() -> WallTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -46,10 +50,12 @@ impl Deliver for Api {
     fn trouble(&self, error: &StoreError) {
         panic!("{error}");
     }
+}
 
-    fn now(&self) -> WallTime {
-        now()
-    }
+with_each_kind! {
+    a_destination_that_is_held_is_asked_again_when_the_hold_is_over,
+    a_hold_outlives_the_last_delivery,
+    a_lanes_deliveries_arrive_in_order_and_all_of_them,
 }
 
 struct Running {
@@ -92,12 +98,10 @@ fn due(body: &str) -> NewDelivery {
     NewDelivery { accepted_at: now, due_at: now, expires_at, ..new("api", Some("a"), body) }
 }
 
-#[tokio::test]
-async fn a_destination_that_is_held_is_asked_again_when_the_hold_is_over() {
+async fn a_destination_that_is_held_is_asked_again_when_the_hold_is_over(stage: Stage) {
     let hint = Some(Duration::from_millis(200));
     let held =
         CallEnd::Broken { kind: BreakKind::BreakerOpen, certainty: Certainty::NotSent, hint };
-    let stage = Stage::new();
     let mut running = Running::start(&stage, &[held]);
     running.accept("1").await;
     let (_, first) = running.call().await;
@@ -108,12 +112,9 @@ async fn a_destination_that_is_held_is_asked_again_when_the_hold_is_over() {
     running.drain().await;
 }
 
-#[tokio::test]
-async fn a_hold_outlives_the_last_delivery() {
+async fn a_hold_outlives_the_last_delivery(stage: Stage) {
     let hint = Some(Duration::from_millis(400));
-    let stage = Stage::new();
-    let mut running =
-        Running::start(&stage, &[CallEnd::Answered { status: 429, hint, maybe_done: false }]);
+    let mut running = Running::start(&stage, &[answered(429, hint)]);
     running.accept("1").await;
     let (_, first) = running.call().await;
     // It is given up while it waits, so that nothing waits there any more.
@@ -127,9 +128,7 @@ async fn a_hold_outlives_the_last_delivery() {
     running.drain().await;
 }
 
-#[tokio::test]
-async fn a_lanes_deliveries_arrive_in_order_and_all_of_them() {
-    let stage = Stage::new();
+async fn a_lanes_deliveries_arrive_in_order_and_all_of_them(stage: Stage) {
     let mut running = Running::start(&stage, &[]);
     for number in 0..50 {
         running.accept(&number.to_string()).await;

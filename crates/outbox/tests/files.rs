@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use mainstay_core::outbox::{Next, WallTime};
-use mainstay_outbox::store::{Access, Keep, OpenError};
-use mainstay_outbox::{Filter, Keys, Limits, Page, Store};
+use mainstay_outbox::store::{Access, Keep, OpenError, StoreError};
+use mainstay_outbox::{Filter, Keys, Limits, NewDelivery, Page, Store};
 use stage::{NOW, Stage, finish, new};
 
 fn open(stage: &Stage, access: Access) -> Result<Store, OpenError> {
@@ -30,6 +30,41 @@ async fn all_files_are_their_owners_only() {
         seen += 1;
     }
     assert!(seen >= 6, "database, log, its index, lock, commits, copy: {seen}");
+}
+
+#[tokio::test]
+async fn the_right_to_deliver_goes_from_hand_to_hand_and_nobody_stops_storing() {
+    let stage = Stage::new();
+    let (old, next) = (stage.open(), stage.visit());
+    assert!(matches!(next.serve(), Err(OpenError::InUse(_))));
+    old.accept(new("api", None, "1")).await.unwrap();
+    let offer = old.claim("api", NOW, 1).await.unwrap().offers.remove(0);
+    old.finish(&offer, finish(Next::Delivered), NOW).await.unwrap();
+    old.hand_over();
+    old.serve().unwrap();
+    old.hand_over();
+    next.serve().unwrap();
+    assert!(matches!(old.serve(), Err(OpenError::InUse(_))));
+    assert!(matches!(old.claim("api", NOW, 1).await, Err(StoreError::Visitor)));
+    old.accept(new("api", None, "2")).await.unwrap();
+    next.accept(new("api", None, "3")).await.unwrap();
+    let offers = next.claim("api", NOW, 9).await.unwrap().offers;
+    let bodies: Vec<_> = offers.iter().map(|offer| offer.body.as_ref()).collect();
+    assert_eq!(bodies, [b"2", b"3"]);
+    assert_eq!(next.check().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_file_of_an_older_version_isnt_changed_under_who_serves_it() {
+    let stage = Stage::new();
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/version-1.db");
+    std::fs::copy(fixture, stage.path()).unwrap();
+    let lock = std::fs::File::create(stage.beside("outbox.db-lock")).unwrap();
+    lock.try_lock().unwrap();
+    assert!(matches!(open(&stage, Access::Visit), Err(OpenError::InUse(_))));
+    assert!(std::fs::read(stage.path()).unwrap() == std::fs::read(fixture).unwrap());
+    drop(lock);
+    open(&stage, Access::Visit).unwrap();
 }
 
 #[tokio::test]
@@ -163,4 +198,25 @@ async fn a_visitor_is_never_told_that_commits_are_lost_while_they_are_made() {
         drop(tokio::task::spawn_blocking(visit).await.unwrap().unwrap());
     }
     writing.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_due_before_a_process_began_may_have_been_on_its_way() {
+    let stage = Stage::new();
+    let accepted = |lane, at| NewDelivery { accepted_at: at, due_at: at, ..new(lane, None, "1") };
+    let store = stage.open();
+    let now = store.now();
+    store.accept(accepted("api", now)).await.unwrap();
+    drop((store.claim("api", now, 1).await.unwrap().offers.remove(0), store));
+    let store = stage.open();
+    let cut = store.claim("api", now, 1).await.unwrap().offers.remove(0);
+    assert!(cut.interrupted && !cut.maybe_done, "nobody knows");
+    // After a call of this process it is known what became of it.
+    let later = WallTime(store.now().0 + 1);
+    let next = Next::Again { at: later, counts: true, hold_until: None };
+    store.finish(&cut, finish(next), now).await.unwrap();
+    assert!(!store.claim("api", later, 1).await.unwrap().offers.remove(0).interrupted);
+    // One that comes now was never on its way.
+    store.accept(accepted("other", later)).await.unwrap();
+    assert!(!store.claim("other", later, 1).await.unwrap().offers.remove(0).interrupted);
 }

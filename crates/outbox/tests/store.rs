@@ -7,12 +7,21 @@ mod stage;
 use mainstay_core::outbox::{Assurance, DeadReason, Next, StoppedReason, WallTime};
 use mainstay_outbox::store::{Accepted, Access, Full, Keep, OpenError};
 use mainstay_outbox::{Filter, Keys, Limits, Page, Store, StoreError};
-use stage::{NOW, Stage, finish, new};
+use stage::{NOW, Stage, finish, new, with_each_kind};
 use std::time::Duration;
 
-#[tokio::test]
-async fn what_was_accepted_is_offered_and_its_end_is_known() {
-    let stage = Stage::new();
+with_each_kind! {
+    what_was_accepted_is_offered_and_its_end_is_known,
+    nothing_is_offered_twice_at_a_time_nor_before_it_is_due,
+    of_a_lane_one_is_offered_at_a_time_and_in_order,
+    a_stopped_one_holds_its_lane_and_a_dead_one_does_not,
+    the_same_request_is_the_same_delivery_and_another_one_is_refused,
+    what_has_no_room_is_refused_before_it_is_stored,
+    what_must_not_be_sent_twice_and_was_underway_is_stopped_at_the_next_start,
+    finished_ones_are_kept_as_long_as_they_should_be,
+}
+
+async fn what_was_accepted_is_offered_and_its_end_is_known(stage: Stage) {
     let store = stage.open();
     let first = new("api", None, "a");
     assert_eq!(store.accept(first.clone()).await.unwrap(), Accepted::New);
@@ -26,9 +35,7 @@ async fn what_was_accepted_is_offered_and_its_end_is_known() {
     assert!(store.claim("api", NOW, 10).await.unwrap().offers.is_empty());
 }
 
-#[tokio::test]
-async fn nothing_is_offered_twice_at_a_time_nor_before_it_is_due() {
-    let stage = Stage::new();
+async fn nothing_is_offered_twice_at_a_time_nor_before_it_is_due(stage: Stage) {
     let store = stage.open();
     store.accept(new("api", None, "a")).await.unwrap();
     let claimed = store.claim("api", NOW, 10).await.unwrap();
@@ -42,9 +49,7 @@ async fn nothing_is_offered_twice_at_a_time_nor_before_it_is_due() {
     assert_eq!(store.claim("api", later, 10).await.unwrap().offers[0].calls, 1);
 }
 
-#[tokio::test]
-async fn of_a_lane_one_is_offered_at_a_time_and_in_order() {
-    let stage = Stage::new();
+async fn of_a_lane_one_is_offered_at_a_time_and_in_order(stage: Stage) {
     let store = stage.open();
     for body in ["a1", "b1", "a2", "a3", "b2"] {
         store.accept(new("api", Some(&body[..1]), body)).await.unwrap();
@@ -64,9 +69,7 @@ async fn of_a_lane_one_is_offered_at_a_time_and_in_order() {
     assert_eq!(seen, [vec!["a1", "b1"], vec!["a2", "b2"], vec!["a3"]]);
 }
 
-#[tokio::test]
-async fn a_stopped_one_holds_its_lane_and_a_dead_one_does_not() {
-    let stage = Stage::new();
+async fn a_stopped_one_holds_its_lane_and_a_dead_one_does_not(stage: Stage) {
     let store = stage.open();
     for body in ["1", "2"] {
         store.accept(new("api", Some("a"), body)).await.unwrap();
@@ -83,9 +86,7 @@ async fn a_stopped_one_holds_its_lane_and_a_dead_one_does_not() {
     assert_eq!(store.claim("api", NOW, 10).await.unwrap().offers[0].body, "2");
 }
 
-#[tokio::test]
-async fn the_same_request_is_the_same_delivery_and_another_one_is_refused() {
-    let stage = Stage::new();
+async fn the_same_request_is_the_same_delivery_and_another_one_is_refused(stage: Stage) {
     let store = stage.open();
     let mut one = new("api", None, "a");
     one.scope = Some([1; 32]);
@@ -98,9 +99,7 @@ async fn the_same_request_is_the_same_delivery_and_another_one_is_refused() {
     assert!(matches!(refused, StoreError::OtherRequest(id) if id == one.id));
 }
 
-#[tokio::test]
-async fn what_has_no_room_is_refused_before_it_is_stored() {
-    let stage = Stage::new();
+async fn what_has_no_room_is_refused_before_it_is_stored(stage: Stage) {
     let limits = Limits { items: 3, bytes: 1000, lane_items: 1, reserve_bytes: 0 };
     let store = stage.open_with(limits);
     let full = |error: StoreError| match error {
@@ -139,9 +138,7 @@ async fn a_second_proxy_is_refused_and_a_visitor_is_not() {
     assert_eq!(store.summary(one.id).await.unwrap().reason, Some("dropped"));
 }
 
-#[tokio::test]
-async fn what_must_not_be_sent_twice_and_was_underway_is_stopped_at_the_next_start() {
-    let stage = Stage::new();
+async fn what_must_not_be_sent_twice_and_was_underway_is_stopped_at_the_next_start(stage: Stage) {
     let (mut once, twice) = (new("api", None, "once"), new("api", None, "twice"));
     once.assurance = Assurance::None;
     let store = stage.open();
@@ -150,6 +147,7 @@ async fn what_must_not_be_sent_twice_and_was_underway_is_stopped_at_the_next_sta
     }
     assert_eq!(store.claim("api", NOW, 10).await.unwrap().offers.len(), 2);
     drop(store);
+    stage.leases_end();
     let store = stage.open();
     assert_eq!(store.stop_interrupted().await.unwrap(), 1);
     let offers = store.claim("api", NOW, 10).await.unwrap().offers;
@@ -158,9 +156,7 @@ async fn what_must_not_be_sent_twice_and_was_underway_is_stopped_at_the_next_sta
     assert_eq!((summary.reason, summary.maybe_done), (Some("maybe-done"), true));
 }
 
-#[tokio::test]
-async fn finished_ones_are_kept_as_long_as_they_should_be() {
-    let stage = Stage::new();
+async fn finished_ones_are_kept_as_long_as_they_should_be(stage: Stage) {
     let store = stage.open();
     let one = new("api", None, "a");
     store.accept(one.clone()).await.unwrap();

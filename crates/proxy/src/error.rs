@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use mainstay_config::Errors;
 
-use crate::{BindError, CertificateError, OutboxError, RouteError, UpstreamError};
+use crate::{BindError, CertificateError, ExportError, OutboxError, RouteError, UpstreamError};
 
 /// Why the proxy doesn't start.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub enum StartError {
     AdminWithoutToken(SocketAddr),
     /// The outbox can't be opened.
     Outbox(OutboxError),
+    /// Nothing can be exported.
+    Export(ExportError),
     /// A thread or its runtime can't be made.
     Thread(io::Error),
 }
@@ -42,6 +44,7 @@ impl fmt::Display for StartError {
                 )
             }
             Self::Outbox(error) => error.fmt(f),
+            Self::Export(error) => error.fmt(f),
             Self::Thread(_) => f.write_str("can't start a worker"),
         }
     }
@@ -55,6 +58,7 @@ impl std::error::Error for StartError {
             Self::Upstreams(errors) => errors.first().and_then(std::error::Error::source),
             Self::Route(error) => error.source(),
             Self::Outbox(error) => error.source(),
+            Self::Export(error) => error.source(),
             Self::Thread(error) => Some(error),
             Self::AdminWithoutToken(_) => None,
         }

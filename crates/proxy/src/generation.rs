@@ -7,9 +7,11 @@ use mainstay::degrade::{Fallback, FallbackError, Kept};
 use mainstay::pool::TargetError;
 use mainstay::{Client, Degrade, Service};
 use mainstay_config::Settings;
-use mainstay_config::settings::Limits;
-use mainstay_record::Recorder;
+use mainstay_config::settings::{Limits, Traces};
+use mainstay_outbox::{Secrets, SecretsError};
+use mainstay_record::{Recorder, Sampling};
 
+use crate::OutboxError;
 use crate::error::StartError;
 
 /// Settings with the services that run by them.
@@ -23,6 +25,8 @@ pub(crate) struct Generation {
     pub(crate) client: Client,
     /// In the order of the settings' routes.
     pub(crate) degrade: Vec<Degrade>,
+    /// What callbacks are signed with, where there are some.
+    pub(crate) secrets: Option<Arc<Secrets>>,
 }
 
 /// A route whose fixed answer can't be made ready.
@@ -72,7 +76,7 @@ impl Generation {
     ///
     /// # Errors
     ///
-    /// Each upstream that can't be run, or the first route whose fixed answer can't be read.
+    /// Each upstream that can't be run, the first route whose fixed answer can't be read, or secrets of callbacks that can't.
     pub(crate) fn new(
         settings: Settings,
         recorder: &Arc<Recorder>,
@@ -91,7 +95,7 @@ impl Generation {
         if !errors.is_empty() {
             return Err(errors.into());
         }
-        let client = client(&settings.limits, previous);
+        let client = client(&settings.limits, previous).tracing(sampling(&settings.traces));
         // No error: the disk may be full just now, and calls do without.
         if settings.routes.iter().any(|route| route.spill.is_some())
             && let Err(error) = client.try_disk()
@@ -113,8 +117,10 @@ impl Generation {
                 })
             })
             .collect::<Result<_, RouteError>>()?;
+        // Read anew each time, so that they can be changed by a reload.
+        let secrets = secrets(&settings).map_err(OutboxError::Secrets)?.map(Arc::new);
         let number = previous.map_or(1, |previous| previous.number + 1);
-        Ok(Self { number, settings, services, client, degrade })
+        Ok(Self { number, settings, services, client, degrade, secrets })
     }
 
     /// The service of an upstream.
@@ -143,6 +149,23 @@ fn client(limits: &Limits, previous: Option<&Generation>) -> Client {
         },
         |previous| previous.client.clone(),
     )
+}
+
+/// Which calls are kept as spans before anything is known of them; nothing where none are.
+fn sampling(settings: &Traces) -> Option<Sampling> {
+    settings.collector.endpoint.as_ref()?;
+    Some(Sampling { ratio: settings.ratio, parent: settings.parent })
+}
+
+/// What callbacks are signed with, if there are some.
+fn secrets(settings: &Settings) -> Result<Option<Secrets>, SecretsError> {
+    let outbox = &settings.outbox;
+    match (&outbox.callback_secrets_file, &outbox.callback_secrets_env) {
+        _ if settings.callbacks.is_empty() => Ok(None),
+        (Some(file), _) => Secrets::read(file).map(Some),
+        (None, Some(name)) => Secrets::of_env(name).map(Some),
+        (None, None) => Ok(None),
+    }
 }
 
 /// The answers that are kept, if any route keeps some. A reload keeps them, unless their bound is another.

@@ -12,14 +12,20 @@
 //!
 //! The modules in the order in which a request meets them: `listen` (sockets), `worker` (a thread, its runtime, its
 //! sweep), `connection` (accept to close), `forward` (one request), `route` (where to), `problem` (what to say when
-//! there is no answer), `outbox` (what is stored, and delivered later). `generation` and `shared` hold what a reload swaps; `admin` is for people and their tools.
+//! there is no answer), `outbox` (what is stored, and delivered later),
+//! `export` (spans, to a collector), `heritage` (sockets that go to the next process). `generation` and `shared` hold what a reload swaps; `admin` is for people and their tools, and
+//! `journal` keeps time for what they look at.
 
 mod admin;
 mod connection;
 mod error;
+mod export;
 mod forward;
 mod generation;
+mod heritage;
+mod journal;
 mod listen;
+mod messages;
 mod outbox;
 mod problem;
 mod proxy;
@@ -29,10 +35,13 @@ mod tls;
 mod worker;
 
 pub use error::{ReloadError, StartError};
+pub use export::ExportError;
 pub use forward::{Outlook, OwnAnswer};
 pub use generation::{RouteError, UpstreamError};
+pub use heritage::{Heritage, HeritageError};
 pub use listen::BindError;
-pub use outbox::OutboxError;
+pub use messages::Messages;
+pub use outbox::{OutboxError, open_store};
 pub use proxy::{Options, Proxy};
 pub use route::{Condition, Considered, route_of};
 pub use tls::CertificateError;

@@ -45,6 +45,21 @@ pub(crate) fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>
     Ok(sockets)
 }
 
+/// Sockets of an address that another process has given, some of them several times, so that each worker has one. A further socket would be
+/// given connections by the kernel at once, while it isn't certain yet that anybody will accept them.
+pub(crate) fn complete(
+    address: SocketAddr,
+    mut sockets: Vec<TcpListener>,
+    count: usize,
+) -> Result<Vec<TcpListener>, BindError> {
+    let given = sockets.len();
+    for place in given..count {
+        let again = sockets[place % given.max(1)].try_clone();
+        sockets.push(again.map_err(|source| BindError { address, source })?);
+    }
+    Ok(sockets)
+}
+
 /// The one socket of an address that isn't shared out.
 pub(crate) fn bind_alone(address: SocketAddr) -> Result<TcpListener, BindError> {
     bind_one(address, Sharing::Alone).map_err(|source| BindError { address, source })

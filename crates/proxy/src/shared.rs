@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mainstay_record::Recorder;
 use parking_lot::Mutex;
@@ -16,6 +16,8 @@ use crate::outbox::Outbox;
 pub(crate) struct Shared {
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) started: Instant,
+    /// The same by the wall clock, in nanoseconds since 1970.
+    pub(crate) started_unix_nanos: u64,
     /// How long a connection must be quiet before it is parked.
     pub(crate) park_after: Duration,
     number: AtomicU64,
@@ -23,10 +25,14 @@ pub(crate) struct Shared {
     /// Opened when the first route wants one.
     pub(crate) outbox: OnceLock<Arc<Outbox>>,
     connections: AtomicUsize,
+    /// Sockets that connections are accepted from.
+    accepting: AtomicUsize,
     accepted: AtomicU64,
     turned_away: AtomicU64,
     draining: AtomicBool,
-    /// Told when the last connection of a proxy that drains is gone.
+    /// Another process takes in what this one doesn't any more.
+    succeeded: AtomicBool,
+    /// Told when the last connection of a proxy that drains is gone, and when nothing is accepted any more.
     empty: Notify,
     tunnels: AtomicUsize,
     parting: AtomicBool,
@@ -34,6 +40,25 @@ pub(crate) struct Shared {
     part: Notify,
     /// Told when the last of them has.
     parted: Notify,
+}
+
+/// A socket that connections are accepted from, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Accepting(Arc<Shared>);
+
+impl Accepting {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        shared.accepting.fetch_add(1, SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        if self.0.accepting.fetch_sub(1, SeqCst) == 1 {
+            self.0.empty.notify_waiters();
+        }
+    }
 }
 
 /// A tunnel that is open, until it is dropped.
@@ -64,14 +89,17 @@ impl Shared {
         Arc::new(Self {
             recorder,
             started: Instant::now(),
+            started_unix_nanos: unix_nanos(),
             park_after,
             number: AtomicU64::new(generation.number),
             current: Mutex::new(generation),
             outbox: OnceLock::new(),
             connections: AtomicUsize::new(0),
+            accepting: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            succeeded: AtomicBool::new(false),
             empty: Notify::new(),
             tunnels: AtomicUsize::new(0),
             parting: AtomicBool::new(false),
@@ -130,13 +158,26 @@ impl Shared {
         self.draining.store(true, SeqCst);
     }
 
+    pub(crate) fn set_succeeded(&self) {
+        self.succeeded.store(true, SeqCst);
+    }
+
+    /// Whether requests are taken in at its addresses.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.is_draining() || self.succeeded.load(SeqCst)
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(SeqCst)
     }
 
-    /// Waits until no connection is left.
+    /// Waits until no connection is left, and none can come.
     pub(crate) async fn emptied(&self) {
-        until(&self.empty, || self.connections() == 0).await;
+        let is_empty = || self.accepting.load(SeqCst) == 0 && self.connections() == 0;
+        // Told once for each of the two.
+        while !is_empty() {
+            until(&self.empty, is_empty).await;
+        }
     }
 
     /// Tells all tunnels to end, and waits until they have.
@@ -150,6 +191,12 @@ impl Shared {
     pub(crate) async fn parting(&self) {
         until(&self.part, || self.parting.load(SeqCst)).await;
     }
+}
+
+/// The wall clock, in nanoseconds since 1970.
+pub(crate) fn unix_nanos() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Waits for what `news` tells of.

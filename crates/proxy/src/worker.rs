@@ -22,9 +22,10 @@ use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::connection::{self, Link, Order, Rhythm};
+use crate::forward::Access;
 use crate::outbox::Outbox;
 use crate::route::Table;
-use crate::shared::Shared;
+use crate::shared::{Accepting, Shared};
 
 /// A worker's state.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub(crate) struct Local {
     pub(crate) client: Client,
     pub(crate) limits: Limits,
     pub(crate) outbox: Option<Arc<Outbox>>,
+    pub(crate) access: Option<Arc<Access>>,
     pub(crate) http1: http1::Builder,
     pub(crate) http2: http2::Builder<TokioExecutor>,
     rhythm: Rhythm,
@@ -63,8 +65,8 @@ pub(crate) enum Command {
     Unlisten { place: u64 },
     /// Watch over a service, until told to watch over others.
     Watch(Vec<Arc<Service>>),
-    /// Accept nothing more, finish what is going on.
-    Drain,
+    /// Accept nothing more, finish what is going on. Connections between two requests may bring one more for so long.
+    Drain(Duration),
     /// Drop everything.
     Stop,
 }
@@ -113,15 +115,11 @@ impl Worker {
 
     pub(crate) fn register(&self, link: &Arc<Link>) {
         self.links.lock().push(Arc::downgrade(link));
-        // Accepted just before the order to drain went round, which has missed it.
-        if self.shared.is_draining() {
-            link.order(Order::Drain);
-        }
     }
 
     /// Works until told to stop.
     pub(crate) async fn run(self: Arc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let mut accepting: HashMap<u64, AbortHandle> = HashMap::new();
+        let mut accepting: HashMap<u64, Vec<AbortHandle>> = HashMap::new();
         let mut watching: Vec<AbortHandle> = Vec::new();
         let mut sweeps = interval(self.local().tick());
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -135,11 +133,12 @@ impl Worker {
             };
             match command {
                 Some(Command::Listen { place, socket, tls }) => {
-                    let task = tokio::spawn(Arc::clone(&self).accept(socket, tls));
-                    accepting.insert(place, task.abort_handle());
+                    let accepts = Accepting::new(Arc::clone(&self.shared));
+                    let task = tokio::spawn(Arc::clone(&self).accept(socket, tls, accepts));
+                    accepting.entry(place).or_default().push(task.abort_handle());
                 }
                 Some(Command::Unlisten { place }) => {
-                    accepting.remove(&place).iter().for_each(AbortHandle::abort)
+                    accepting.remove(&place).iter().flatten().for_each(AbortHandle::abort)
                 }
                 Some(Command::Watch(services)) => {
                     watching.drain(..).for_each(|task| task.abort());
@@ -151,9 +150,19 @@ impl Worker {
                     // The generation is another, and perhaps its timeouts.
                     sweeps = interval(self.local().tick());
                 }
-                Some(Command::Drain) => {
-                    accepting.drain().for_each(|(_, task)| task.abort());
-                    self.live().for_each(|link| link.order(Order::Drain));
+                Some(Command::Drain(quiet_for)) => {
+                    accepting.drain().flat_map(|(_, tasks)| tasks).for_each(|task| task.abort());
+                    // A request that is on its way would meet a closed connection, and its application couldn't know whether it was
+                    // done. HTTP/2 can say which streams it takes; on HTTP/1.1 the next answer says that it is the last.
+                    let goes = |link: &Arc<Link>| {
+                        link.is_http2() || (quiet_for.is_zero() && link.has_had_calls())
+                    };
+                    self.live().filter(goes).for_each(|link| link.order(Order::Drain));
+                    let worker = Arc::clone(&self);
+                    tokio::spawn(async move {
+                        sleep(quiet_for.max(FIRST_REQUEST_WITHIN)).await;
+                        worker.live().for_each(|link| link.order(Order::Drain));
+                    });
                 }
                 Some(Command::Stop) | None => return,
             }
@@ -178,7 +187,12 @@ impl Worker {
         live.into_iter()
     }
 
-    async fn accept(self: Arc<Self>, socket: StdListener, tls: Arc<TlsSlot>) {
+    async fn accept(
+        self: Arc<Self>,
+        socket: StdListener,
+        tls: Arc<TlsSlot>,
+        _until_dropped: Accepting,
+    ) {
         let listener = match TcpListener::from_std(socket) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "a listening socket can't be used"),
@@ -232,6 +246,7 @@ impl Local {
             table: Table::new(generation),
             client: generation.client.clone(),
             outbox: shared.outbox.get().cloned(),
+            access: shared.recorder.access_log().map(Access::new),
             http1: http1_engine(&limits),
             http2: http2_engine(&limits),
             limits,
@@ -276,6 +291,9 @@ fn http2_engine(limits: &Limits) -> http2::Builder<TokioExecutor> {
 /// The bounds of the sweep's rhythm: seldom enough to cost nothing, often enough for short timeouts.
 const SWEEP_SELDOM: Duration = Duration::from_secs(1);
 const SWEEP_OFTEN: Duration = Duration::from_millis(10);
+
+/// Whoever has just connected is about to say something.
+const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
 
 /// After a failure to accept, which as a rule is a lack of descriptors: some calls may end meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -59,6 +59,7 @@ fn tag() -> CallTag {
         route: "main".into(),
         method: http::Method::GET,
         path: "/v1/charges".into(),
+        request: None,
     }
 }
 

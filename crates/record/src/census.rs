@@ -104,6 +104,8 @@ fn events(reached: Reached<'_>) -> CensusPart {
     part.add("attempt-outrun", reached.endpoint(|sums| sums.outrun > 0));
     part.add("hedge-refused", reached.upstream(|sums| sums.hedges_refused.total() > 0));
     part.add("attempt-held", reached.upstream(|sums| sums.held.total() > 0));
+    let awaited = |sums: &UpstreamSums| sums.breaker_passed.count() + sums.breaker_ended.count();
+    part.add("breaker-awaited", reached.upstream(|sums| awaited(sums) > 0));
     part.add("call-shed", reached.upstream(|sums| sums.shed.total() > 0));
     part.add("retry-scheduled", reached.upstream(|sums| sums.delays.total() > 0));
     part.add("retry-refused", reached.upstream(|sums| sums.stops.total() > 0));

@@ -87,6 +87,9 @@ pub struct UpstreamCounts {
     /// Calls whose application got something in place of an answer, by what.
     #[serde(default)]
     pub degraded: ByCode,
+    /// Incidents that began, by the code of what broke.
+    #[serde(default)]
+    pub incidents: ByCode,
     /// Calls whose request body couldn't be sent again.
     pub bodies_unrepeatable: u64,
     /// Each endpoint's part.
@@ -236,6 +239,7 @@ impl UpstreamCounts {
             held: by_code(&sums.held),
             shed: by_code(&sums.shed),
             degraded: by_code(&sums.degraded),
+            incidents: by_code(&sums.incidents),
             bodies_unrepeatable: sums.unrepeatable,
             endpoints: sums.endpoints.iter().map(EndpointCounts::new).collect(),
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::digits::write_hex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Names one call in answers, logs and records.
@@ -31,10 +32,7 @@ impl CallId {
     #[must_use]
     pub fn digits(self) -> [u8; 16] {
         let mut digits = [0; 16];
-        for (place, digit) in digits.iter_mut().enumerate() {
-            let nibble = (self.0 >> (60 - 4 * place)) as usize & 0xf;
-            *digit = b"0123456789abcdef"[nibble];
-        }
+        write_hex(&mut digits, &self.0.to_be_bytes());
         digits
     }
 }

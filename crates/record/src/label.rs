@@ -216,7 +216,7 @@ impl Label for HedgeRefusal {
 
 impl Label for Held {
     const ALL: &'static [Self] =
-        &[Self::Limit, Self::Rate, Self::Pause, Self::Budget, Self::Endpoint];
+        &[Self::Limit, Self::Rate, Self::Pause, Self::Budget, Self::Endpoint, Self::Breaker];
 
     fn place(self) -> usize {
         self as usize
@@ -420,7 +420,12 @@ mod tests {
         }
         for held in <Held as Label>::ALL {
             match held {
-                Held::Limit | Held::Rate | Held::Pause | Held::Budget | Held::Endpoint => {}
+                Held::Limit
+                | Held::Rate
+                | Held::Pause
+                | Held::Budget
+                | Held::Endpoint
+                | Held::Breaker => {}
             }
         }
         for by in <DegradedBy as Label>::ALL {
@@ -438,7 +443,7 @@ mod tests {
         }
         assert_eq!(<StopReason as Label>::ALL.len(), 17);
         assert_eq!(<HedgeRefusal as Label>::ALL.len(), 6);
-        assert_eq!(<Held as Label>::ALL.len(), 5);
+        assert_eq!(<Held as Label>::ALL.len(), 6);
         assert_eq!(<DegradedBy as Label>::ALL.len(), 2);
         assert_eq!(<Certainty as Label>::ALL.len(), 4);
     }

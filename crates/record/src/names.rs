@@ -11,16 +11,28 @@ use crate::counters::OTHER;
 pub(crate) struct Names {
     upstream: Arc<str>,
     endpoints: Box<[Arc<str>]>,
+    /// Host and port of each endpoint, as far as they are known.
+    addresses: Box<[(Box<str>, u16)]>,
     other: Arc<str>,
 }
 
 impl Names {
-    pub(crate) fn new(upstream: Arc<str>, endpoints: Box<[Arc<str>]>) -> Arc<Self> {
-        Arc::new(Self { upstream, endpoints, other: OTHER.into() })
+    pub(crate) fn new(
+        upstream: Arc<str>,
+        endpoints: Box<[Arc<str>]>,
+        addresses: Box<[(Box<str>, u16)]>,
+    ) -> Arc<Self> {
+        Arc::new(Self { upstream, endpoints, addresses, other: OTHER.into() })
     }
 
     pub(crate) fn upstream(&self) -> &Arc<str> {
         &self.upstream
+    }
+
+    /// The endpoint's host and port; where they aren't known its name, and 0.
+    pub(crate) fn address(&self, id: EndpointId) -> (&str, u16) {
+        let known = self.addresses.get(usize::from(id.0));
+        known.map_or((self.endpoint(id), 0), |(host, port)| (host, *port))
     }
 
     /// The endpoint's name; "other" for an id that isn't in the list.

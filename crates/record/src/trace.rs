@@ -3,6 +3,8 @@
 use mainstay_core::event::AttemptId;
 use mainstay_core::{BreakKind, Event, Timestamp};
 
+use crate::call::RequestFacts;
+use crate::span::TraceContext;
 use crate::{AttemptFacts, CallId};
 
 /// Events that are kept without an allocation: the four of a healthy call, and one more for a breaker's change.
@@ -31,6 +33,34 @@ pub struct CallTag {
     pub method: http::Method,
     /// The request's path, without the query, which may hold secrets.
     pub path: String,
+    /// What else spans say, where the call belongs to a trace.
+    pub request: Option<Box<RequestFacts>>,
+}
+
+/// What the line of a call that went well says of it: nothing has to be copied for it.
+#[derive(Clone, Copy, Debug)]
+pub struct CallBrief<'a> {
+    /// The call's id.
+    pub id: CallId,
+    /// The name of its route.
+    pub route: &'a str,
+    /// The request's method.
+    pub method: &'a str,
+    /// The request's path.
+    pub path: &'a str,
+}
+
+impl CallTag {
+    /// The same in short.
+    #[must_use]
+    pub fn brief(&self) -> CallBrief<'_> {
+        CallBrief {
+            id: self.id,
+            route: &self.route,
+            method: self.method.as_str(),
+            path: &self.path,
+        }
+    }
 }
 
 /// The events of one call. Metrics are counted as events come; the events themselves are kept for the record that
@@ -38,6 +68,7 @@ pub struct CallTag {
 #[derive(Debug)]
 pub struct CallTrace {
     id: Option<CallId>,
+    context: Option<TraceContext>,
     first: [Kept; INLINE],
     first_len: u8,
     more: Vec<Kept>,
@@ -54,6 +85,7 @@ impl Default for CallTrace {
     fn default() -> Self {
         Self {
             id: None,
+            context: None,
             first: [(Timestamp::ZERO, Event::CallStarted); INLINE],
             first_len: 0,
             more: Vec::new(),
@@ -70,6 +102,24 @@ impl CallTrace {
     #[must_use]
     pub fn of(id: CallId) -> Self {
         Self { id: Some(id), ..Self::default() }
+    }
+
+    /// This trace, of a call that is told as spans.
+    #[must_use]
+    pub fn within(self, context: Option<TraceContext>) -> Self {
+        Self { context, ..self }
+    }
+
+    /// The call's place in its trace, if it has one.
+    #[must_use]
+    pub const fn context(&self) -> Option<&TraceContext> {
+        self.context.as_ref()
+    }
+
+    /// Whether spans will be made of it: it was sampled, or something broke.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.context.is_some_and(|context| context.is_sampled() || self.broken)
     }
 
     /// Adds an event. Past 64 it is only counted, unless it is the call's end.
@@ -151,11 +201,14 @@ pub(crate) fn shortened(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
-/// Whether a call with this event in it is a broken one.
+/// Whether a call with this event in it is a broken one. One that had to wait since everything was broken is too.
 pub(crate) const fn is_break(event: &Event) -> bool {
     matches!(
         event,
-        Event::AttemptFailed { .. } | Event::CallFailed { .. } | Event::BodyFailed { .. }
+        Event::AttemptFailed { .. }
+            | Event::BreakerAwaited { .. }
+            | Event::CallFailed { .. }
+            | Event::BodyFailed { .. }
     )
 }
 

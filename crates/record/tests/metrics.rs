@@ -22,6 +22,7 @@ use mainstay_record::{
 struct Scrape {
     types: BTreeMap<String, String>,
     values: BTreeMap<String, f64>,
+    exemplars: BTreeMap<String, String>,
     ended: bool,
 }
 
@@ -38,10 +39,17 @@ impl Scrape {
                 let (name, kind) = rest.split_once(' ').expect(line);
                 assert_eq!(name, family, "described by another line");
                 assert!(scrape.types.insert(name.into(), kind.into()).is_none(), "twice: {name}");
+            } else if let Some(rest) = line.strip_prefix("# UNIT ") {
+                let (name, unit) = rest.split_once(' ').expect(line);
+                assert!(name == family && name.ends_with(unit), "{line}");
             } else if let Some(rest) = line.strip_prefix("# HELP ") {
                 family = rest.split_once(' ').expect(line).0.into();
             } else {
+                let (line, exemplar) = line.split_once(" # ").unwrap_or((line, ""));
                 let (series, value) = line.rsplit_once(' ').expect(line);
+                if !exemplar.is_empty() {
+                    scrape.exemplars.insert(series.into(), exemplar.into());
+                }
                 assert!(series.starts_with(&family), "{series} in {family}");
                 let known = scrape.values.insert(series.into(), value.parse().expect(line));
                 assert_eq!(known, None, "twice: {series}");
@@ -65,7 +73,9 @@ fn endpoint(name: &str, breaker: BreakerState) -> EndpointSnapshot {
         ejected_until: Some(at(70_000)),
         throttled_until: Some(at(10)),
         breaker,
+        breaker_stops: true,
         forced: Forced::No,
+        drained: false,
         route_breakers: vec![
             ("open".into(), BreakerState::Open { until: at(1) }),
             ("shut".into(), BreakerState::Closed),
@@ -136,6 +146,7 @@ fn snapshot() -> UpstreamSnapshot {
 /// Every kind of event once, and two healthy calls.
 fn scrape(openmetrics: bool) -> Scrape {
     let recorder = recorder();
+    recorder.set_incidents(Default::default(), false);
     let api = api(&recorder);
     tell(&api, &healthy());
     tell(&api, &healthy());
@@ -273,6 +284,21 @@ fn the_log_s_drops_are_a_metric() {
 }
 
 #[test]
+fn whether_the_outbox_s_database_can_be_asked_is_told_where_there_is_an_outbox() {
+    let recorder = recorder();
+    let told = || {
+        let text = recorder.metrics_text(false, &[]);
+        let line = text.lines().find_map(|line| line.strip_prefix("mainstay_outbox_reachable "));
+        line.map(str::to_owned)
+    };
+    assert_eq!(told(), None);
+    recorder.note_outbox(true);
+    assert_eq!(told().as_deref(), Some("1"));
+    recorder.note_outbox(false);
+    assert_eq!(told().as_deref(), Some("0"));
+}
+
+#[test]
 fn the_manual_and_the_scrape_have_the_same_metrics() {
     let manual = manual();
     let rows = manual.lines().filter_map(|line| line.strip_prefix("| `mainstay_"));
@@ -316,4 +342,28 @@ fn the_amplification_of_the_last_minute_forgets_what_was_before() {
     let scrape = Scrape::read(&text);
     assert_eq!(scrape.of(r#"mainstay_amplification_ratio{upstream="api",window="total"}"#), 2.0);
     assert_eq!(scrape.of(r#"mainstay_amplification_ratio{upstream="api",window="60s"}"#), 1.0);
+}
+
+#[test]
+fn a_failed_call_stands_for_its_latency_its_failure_and_its_break_in_openmetrics_alone() {
+    assert!(scrape(false).exemplars.is_empty());
+    let exemplars = scrape(true).exemplars;
+    for (series, value) in [
+        ("mainstay_call_duration_seconds_bucket{upstream=\"api\",outcome=\"failed\",le=", "} "),
+        ("mainstay_call_failures_total{upstream=\"api\",kind=\"reset-before-head\"", "} "),
+        ("mainstay_breaks_total{upstream=\"api\",endpoint=\"a\",kind=\"response-timeout\"", "} "),
+    ] {
+        let found = exemplars.iter().find(|(known, _)| known.starts_with(series));
+        let (known, exemplar) = found.unwrap_or_else(|| panic!("none for {series}: {exemplars:?}"));
+        let is_a_call = exemplar.starts_with("{call_id=\"") && exemplar.contains(value);
+        assert!(is_a_call, "{known} {exemplar}");
+        // What stands for a bucket is in it.
+        if let Some((_, le)) = known.split_once("le=\"") {
+            let bound: f64 = le.trim_end_matches("\"}").parse().unwrap_or(f64::INFINITY);
+            let took: f64 = exemplar.split(' ').nth(1).unwrap().parse().unwrap();
+            assert!(took <= bound, "{known} {exemplar}");
+        }
+    }
+    let healthy = exemplars.keys().any(|series| series.contains("le=\"0.005\""));
+    assert!(!healthy, "a healthy call that isn't sampled stands for nothing");
 }

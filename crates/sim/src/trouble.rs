@@ -196,6 +196,7 @@ pub(crate) fn is_followed(fault: &Fault) -> bool {
         | Fault::H2PingPolicy { .. }
         | Fault::H2MaxStreams { .. }
         | Fault::H2GoAwayGraceful
+        | Fault::NotServing
         | Fault::ResetInBody { at: Place::Every(_) }
         | Fault::Truncate { at: Place::Every(_) }
         | Fault::TruncateChunked { at: Place::Every(_) }
@@ -216,7 +217,7 @@ pub(crate) fn is_followed(fault: &Fault) -> bool {
 }
 
 /// Why the others aren't.
-pub(crate) const NOT_FOLLOWED: &str = "a fault that the simulator follows: a world has no names, no PINGs, no limit of streams and no bytes of bodies, so not dns-…, h2-ping-policy, h2-max-streams, h2-goaway-graceful, range-…, etag-…, changing, and none with every=SIZE";
+pub(crate) const NOT_FOLLOWED: &str = "a fault that the simulator follows: a world has no names, no PINGs, no limit of streams, no gRPC and no bytes of bodies, so not dns-…, h2-ping-policy, h2-max-streams, h2-goaway-graceful, not-serving, range-…, etag-…, changing, and none with every=SIZE";
 
 /// What a trickled body is taken to hold.
 const BODY_BYTES: u64 = 1024;

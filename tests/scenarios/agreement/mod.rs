@@ -1,7 +1,7 @@
-//! Each scenario once more, in the simulator: what the real proxy decided must be what the engine decides there.
+//! Each scenario once more, in the simulator: what the real proxy decided, and what the library did, must be what the engine decides there.
 //!
 //! ```text
-//!   scenario ──▶ real binary ──▶ records of its admin address ─▶ stories ─┐
+//!   scenario ──▶ binary or library ──▶ records ─▶ stories ───────────────┐
 //!      │                                                                  ├─ the same?
 //!      └─ plan ─▶ worlds ──▶ simulator ──▶ events ──▶ records ─▶ stories ─┘
 //! ```
@@ -122,15 +122,15 @@ fn compare(plan: &Plan, real: &Told) -> Result<(), String> {
     if untold.is_empty() && missing.is_empty() {
         return Ok(());
     }
-    let mut wrong = String::from("the real proxy and the simulator differ\n");
+    let mut wrong = String::from("what was played and the simulator differ\n");
     for (load, story) in &untold {
-        wrong += &format!("only the real proxy: {load}: {story}\n");
+        wrong += &format!("only what was played: {load}: {story}\n");
     }
     for (load, story) in missing {
         wrong += &format!("only the simulator: {load}: {story}\n");
     }
     for ((load, story), count) in real {
-        wrong += &format!("the real proxy told {count} times: {load}: {story}\n");
+        wrong += &format!("what was played told {count} times: {load}: {story}\n");
     }
     Err(wrong)
 }

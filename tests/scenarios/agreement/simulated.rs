@@ -46,7 +46,7 @@ pub(crate) fn run(plan: &Plan, pace: Pace, seed: u64) -> Result<Told, String> {
     for ((trace, attempts), planned) in traces.into_values().zip(calls) {
         let method = if planned.call.is_write { Method::POST } else { Method::GET };
         let id = CallId::next(0);
-        let tag = CallTag { id, route: "api".into(), method, path: "/".to_owned() };
+        let tag = CallTag { id, route: "api".into(), method, path: "/".to_owned(), request: None };
         upstream.on_call_over(&tag, trace);
         let story = match recorder.find(id) {
             Some(record) => Story::of(&record, &plan.named),

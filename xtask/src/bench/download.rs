@@ -54,11 +54,20 @@ pub(crate) fn download(words: &[&str]) -> Result<(), String> {
     large
         .and_then(|file| file.set_len(options.mib << 20))
         .map_err(|error| format!("large.bin: {error}"))?;
-    let (_origin, origins) = system::origin(folder.path())?;
+    let (_origin, origins) = system::origin(folder.path(), None)?;
     let mainstay = target.join("release/mainstay");
-    let place = Place { folder: folder.path(), mainstay, origins, connections: 256 };
+    let place = Place {
+        folder: folder.path(),
+        mainstay,
+        proxies: super::proxies(),
+        origins,
+        tls: None,
+        connections: 256,
+    };
+    // Those that people compare it with for this.
+    const SYSTEMS: [System; 4] = [System::Direct, System::Haproxy, System::Nginx, System::Mainstay];
     let started: Vec<_> =
-        System::ALL.iter().map(|system| system.start(&place)).collect::<Result<_, _>>()?;
+        SYSTEMS.iter().map(|system| system.start(&place)).collect::<Result<_, _>>()?;
     let mut all: Vec<Vec<Sample>> = started.iter().map(|_| Vec::new()).collect();
     for round in 0..options.rounds {
         for turn in 0..started.len() {
@@ -77,7 +86,7 @@ pub(crate) fn download(words: &[&str]) -> Result<(), String> {
     }
     println!("\n| | MB/s | rate : HAProxy's | CPU, s a GiB | CPU : HAProxy's | peak memory, MiB |");
     println!("|---|---|---|---|---|---|");
-    let haproxy = System::ALL.iter().position(|system| *system == System::Haproxy);
+    let haproxy = SYSTEMS.iter().position(|system| *system == System::Haproxy);
     let haproxy = haproxy.map(|place| all[place].clone()).unwrap_or_default();
     for (running, samples) in started.iter().zip(&all) {
         let peak = running.process.as_ref().map(Process::peak_kib).transpose()?;

@@ -24,6 +24,8 @@ impl Facts {
                 System::Direct => {}
                 System::Haproxy => lines.push(("haproxy", version("haproxy"))),
                 System::Nginx => lines.push(("nginx", version("nginx"))),
+                System::Envoy => lines.push(("envoy", told("envoy", "--version"))),
+                System::Caddy => lines.push(("caddy", told("caddy", "version"))),
                 System::Mainstay => lines.push(("mainstay", mainstay(options))),
             }
         }
@@ -54,6 +56,18 @@ fn version(program: &str) -> String {
     let is_version =
         |word: &&str| word.contains('.') && word.contains(|c: char| c.is_ascii_digit());
     line.split_whitespace().find(is_version).map_or(line.clone(), str::to_owned)
+}
+
+/// What one of the proxies of their own folder says to this word.
+fn told(program: &str, word: &str) -> String {
+    let text = Command::new(super::proxies().join(program)).arg(word).output();
+    let text = text.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let text = text.unwrap_or_else(|_| "unknown".into());
+    // Envoy: a hash, the version, then how it was built.
+    let is_version = |part: &&str| {
+        part.contains('.') && part.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit())
+    };
+    text.split([' ', '/']).find(is_version).map_or(text.clone(), str::to_owned)
 }
 
 fn cores() -> usize {

@@ -21,13 +21,29 @@ pub(super) struct Load {
 
 /// HTTP/1.1 over kept connections, from one thread.
 pub(super) fn wrk(to: SocketAddr, connections: usize, seconds: u64) -> Result<Load, String> {
-    let words = [
+    wrk_with(&[], &format!("http://{to}"), connections, seconds)
+}
+
+/// The same over TLS.
+pub(super) fn wrk_tls(to: SocketAddr, connections: usize, seconds: u64) -> Result<Load, String> {
+    wrk_with(&[], &format!("https://{to}"), connections, seconds)
+}
+
+/// The same, writes of 1 KiB.
+pub(super) fn wrk_post(to: SocketAddr, connections: usize, seconds: u64) -> Result<Load, String> {
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/post.lua");
+    wrk_with(&["--script", SCRIPT], &format!("http://{to}"), connections, seconds)
+}
+
+fn wrk_with(more: &[&str], origin: &str, connections: usize, seconds: u64) -> Result<Load, String> {
+    let mut words = vec![
         "--threads=1".into(),
         format!("--connections={connections}"),
         format!("--duration={seconds}s"),
         "--latency".into(),
     ];
-    let text = output("wrk", &words, to)?;
+    words.extend(more.iter().map(|&word| word.to_owned()));
+    let text = output("wrk", &words, origin)?;
     read_wrk(&text).ok_or_else(|| format!("wrk said something else than expected:\n{text}"))
 }
 
@@ -38,14 +54,27 @@ pub(super) fn h2load(to: SocketAddr, seconds: u64) -> Result<Load, String> {
         "--max-concurrent-streams=25".into(),
         format!("--duration={seconds}"),
     ];
-    let text = output("h2load", &words, to)?;
+    let text = output("h2load", &words, &format!("http://{to}"))?;
     read_h2load(&text).ok_or_else(|| format!("h2load said something else than expected:\n{text}"))
 }
 
-fn output(program: &str, words: &[String], to: SocketAddr) -> Result<String, String> {
+/// So many requests a second over HTTP/1.1, whether or not answers come, from one thread.
+pub(super) fn paced(to: SocketAddr, per_second: u64, seconds: u64) -> Result<Load, String> {
+    const CLIENTS: u64 = 50;
+    let words = [
+        "--h1".into(),
+        format!("--clients={CLIENTS}"),
+        format!("--rps={}", per_second.div_ceil(CLIENTS)),
+        format!("--duration={seconds}"),
+    ];
+    let text = output("h2load", &words, &format!("http://{to}"))?;
+    read_h2load(&text).ok_or_else(|| format!("h2load said something else than expected:\n{text}"))
+}
+
+fn output(program: &str, words: &[String], origin: &str) -> Result<String, String> {
     let done = tied(program.as_ref())
         .args(words)
-        .arg(format!("http://{to}/orders/4711"))
+        .arg(format!("{origin}/orders/4711"))
         .output()
         .map_err(|error| format!("{program}: {error}"))?;
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
@@ -53,7 +82,7 @@ fn output(program: &str, words: &[String], to: SocketAddr) -> Result<String, Str
         Ok(text)
     } else {
         Err(format!(
-            "{program} failed against {to}:\n{text}{}",
+            "{program} failed against {origin}:\n{text}{}",
             String::from_utf8_lossy(&done.stderr)
         ))
     }

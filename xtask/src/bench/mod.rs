@@ -1,29 +1,35 @@
-//! `cargo xtask bench proxy`: what Mainstay costs beside HAProxy and nginx, in one interleaved run.
+//! `cargo xtask bench proxy`: what Mainstay costs beside HAProxy, nginx, Envoy and Caddy, in one interleaved run.
 //!
-//!     wrk, one thread -> direct | haproxy | nginx | mainstay -> one nginx with three addresses
+//!     wrk, one thread -> direct | haproxy | nginx | envoy | caddy | mainstay -> one nginx with three addresses
 //!
 //! Figures of different runs aren't comparable on a machine that others use too; figures of one round are, nearly. So all systems stand
 //! side by side, each round measures every one of them, and what is compared is the ratio within a round. CPU time a request is the main
 //! figure: it is counted by the kernel and doesn't depend on who waits for whom.
 //!
 //! All proxies have their resilience on, with the configs in `xtask/bench`; Mainstay has none, since its defaults are the point. What the
-//! benchmark doesn't do: TLS, large bodies, open-loop load, more than one machine.
+//! benchmark doesn't do: large bodies, open-loop load, more than one machine.
 //!
 //! - [`options`]: what can be typed
 //! - [`folder`], [`process`], [`system`]: what is started, and how it ends
 //! - [`rounds`], [`load`], [`idle`], [`noise`]: what is measured
 //! - [`stats`], [`facts`], [`report`], [`page`]: what is said about it
 //! - [`mod@download`]: `cargo xtask bench download`, one large body at a time
+//! - [`mod@library`]: `cargo xtask bench library`, a call through the library beside other clients
+//! - [`mod@outputs`]: `cargo xtask bench outputs`, what logs, traces and metrics cost a request
+//! - [`mod@live`]: `cargo xtask bench live`, the live stream of a thousand endpoints
 //! - [`mod@outbox`]: `cargo xtask bench outbox`, stored writes beside what the disk can sync
 
 mod download;
 mod facts;
 mod folder;
 mod idle;
+mod library;
+mod live;
 mod load;
 mod noise;
 mod options;
 mod outbox;
+mod outputs;
 mod page;
 mod process;
 mod report;
@@ -35,9 +41,13 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use download::download;
 use folder::Folder;
+pub(crate) use library::library;
+pub(crate) use live::live;
 use options::Options;
 pub(crate) use outbox::outbox;
-use system::{Place, System};
+pub(crate) use outputs::outputs;
+use rounds::Stage;
+use system::{Place, System, Tls};
 
 use crate::setup;
 use crate::step::{self, Step};
@@ -48,10 +58,10 @@ pub(crate) fn proxy(words: &[&str]) -> Result<(), String> {
         print!("{}", options::HELP);
         return Ok(());
     }
-    let options = Options::parse(words)?;
+    let mut options = Options::parse(words)?;
     let target = target()?;
     let mainstay = options.binary.clone().unwrap_or_else(|| target.join("release/mainstay"));
-    prepare(&options)?;
+    prepare(&mut options)?;
     let folder = Folder::new(&target.join("bench-proxy"))?;
     let idle = idle::allowed(options.idle)?;
     if idle < options.idle {
@@ -60,10 +70,32 @@ pub(crate) fn proxy(words: &[&str]) -> Result<(), String> {
         );
     }
     // In this order: what is started last ends first, and the folder goes when nobody writes into it any more.
-    let (origin, origins) = system::origin(folder.path())?;
+    let (origin, origins) = system::origin(folder.path(), None)?;
     let connections = idle.max(options.connections) + SPARE_CONNECTIONS;
-    let place = Place { folder: folder.path(), mainstay, origins, connections };
-    let mut all = rounds::run(&options, &place, &origin)?;
+    let place = Place {
+        folder: folder.path(),
+        mainstay: mainstay.clone(),
+        proxies: proxies(),
+        origins,
+        tls: None,
+        connections,
+    };
+    let secured = Folder::new(&target.join("bench-proxy-tls"))?;
+    let tls = options.tls.then(|| Tls::make(secured.path())).transpose()?;
+    let tls_origin =
+        tls.as_ref().map(|tls| system::origin(secured.path(), Some(tls))).transpose()?;
+    let tls_place = tls_origin.as_ref().map(|(_, origins)| Place {
+        folder: secured.path(),
+        mainstay,
+        proxies: proxies(),
+        origins: *origins,
+        tls: tls.as_ref(),
+        connections,
+    });
+    let tls_stage = tls_place.as_ref().zip(tls_origin.as_ref());
+    let tls_stage = tls_stage.map(|(place, (origin, _))| Stage { place, origin });
+    let plain = Stage { place: &place, origin: &origin };
+    let mut all = rounds::run(&options, &plain, tls_stage.as_ref())?;
     if idle > 0 {
         rounds::add_idle(&mut all, options.rounds, idle, &place)?;
     }
@@ -77,9 +109,30 @@ fn build() -> Result<(), String> {
     step::run(&[Step::cargo("build --release --package mainstay-cli")])
 }
 
-fn prepare(options: &Options) -> Result<(), String> {
+/// The binary that is measured: that one, or this code's, which is built then.
+fn binary(given: Option<&Path>, target: &Path) -> Result<PathBuf, String> {
+    if let Some(given) = given {
+        return Ok(given.to_owned());
+    }
+    build()?;
+    Ok(target.join("release/mainstay"))
+}
+
+/// Where the proxies are that come as Python packages.
+fn proxies() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/proxies-venv/bin")
+}
+
+fn prepare(options: &mut Options) -> Result<(), String> {
+    let named: Vec<String> = options.systems.iter().map(|one| one.name().to_owned()).collect();
+    setup::proxies(&named);
+    // One that can't be had has been told.
+    options.systems.retain(|system| match system {
+        System::Envoy | System::Caddy => proxies().join(system.name()).exists(),
+        System::Direct | System::Haproxy | System::Nginx | System::Mainstay => true,
+    });
     let generators: &[&str] = if options.h2 { &["wrk", "nghttp2-client"] } else { &["wrk"] };
-    setup::packages(&[&["haproxy", "nginx", "util-linux"], generators].concat())?;
+    setup::packages(&[&["haproxy", "nginx", "util-linux", "openssl"], generators].concat())?;
     if options.binary.is_none() && options.systems.contains(&System::Mainstay) {
         build()?;
     }

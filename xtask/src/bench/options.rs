@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::system::System;
+use crate::step;
 
 pub(super) const HELP: &str = "\
 cargo xtask bench proxy [OPTIONS]
@@ -11,9 +12,12 @@ cargo xtask bench proxy [OPTIONS]
   --seconds S        how long each time under load; half as long at low load (default 4)
   --connections N    client connections under load (default 64)
   --idle N           idle client connections whose memory is measured; 0 leaves that out (default 10000)
-  --systems LIST     of direct,haproxy,nginx,mainstay (default all)
+  --systems LIST     of direct,haproxy,nginx,envoy,caddy,mainstay (default all)
   --binary FILE      a `mainstay` that is built already, to compare two of them (default: build this one)
   --h2               HTTP/2 too: 100 streams
+  --post             writes too, of 1 KiB
+  --tls              TLS on both sides too
+  --all              all three of them
   --markdown FILE    write the result there, between its markers if it has them
   --smoke            one round of one second, 200 idle connections: does it run at all?
 ";
@@ -28,6 +32,8 @@ pub(super) struct Options {
     pub(super) systems: Vec<System>,
     pub(super) binary: Option<PathBuf>,
     pub(super) h2: bool,
+    pub(super) post: bool,
+    pub(super) tls: bool,
     pub(super) markdown: Option<PathBuf>,
     /// The command line that repeats the run.
     pub(super) typed: String,
@@ -41,6 +47,9 @@ impl Options {
             match word {
                 "--smoke" => (options.rounds, options.seconds, options.idle) = (1, 1, 200),
                 "--h2" => options.h2 = true,
+                "--post" => options.post = true,
+                "--tls" => options.tls = true,
+                "--all" => (options.h2, options.post, options.tls) = (true, true, true),
                 "--rounds" => options.rounds = number(word, rest.next(), 1..=1000)?,
                 "--seconds" => options.seconds = number(word, rest.next(), 1..=600)? as u64,
                 "--connections" => options.connections = number(word, rest.next(), 1..=10_000)?,
@@ -51,8 +60,7 @@ impl Options {
                 _ => return Err(format!("unknown option `{word}`\n\n{HELP}")),
             }
         }
-        options.typed =
-            ["cargo xtask bench proxy"].iter().chain(words).copied().collect::<Vec<_>>().join(" ");
+        options.typed = step::typed("bench proxy", words);
         Ok(options)
     }
 }
@@ -67,6 +75,8 @@ impl Default for Options {
             systems: System::ALL.to_vec(),
             binary: None,
             h2: false,
+            post: false,
+            tls: false,
             markdown: None,
             typed: String::new(),
         }
@@ -130,5 +140,7 @@ mod tests {
         assert_eq!(options.typed, "cargo xtask bench proxy --smoke --systems direct,mainstay");
         assert_eq!((options.rounds, options.seconds, options.idle), (1, 1, 200));
         assert_eq!(options.systems, [System::Direct, System::Mainstay]);
+        let elsewhere = Options::parse(&["--binary", "/here/mainstay", "--h2"]).unwrap();
+        assert_eq!(elsewhere.typed, "cargo xtask bench proxy --h2");
     }
 }

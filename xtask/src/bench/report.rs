@@ -19,9 +19,23 @@ pub(super) fn text(options: &Options, all: &[Series], facts: &Facts) -> String {
         busy(all)
     );
     text += &format!("\n**At low load**: one connection, one request at a time.\n\n{}", quiet(all));
+    if options.post {
+        text += &format!(
+            "\n**Writes** of 1 KiB, over as many connections.\n\n{}",
+            one_kind(all, |series| &series.writes)
+        );
+    }
     if options.h2 {
-        text +=
-            &format!("\n**HTTP/2**: four connections with 25 streams each.\n\n{}", streams(all));
+        text += &format!(
+            "\n**HTTP/2**: four connections with 25 streams each.\n\n{}",
+            one_kind(all, |series| &series.streams)
+        );
+    }
+    if options.tls {
+        text += &format!(
+            "\n**TLS on both sides**: small answers over kept connections.\n\n{}",
+            one_kind(all, |series| &series.secured)
+        );
     }
     if all.iter().any(|series| !series.idle.is_empty()) {
         text += &format!("\n**Idle client connections**, each after one answer.\n\n{}", idle(all));
@@ -33,7 +47,8 @@ pub(super) fn text(options: &Options, all: &[Series], facts: &Facts) -> String {
 fn noise(all: &[Series]) -> String {
     let samples = all
         .iter()
-        .flat_map(|series| series.busy.iter().chain(&series.quiet).chain(&series.streams));
+        .flat_map(|series| series.busy.iter().chain(&series.quiet).chain(&series.streams))
+        .chain(all.iter().flat_map(|series| series.writes.iter().chain(&series.secured)));
     let Some(others) = Spread::of(samples.map(|sample| sample.others * 100.0)) else {
         return String::new();
     };
@@ -78,15 +93,16 @@ fn quiet(all: &[Series]) -> String {
     )
 }
 
-fn streams(all: &[Series]) -> String {
-    let measured = all.iter().filter(|series| !series.streams.is_empty());
+fn one_kind(all: &[Series], which: fn(&Series) -> &Vec<Sample>) -> String {
+    let measured = all.iter().filter(|series| !which(series).is_empty());
     let row = |series: &Series| {
+        let samples = which(series);
         vec![
             series.system.name().into(),
-            shown(cpu(&series.streams), 1),
-            shown(ratio(all, series, |series| &series.streams), 2),
-            shown(Spread::of(series.streams.iter().map(|sample| sample.load.per_second)), 0),
-            errors(&series.streams),
+            shown(cpu(samples), 1),
+            shown(ratio(all, series, which), 2),
+            shown(Spread::of(samples.iter().map(|sample| sample.load.per_second)), 0),
+            errors(samples),
         ]
     };
     table(&["system", "CPU a request, µs", "x HAProxy", "requests/s", "errors"], measured.map(row))
@@ -213,7 +229,15 @@ mod tests {
 
     fn series(system: System, figures: &[(Option<f64>, f64)], idle: Vec<Idle>) -> Series {
         let samples: Vec<Sample> = figures.iter().map(|&(cpu, p50)| sample(cpu, p50)).collect();
-        Series { system, busy: samples.clone(), quiet: samples, streams: Vec::new(), idle }
+        Series {
+            system,
+            busy: samples.clone(),
+            quiet: samples,
+            writes: Vec::new(),
+            streams: Vec::new(),
+            secured: Vec::new(),
+            idle,
+        }
     }
 
     fn three_rounds() -> Vec<Series> {

@@ -18,8 +18,12 @@ pub(super) struct Series {
     pub(super) busy: Vec<Sample>,
     /// One connection.
     pub(super) quiet: Vec<Sample>,
+    /// Writes, if asked for.
+    pub(super) writes: Vec<Sample>,
     /// HTTP/2, if asked for.
     pub(super) streams: Vec<Sample>,
+    /// TLS on both sides, if asked for.
+    pub(super) secured: Vec<Sample>,
     /// Of one fresh process each.
     pub(super) idle: Vec<Idle>,
 }
@@ -34,23 +38,41 @@ pub(super) struct Sample {
     pub(super) others: f64,
 }
 
-/// Starts all systems, runs the rounds with them side by side, and ends them.
+/// Where systems are started, and what is behind them.
+pub(super) struct Stage<'a> {
+    pub(super) place: &'a Place<'a>,
+    pub(super) origin: &'a Process,
+}
+
+impl Stage<'_> {
+    fn start(&self, options: &Options) -> Result<Vec<Running>, String> {
+        options.systems.iter().map(|system| system.start(self.place)).collect()
+    }
+}
+
+/// Starts all systems, without TLS and, if asked for, with it, runs the rounds with them side by side, and ends them.
 pub(super) fn run(
     options: &Options,
-    place: &Place<'_>,
-    origin: &Process,
+    plain: &Stage<'_>,
+    tls: Option<&Stage<'_>>,
 ) -> Result<Vec<Series>, String> {
-    let started: Vec<Running> =
-        options.systems.iter().map(|system| system.start(place)).collect::<Result<_, _>>()?;
+    let started = plain.start(options)?;
     for running in &started {
         load::wrk(running.address, options.connections, 1)?;
+    }
+    let secured = tls.map(|stage| stage.start(options)).transpose()?;
+    for running in secured.iter().flatten() {
+        load::wrk_tls(running.address, options.connections, 1)?;
     }
     let mut all: Vec<Series> = options.systems.iter().map(|&system| Series::new(system)).collect();
     for round in 0..options.rounds {
         eprintln!("=== round {} of {}", round + 1, options.rounds);
         for turn in 0..started.len() {
             let which = (round + turn) % started.len();
-            all[which].measure(&started[which], options, origin)?;
+            all[which].measure(&started[which], options, plain.origin)?;
+            if let (Some(secured), Some(stage)) = (&secured, tls) {
+                all[which].measure_tls(&secured[which], options, stage.origin)?;
+            }
         }
     }
     Ok(all)
@@ -75,7 +97,15 @@ pub(super) fn add_idle(
 
 impl Series {
     fn new(system: System) -> Self {
-        Self { system, busy: Vec::new(), quiet: Vec::new(), streams: Vec::new(), idle: Vec::new() }
+        Self {
+            system,
+            busy: Vec::new(),
+            quiet: Vec::new(),
+            writes: Vec::new(),
+            streams: Vec::new(),
+            secured: Vec::new(),
+            idle: Vec::new(),
+        }
     }
 
     fn measure(
@@ -89,11 +119,29 @@ impl Series {
         self.busy.push(Sample::take(running, origin, busy)?);
         let quiet = || load::wrk(running.address, 1, few_seconds);
         self.quiet.push(Sample::take(running, origin, quiet)?);
+        if options.post {
+            let writes = || load::wrk_post(running.address, options.connections, few_seconds);
+            self.writes.push(Sample::take(running, origin, writes)?);
+        }
         // The origin speaks HTTP/1.1 only.
         if options.h2 && self.system != System::Direct {
             let streams = || load::h2load(running.h2_address, options.seconds);
             self.streams.push(Sample::take(running, origin, streams)?);
         }
+        Ok(())
+    }
+}
+
+impl Series {
+    fn measure_tls(
+        &mut self,
+        running: &Running,
+        options: &Options,
+        origin: &Process,
+    ) -> Result<(), String> {
+        let load =
+            || load::wrk_tls(running.address, options.connections, options.seconds.div_ceil(2));
+        self.secured.push(Sample::take(running, origin, load)?);
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod script;
 mod traffic;
 mod verdict;
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -34,14 +35,15 @@ async fn play(args: &Demo) -> Result<ExitCode, Failure> {
     let script = Script::lasting(Duration::from_secs(args.seconds));
     let with = lab(&script).await?;
     let without = lab(&script).await?;
-    let settings = script.settings(&with)?;
+    let token = token();
+    let settings = script.settings(&with, &args.admin, &token)?;
     let proxy = Proxy::start(settings, Options::quiet()).map_err(text)?;
     let address = proxy
         .addresses()
         .first()
         .copied()
         .ok_or_else(|| Failure::of("the proxy has no address"))?;
-    introduce(&script, &proxy);
+    introduce(&script, &proxy, &token);
 
     let traffic = Traffic { rate: f64::from(args.rate), lasting: script.length() };
     let begun = Instant::now();
@@ -58,8 +60,11 @@ async fn play(args: &Demo) -> Result<ExitCode, Failure> {
         _ = async { tokio::join!(loads, timelines) } => {}
     }
 
-    // Bodies that were on their way are over once the proxy has drained.
     let recorder = proxy.recorder().clone();
+    if args.keep_open {
+        stay(&proxy, &token).await;
+    }
+    // Bodies that were on their way are over once the proxy has drained.
     proxy.drain(Duration::from_secs(5)).await;
     let report = Report::new(&script, &recorder, (&through, &with), (&straight, &without));
     with.shutdown().await;
@@ -79,14 +84,35 @@ async fn lab(script: &Script) -> Result<Lab, Failure> {
     Lab::start(spec).await.map_err(text)
 }
 
-fn introduce(script: &Script, proxy: &Proxy) {
+/// A token for the dashboard: nobody can guess the hashes of the standard library's random keys.
+fn token() -> String {
+    let keys = RandomState::new();
+    (0..2).map(|part: u8| format!("{:016x}", keys.hash_one(part))).collect()
+}
+
+/// Where the dashboard is, with the token where a browser sends it nowhere.
+fn dashboard(proxy: &Proxy, token: &str) -> Option<String> {
+    proxy.admin_address().map(|admin| format!("http://{admin}/#token={token}"))
+}
+
+/// Waits for ctrl-c.
+async fn stay(proxy: &Proxy, token: &str) {
+    if let Some(dashboard) = dashboard(proxy, token) {
+        eprintln!("\nAll is over. Look around: {dashboard}\nThe report comes with ctrl-c.");
+    }
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        eprintln!("ctrl-c can't be waited for: {error}");
+    }
+}
+
+fn introduce(script: &Script, proxy: &Proxy, token: &str) {
     eprintln!(
         "Three servers, one proxy in front of them, and {} breaks in {:.0} s.",
         script.breaks(),
         script.length().as_secs_f64()
     );
-    if let Some(admin) = proxy.admin_address() {
-        eprintln!("Look inside meanwhile: http://{admin}/status, /metrics, /events");
+    if let Some(dashboard) = dashboard(proxy, token) {
+        eprintln!("Look inside meanwhile: {dashboard}");
     }
     eprintln!();
 }

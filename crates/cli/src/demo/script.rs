@@ -94,7 +94,12 @@ impl Script {
     }
 
     /// The proxy's config: three endpoints, and timeouts that fit a demo. Everything else is the default.
-    pub(super) fn settings(&self, lab: &Lab) -> Result<Settings, Failure> {
+    pub(super) fn settings(
+        &self,
+        lab: &Lab,
+        admin: &str,
+        token: &str,
+    ) -> Result<Settings, Failure> {
         let endpoints: Vec<String> = lab
             .servers()
             .iter()
@@ -103,7 +108,7 @@ impl Script {
             })
             .collect();
         let config = format!(
-            "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\n[upstream.demo]\nendpoints = [{}]\n\
+            "listen = \"127.0.0.1:0\"\nadmin = {{ address = {admin:?}, token = {token:?} }}\n\n[upstream.demo]\nendpoints = [{}]\n\
              attempt_timeout = \"500ms\"\ntotal_timeout = \"5s\"\n",
             endpoints.join(", ")
         );

@@ -40,7 +40,7 @@ enum Fill {
 }
 
 /// The drawing of a call.
-pub(super) fn call(record: &CallRecord, paper: &Paper) -> String {
+pub(crate) fn call(record: &CallRecord, paper: &Paper) -> String {
     let mut drawing = Drawing {
         paper,
         whole_ms: whole_ms(record),
@@ -51,7 +51,7 @@ pub(super) fn call(record: &CallRecord, paper: &Paper) -> String {
     for (place, attempt) in record.attempts.iter().enumerate() {
         drawing.attempt(attempt);
         let next = record.attempts.get(place + 1);
-        drawing.explanation(attempt);
+        drawing.explanation(attempt, next);
         if let (Some(delay), Some(next)) = (attempt.delay_ms, next) {
             let started = (next.started_ms - delay).max(0.0);
             drawing.line("");
@@ -126,7 +126,7 @@ impl Drawing<'_> {
     }
 
     /// What broke, and what was made of it.
-    fn explanation(&mut self, attempt: &AttemptRecord) {
+    fn explanation(&mut self, attempt: &AttemptRecord, next: Option<&AttemptRecord>) {
         let Some(code) = &attempt.code else {
             if let Some(status) = attempt.status {
                 let took = attempt.took_ms.unwrap_or_default();
@@ -150,9 +150,8 @@ impl Drawing<'_> {
             self.said("error", detail);
         }
         for step in attempt.steps.iter().filter(|step| step.code.is_some()) {
-            if let Some(text) =
-                step.text.as_ref().filter(|text| Some(*text) != attempt.detail.as_ref())
-            {
+            let is_news = |text: &&String| !words::is_said(text, attempt.detail.as_deref());
+            if let Some(text) = step.text.as_ref().filter(is_news) {
                 let at = step.address.map_or_else(|| step.step.to_string(), |at| at.to_string());
                 self.said("error", &format!("{at}: {text}"));
             }
@@ -163,7 +162,7 @@ impl Drawing<'_> {
                 &format!("the peer asked to be left alone for {}", words::milliseconds(hint)),
             );
         }
-        if let Some(decision) = words::decision(attempt) {
+        if let Some(decision) = words::decision(attempt, next) {
             self.said("decided", &decision);
         }
         if let Some(it) = &attempt.circumstances {
@@ -171,7 +170,7 @@ impl Drawing<'_> {
                 "breaker {}, budget {} tokens, {} extra attempts for {} calls in its window",
                 it.breaker, it.budget_tokens, it.budget_extra, it.budget_calls
             );
-            self.said("then", &told);
+            self.said("before it", &told);
         }
         self.advice(code);
     }
@@ -182,6 +181,11 @@ impl Drawing<'_> {
     }
 
     fn tail(&mut self, record: &CallRecord) {
+        for hold in record.holds.iter().filter(|hold| hold.by == "breaker") {
+            if let Some(told) = words::awaited(hold) {
+                self.said("it waited", &told);
+            }
+        }
         if let Some(code) = record.body_broke.as_deref().filter(|code| *code != "client-gone") {
             self.flow(&[(Some(Ink::Bad), &format!("  the body broke: {code}"))]);
             self.advice(code);
@@ -206,6 +210,7 @@ impl Drawing<'_> {
         }
         if let (true, Some(code)) = (record.attempts.is_empty(), &record.code) {
             self.said("no attempt", code);
+            self.said("decided", words::unsent(code));
             self.advice(code);
         }
         if record.body_unrepeatable {

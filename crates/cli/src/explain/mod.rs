@@ -5,10 +5,14 @@
 
 mod draw;
 mod list;
+#[cfg(test)]
+mod page;
 mod source;
 #[cfg(test)]
 mod tests;
 pub(crate) mod words;
+
+pub(crate) use draw::call as waterfall;
 
 use std::process::ExitCode;
 

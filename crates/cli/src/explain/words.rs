@@ -1,7 +1,7 @@
 //! Sentences for the codes in a record.
 
 use mainstay_core::breaks::safety::Verdict;
-use mainstay_record::{AttemptRecord, CallRecord, ConnectionRecord};
+use mainstay_record::{AttemptRecord, CallRecord, ConnectionRecord, HoldRecord};
 
 /// The page of the manual that says what each code means and what to look at: its sentences are shown, not copies.
 const BREAKS: &str = include_str!("../../../../docs/breaks.md");
@@ -93,9 +93,9 @@ pub(crate) fn certainty(code: &str) -> &str {
     }
 }
 
-/// What was decided after an attempt broke, and why.
-pub(super) fn decision(attempt: &AttemptRecord) -> Option<String> {
-    let why = attempt.verdict.as_deref().and_then(Verdict::from_code).map(Verdict::words);
+/// What was decided after an attempt broke, and why. `next` is the attempt that came of it.
+pub(super) fn decision(attempt: &AttemptRecord, next: Option<&AttemptRecord>) -> Option<String> {
+    let verdict = attempt.verdict.as_deref().and_then(Verdict::from_code);
     let wait = attempt.delay_ms.map(|delay| {
         let by = match attempt.delayed_by.as_deref() {
             Some("hint") => "as the peer asked",
@@ -109,12 +109,48 @@ pub(super) fn decision(attempt: &AttemptRecord) -> Option<String> {
         " at once"
     };
     let when = wait.unwrap_or_else(|| at_once.to_owned());
-    let done = match attempt.decision.as_deref()? {
-        "retry" => format!("again at the same endpoint{when}"),
-        "failover" => format!("on to another endpoint{when}"),
-        stop => format!("no further attempt: {}", stopped(stop)),
+    let (done, is_stop) = match attempt.decision.as_deref()? {
+        // When all others were asked before, a retry may be at any of them.
+        "retry" => match next {
+            Some(next) if next.endpoint == attempt.endpoint => {
+                (format!("again at the same endpoint{when}"), false)
+            }
+            Some(next) => (format!("again, at {}{when}", next.endpoint), false),
+            None => (format!("again{when}"), false),
+        },
+        "failover" => (format!("on to another endpoint{when}"), false),
+        stop => (format!("no further attempt: {}", stopped(stop)), true),
     };
-    Some(why.map_or_else(|| done.clone(), |why| format!("{done}. Because: {why}")))
+    let Some(verdict) = verdict else { return Some(done) };
+    // Some reasons to stop are the verdict itself.
+    if attempt.decision == attempt.verdict {
+        return Some(done);
+    }
+    // What allows another attempt isn't why there was none.
+    let because = if is_stop && allows(verdict) { "But for that" } else { "Because" };
+    Some(format!("{done}. {because}: {}", verdict.words()))
+}
+
+/// Whether there may be another attempt, as far as the request goes.
+pub(super) const fn allows(verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::AgainFree
+        | Verdict::Again
+        | Verdict::Retry
+        | Verdict::RetryAfterHint
+        | Verdict::Resume
+        | Verdict::ContinueUpload => true,
+        Verdict::OutcomeUnknown | Verdict::TurnedAway | Verdict::FailLoudly => false,
+    }
+}
+
+/// How a wait for an open breaker went.
+pub(super) fn awaited(hold: &HoldRecord) -> Option<String> {
+    let waited = milliseconds(hold.for_ms?);
+    Some(match hold.passed {
+        Some(true) => format!("{waited} since every breaker was open, until one let it through"),
+        Some(false) | None => format!("{waited} since every breaker was open, in vain"),
+    })
 }
 
 /// Why nothing more was tried.
@@ -136,6 +172,34 @@ pub(crate) fn stopped(code: &str) -> &str {
         "breaker-open" => "the breaker of each endpoint that could be asked is open",
         other => other,
     }
+}
+
+/// What was decided of a call of which nothing was sent, and why.
+pub(crate) fn unsent(code: &str) -> &str {
+    match code {
+        "breaker-open" => {
+            "refused at once, without an attempt: the breaker of each endpoint that could be asked was open, so that \
+             nothing more was sent to servers that are down; the application was told when to come back"
+        }
+        "no-endpoint" => {
+            "refused at once, without an attempt: no endpoint might be asked; the application was told when to come back"
+        }
+        "limit-reached" => {
+            "refused without an attempt: a limit was reached (pool.max_connections, load, or this host's own)"
+        }
+        "deadline-exceeded" => {
+            "given up without an attempt: its time (total_timeout) had passed before an endpoint could be asked"
+        }
+        "client-gone" => {
+            "given up without an attempt: the application went away before an endpoint was asked"
+        }
+        _ => "given up without an attempt: nothing was sent",
+    }
+}
+
+/// Whether what a step says is in the attempt's own error already.
+pub(super) fn is_said(step: &str, detail: Option<&str>) -> bool {
+    detail.is_some_and(|detail| detail.contains(step))
 }
 
 /// The connection, in a line.
@@ -162,7 +226,26 @@ pub(super) fn manual(code: &str) -> Option<String> {
     let text = BREAKS[start..].split("\n#").next()?.split("\n\n").next()?;
     // The first sentence is for machines: standards and statuses.
     let text = text.split_once(". ").map_or(text, |(_, rest)| rest);
-    Some(text.replace(['`', '*'], "").split_whitespace().collect::<Vec<_>>().join(" "))
+    let text = without_links(&text.replace(['`', '*'], ""));
+    Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// `[breaker](breaker.md)` as words: breaker (docs/breaker.md).
+fn without_links(mut text: &str) -> String {
+    let mut words = String::new();
+    while let Some((before, name, to, rest)) = link(text) {
+        words.push_str(&format!("{before}{name} (docs/{to})"));
+        text = rest;
+    }
+    words + text
+}
+
+/// The first link: what stands before it, its words, where it leads, what comes after it.
+fn link(text: &str) -> Option<(&str, &str, &str, &str)> {
+    let (before, rest) = text.split_once('[')?;
+    let (name, rest) = rest.split_once("](")?;
+    let (to, rest) = rest.split_once(')')?;
+    Some((before, name, to, rest))
 }
 
 /// A time, in milliseconds or larger.
@@ -188,8 +271,31 @@ mod tests {
         for kind in BreakKind::ALL {
             let text = manual(kind.code()).unwrap_or_default();
             assert!(text.len() > 20 && !text.contains("RFC 9209"), "{}: {text}", kind.code());
+            assert!(!text.contains(['`', '[', ']']), "it is read as it stands: {text}");
         }
+        assert!(
+            manual("breaker-open").is_some_and(|it| it.ends_with("See breaker (docs/breaker.md)."))
+        );
         assert_eq!(manual("no-such-code"), None);
+    }
+
+    #[test]
+    fn what_was_decided_doesnt_deny_itself() {
+        let broke = |endpoint: &str, decision: &'static str, verdict: &'static str| AttemptRecord {
+            endpoint: endpoint.into(),
+            decision: Some(decision.into()),
+            verdict: Some(verdict.into()),
+            ..AttemptRecord::default()
+        };
+        let said = |attempt: &AttemptRecord, next| decision(attempt, next).unwrap_or_default();
+        let (a, b) = (broke("a", "retry", "again-free"), broke("b", "breaker-open", "again-free"));
+        assert!(said(&a, Some(&b)).starts_with("again, at b at once"), "{}", said(&a, Some(&b)));
+        assert!(said(&a, Some(&a)).starts_with("again at the same endpoint at once"));
+        assert!(said(&b, None).contains("is open. But for that: nothing was sent"));
+        let unknown = broke("a", "outcome-unknown", "outcome-unknown");
+        assert!(!said(&unknown, None).contains("Because"), "it would be said twice");
+        let turned = broke("a", "not-declared-idempotent", "turned-away");
+        assert!(said(&turned, None).contains(". Because: the peer turned it away"));
     }
 
     #[test]

@@ -1,48 +1,57 @@
 //! `mainstay outbox`: stored writes, for whoever has to do something about them.
 //!
-//! It works on the store's file itself, so that it needs no running proxy, and disturbs none: a running one notices within half a
+//! It works on the store itself, so that it needs no running proxy, and disturbs none: a running one notices within half a
 //! second. What changes something says of how many; with neither ids nor a filter it wants `--all`, so that a forgotten
 //! word doesn't drop everything.
 
 mod tell;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use mainstay::Clock;
-use mainstay_core::outbox::WallTime;
-use mainstay_outbox::store::Access;
-use mainstay_outbox::{DeliveryId, Filter, Keys, Limits, Page, State, Store, StoreError};
+use mainstay_config::settings::Outbox as Settings;
+use mainstay_outbox::store::{Access, intake_sql};
+use mainstay_outbox::{DeliveryId, Filter, Keys, Page, State, Store, StoreError};
+use mainstay_proxy::OutboxError;
 
 use crate::args::{Outbox, OutboxWhat, Those};
 use crate::exit::{Failure, print, text};
 
 pub(crate) fn run(args: &Outbox) -> Result<ExitCode, Failure> {
+    if let OutboxWhat::Init { .. } = args.what {
+        let settings = settings(args)?;
+        let table = settings.intake.as_deref().unwrap_or(INTAKE);
+        print(&intake_sql(table, &settings.schema))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let (runtime, store) = (runtime.map_err(text)?, open(args)?);
     runtime.block_on(command(&store, &args.what))
 }
 
-/// The store that is meant.
-fn open(args: &Outbox) -> Result<Store, Failure> {
-    let (path, mut keys): (PathBuf, Vec<PathBuf>) = match (&args.config, &args.store) {
+/// Where the store is.
+fn settings(args: &Outbox) -> Result<Settings, Failure> {
+    match (&args.config, &args.store) {
         (Some(config), _) => {
             let loaded =
                 mainstay_config::load(config).map_err(|errors| Failure::settings(&errors))?;
-            let outbox = loaded.settings.outbox;
-            (outbox.path, outbox.keys.iter().map(PathBuf::from).collect())
+            Ok(loaded.settings.outbox)
         }
-        (None, Some(store)) => (store.clone(), Vec::new()),
-        (None, None) => return Err(Failure::usage("say --config FILE or --store FILE")),
-    };
-    keys.extend(args.key.iter().cloned());
-    let keys = Keys::read(keys.iter().map(PathBuf::as_path)).map_err(Failure::usage)?;
-    open_at(&path, keys)
+        (None, Some(store)) => Ok(Settings { path: store.clone(), ..Settings::default() }),
+        (None, None) => Err(Failure::usage("say --config FILE or --store FILE")),
+    }
 }
 
-fn open_at(path: &Path, keys: Keys) -> Result<Store, Failure> {
+/// The store that is meant.
+fn open(args: &Outbox) -> Result<Store, Failure> {
+    let mut settings = settings(args)?;
+    settings.keys.extend(args.key.iter().map(|key| key.to_string_lossy().into_owned()));
+    let keys = Keys::read(settings.keys.iter().map(Path::new)).map_err(Failure::usage)?;
     // What limits what is accepted is no matter here: nothing is.
-    Store::open(path, keys, Limits::default(), Access::Visit).map_err(Failure::of)
+    mainstay_proxy::open_store(&settings, keys, Access::Visit).map_err(|error| match error {
+        OutboxError::Open(error) => Failure::of(error),
+        error => Failure::usage(error),
+    })
 }
 
 async fn command(store: &Store, what: &OutboxWhat) -> Result<ExitCode, Failure> {
@@ -55,27 +64,27 @@ async fn command(store: &Store, what: &OutboxWhat) -> Result<ExitCode, Failure> 
                     print(&(serde_json::to_string(summary).map_err(text)? + "\n"))?;
                 }
             } else {
-                print(&tell::list(&list, now()))?;
+                print(&tell::list(&list, store.now()))?;
             }
         }
         OutboxWhat::Show { id, json, with_secrets } => {
             let detail = store.detail(parsed(id)?).await.map_err(Failure::of)?;
             let shown = match json {
                 true => tell::document(&detail, *with_secrets).to_string() + "\n",
-                false => tell::detail(&detail, *with_secrets, now()),
+                false => tell::detail(&detail, *with_secrets, store.now()),
             };
             print(&shown)?;
         }
         OutboxWhat::Retry { those, rate } => {
-            let count = store.retry(meant(those)?, *rate, now()).await;
+            let count = store.retry(meant(those)?, *rate, store.now()).await;
             done(count, "tried again")?;
         }
         OutboxWhat::Drop { those } => {
-            let count = store.drop_those(meant(those)?, now()).await;
+            let count = store.drop_those(meant(those)?, store.now()).await;
             done(count, "dropped")?;
         }
         OutboxWhat::Settle { those } => {
-            let count = store.settle(meant(those)?, now()).await;
+            let count = store.settle(meant(those)?, store.now()).await;
             done(count, "taken as done")?;
         }
         OutboxWhat::Export { those, with_secrets } => export(store, those, *with_secrets).await?,
@@ -83,10 +92,12 @@ async fn command(store: &Store, what: &OutboxWhat) -> Result<ExitCode, Failure> 
             let totals = store.totals().await.map_err(Failure::of)?;
             let shown = match json {
                 true => serde_json::to_string(&totals).map_err(text)? + "\n",
-                false => tell::totals(&totals, now()),
+                false => tell::totals(&totals, store.now()),
             };
             print(&shown)?;
         }
+        // It needs no store, and was done.
+        OutboxWhat::Init { .. } => {}
         OutboxWhat::Check => {
             let faults = store.check().await.map_err(Failure::of)?;
             for fault in &faults {
@@ -161,8 +172,7 @@ fn parsed(id: &str) -> Result<DeliveryId, Failure> {
     id.trim().parse().map_err(|error| Failure::usage(format!("`{id}`: {error}")))
 }
 
-fn now() -> WallTime {
-    WallTime(Clock::unix_millis())
-}
+/// The table of which writes are taken in, where the config names none.
+const INTAKE: &str = "mainstay_outbox";
 
 const EXPORTED_AT_A_TIME: u32 = 200;

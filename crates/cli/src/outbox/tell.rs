@@ -10,6 +10,8 @@ use mainstay_outbox::{CallNote, Detail, Field, RequestPart, State, StoredHead, S
 use mainstay_record::rfc3339;
 use serde_json::{Value, json};
 
+use crate::paper::clean;
+
 /// A line for each.
 pub(super) fn list(list: &[Summary], now: WallTime) -> String {
     if list.is_empty() {
@@ -84,6 +86,12 @@ pub(super) fn detail(detail: &Detail, with_secrets: bool, now: WallTime) -> Stri
         None => row("state", one.state.name()),
     }
     row("upstream", &format!("{} (route {})", one.upstream, one.route));
+    if let Some(about) = one.about {
+        row("tells of", &about.to_string());
+    }
+    if let Some(callback) = &one.callback {
+        row("told to", callback);
+    }
     row("lane", one.lane.as_deref().unwrap_or("none"));
     row("key", &one.key);
     row("accepted", &rfc3339(one.accepted_at.0));
@@ -174,11 +182,6 @@ pub(super) fn document(detail: &Detail, with_secrets: bool) -> Value {
 
 fn shown(head: &StoredHead, with_secrets: bool) -> StoredHead {
     if with_secrets { head.clone() } else { head.clone().redacted() }
-}
-
-/// Whatever was stored can't steer the terminal.
-fn clean(text: &str) -> String {
-    text.chars().map(|one| if one.is_control() { '?' } else { one }).collect()
 }
 
 /// A length of time, in its largest unit.

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use super::room::Share;
 
 /// The first pieces of a body, without a gap, as they were read.
-#[derive(Debug)]
 pub(super) struct Kept {
     /// Each with the place of its first byte.
     pieces: Vec<(u64, Bytes)>,

@@ -16,17 +16,24 @@ mod replay;
 mod room;
 mod spill;
 mod store;
+mod stream;
 
 pub use gate::Gate;
 pub use outgoing::Outgoing;
 pub use replay::{Replay, ReplayLimits};
 pub(crate) use room::{Room, Share};
-pub use store::Store;
+pub use store::{BodyRoom, Store};
+pub use stream::BoxedSource;
+pub(crate) use stream::SourceError;
+
+use std::fmt;
 
 use bytes::Bytes;
 
+use crate::shown::Length;
+
 /// Where the body of a request comes from.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub enum Source {
     /// There is none.
     #[default]
@@ -37,6 +44,20 @@ pub enum Source {
     Incoming(hyper::body::Incoming),
     /// Some of it has been read from a connection, and the rest arrives over it.
     Begun(Bytes, hyper::body::Incoming),
+    /// It comes piece by piece from the program itself.
+    Stream(BoxedSource),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Full(bytes) => write!(f, "Full({:?})", Length(bytes.len())),
+            Self::Incoming(_) => f.write_str("Incoming"),
+            Self::Begun(bytes, _) => write!(f, "Begun({:?})", Length(bytes.len())),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
 }
 
 /// Why the body of a request can't be sent on.
@@ -55,8 +76,8 @@ pub enum BodyError {
     Lost,
 }
 
-impl std::fmt::Display for BodyError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ClientGone => "the application broke off its request",
             Self::TooLarge => "the request's body is larger than allowed",

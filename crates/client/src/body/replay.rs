@@ -1,5 +1,6 @@
 //! One request's body: its source, and what has been read of it.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,7 +15,7 @@ use super::kept::Kept;
 use super::spill::{Fetch, Spill, Stored};
 use super::store::Disk;
 use super::{BodyError, Gate, Outgoing, Source, Store};
-use crate::Clock;
+use crate::{Clock, trailers};
 
 /// What bounds a request's body.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +32,6 @@ pub struct ReplayLimits {
 #[derive(Debug, Default)]
 pub struct Replay(Option<Arc<Mutex<Shared>>>);
 
-#[derive(Debug)]
 pub(super) struct Shared {
     source: Source,
     limits: ReplayLimits,
@@ -52,6 +52,15 @@ pub(super) struct Shared {
     reader: u32,
 }
 
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, read_bytes, ended, repeatable, failed, .. } = self;
+        let mut shown = f.debug_struct("Shared");
+        shown.field("source", source).field("read_bytes", read_bytes).field("ended", ended);
+        shown.field("repeatable", repeatable).field("failed", failed).finish_non_exhaustive()
+    }
+}
+
 /// What a reader gets next.
 pub(super) enum Piece {
     Data(Bytes),
@@ -69,6 +78,7 @@ impl Replay {
             Source::Full(bytes) => bytes.is_empty(),
             Source::Incoming(incoming) => incoming.is_end_stream(),
             Source::Begun(bytes, incoming) => bytes.is_empty() && incoming.is_end_stream(),
+            Source::Stream(stream) => stream.is_end_stream(),
         };
         if empty {
             return Self(None);
@@ -190,6 +200,7 @@ impl Shared {
             Source::Begun(bytes, incoming) => {
                 incoming.size_hint().exact().map(|rest| rest + bytes.len() as u64)
             }
+            Source::Stream(stream) => stream.exact_length(),
         };
         left.map(|left| left + self.read_bytes)
     }
@@ -202,6 +213,7 @@ impl Shared {
                 Source::Full(bytes) => bytes.is_empty(),
                 Source::Incoming(incoming) => incoming.is_end_stream(),
                 Source::Begun(bytes, incoming) => bytes.is_empty() && incoming.is_end_stream(),
+                Source::Stream(stream) => stream.is_end_stream(),
             }
     }
 
@@ -287,6 +299,7 @@ impl Shared {
             Source::Incoming(incoming) | Source::Begun(_, incoming) => {
                 Pin::new(incoming).poll_frame(cx).map_err(|error| read_error(&error))
             }
+            Source::Stream(stream) => stream.poll_frame(cx),
         }
     }
 
@@ -303,7 +316,7 @@ impl Shared {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => self.take_data(data),
                 Err(frame) => {
-                    self.trailers = frame.into_trailers().ok();
+                    self.trailers = frame.into_trailers().ok().map(trailers::cleaned);
                     self.ended = true;
                     Ok(self.trailers.clone().map_or(Piece::End, Piece::Trailers))
                 }

@@ -15,9 +15,9 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use mainstay_config::settings::Stale;
-use mainstay_core::Certainty;
-use mainstay_core::degrade::Asked;
+use mainstay_core::degrade::{Asked, End};
 use mainstay_core::event::DegradedBy;
+use mainstay_core::{BreakKind, Certainty};
 
 pub use fallback::{Fallback, FallbackError};
 pub(crate) use fill::Fill;
@@ -63,6 +63,16 @@ impl Degrade {
     /// Whether there is anything to be done for calls of the route.
     pub(crate) const fn is_idle(&self) -> bool {
         self.kept.is_none() && self.fallback.is_none()
+    }
+
+    /// Whether something may be given in place of an answer to this request where every breaker is open.
+    pub(crate) fn may_stand_in(&self, head: &Parts) -> bool {
+        if self.stale.is_none() && self.fallback.is_none() {
+            return false;
+        }
+        let (asked, end) = (asked(head), End::Failed(BreakKind::BreakerOpen));
+        self.stale.as_ref().is_some_and(|stale| stale.policy.stands_in(&asked, end))
+            || self.fallback.as_ref().is_some_and(|it| it.policy.stands_in(&asked, end))
     }
 }
 

@@ -106,7 +106,7 @@ impl DeliveredBody {
     }
 
     /// The body of an answer that stands in for another one. Its call is over.
-    pub(super) fn standing_in(bytes: Bytes) -> Self {
+    pub(crate) fn standing_in(bytes: Bytes) -> Self {
         Self::of_nobody(AnswerBody::whole(bytes))
     }
 

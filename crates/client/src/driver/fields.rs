@@ -2,16 +2,20 @@
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use mainstay_config::settings::TraceField;
 use mainstay_core::call::{Layer, time_left};
+use mainstay_core::event::AttemptId;
 use mainstay_core::line::Priority;
 use mainstay_core::{CallFacts, CallPolicy, EndpointId};
+use mainstay_record::{CallId, Sampling, TraceContext, TraceParent};
 
 use super::running::Running;
+use crate::chance::with_chance;
 use crate::service::{Fields, Plan};
 use crate::{Clock, is_grpc};
 
 /// What the request says about itself.
-pub(super) fn facts(plan: &Plan, head: &Parts, has_body: bool) -> CallFacts {
+pub(crate) fn facts(plan: &Plan, head: &Parts, has_body: bool) -> CallFacts {
     let fields = &head.headers;
     let has_key = || plan.idempotency_headers.iter().any(|name| fields.contains_key(name));
     let method = head.method.as_str();
@@ -29,6 +33,7 @@ pub(super) fn facts(plan: &Plan, head: &Parts, has_body: bool) -> CallFacts {
         priority: value(&plan.fields.priority).and_then(priority),
         lane: value(&plan.fields.lane).map(|value| fnv1a(value.as_bytes())),
         layer: layer_of(plan, fields),
+        has_stand_in: plan.degrade.may_stand_in(head),
         ..facts
     }
 }
@@ -54,7 +59,13 @@ fn priority(value: &HeaderValue) -> Option<Priority> {
 
 impl Running {
     /// Says in an attempt's request how much time there is for it, and which attempt it is.
-    pub(super) fn say(&self, plan: &Plan, endpoint: EndpointId, fields: &mut HeaderMap) {
+    pub(super) fn say(
+        &self,
+        plan: &Plan,
+        (attempt, endpoint): (AttemptId, EndpointId),
+        fields: &mut HeaderMap,
+    ) {
+        self.say_trace(plan.fields.trace, attempt, fields);
         if let Some(first) = &plan.fields.attempt {
             let layer = self.call.layer();
             let is_plain = (layer.attempt, layer.depth) == (1, 1);
@@ -78,6 +89,43 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Says which span the attempt is, or takes out what isn't to be said.
+    fn say_trace(&self, says: TraceField, attempt: AttemptId, fields: &mut HeaderMap) {
+        let Some(context) = self.trace().context() else { return };
+        let is_said = match says {
+            TraceField::Always => true,
+            TraceField::Continue => context.has_parent(),
+            TraceField::Never => false,
+        };
+        // Vendors' state belongs to the trace that it came with (Trace Context, section 3.3).
+        if !is_said || !context.has_parent() {
+            fields.remove(TRACESTATE);
+        }
+        let value = is_said.then(|| context.header(attempt, self.trace().is_broken()));
+        match value.and_then(|value| HeaderValue::from_bytes(&value).ok()) {
+            Some(value) => fields.insert(TRACEPARENT, value),
+            None => fields.remove(TRACEPARENT),
+        };
+    }
+}
+
+/// The place in its trace of a call that begins, if it is to have one.
+pub(super) fn trace_context(
+    id: CallId,
+    sampling: Option<Sampling>,
+    fields: &HeaderMap,
+) -> Option<TraceContext> {
+    let sampling = sampling?;
+    let mut said = fields.get_all(TRACEPARENT).into_iter();
+    // Two of them contradict each other, and count as none.
+    let parent = match (said.next(), said.next()) {
+        (Some(only), None) => TraceParent::parse(only.as_bytes()),
+        _ => None,
+    };
+    Some(with_chance(|chance| TraceContext::begin(id, parent, sampling, || chance.next_u64())))
+}
+
 impl Fields {
     /// What the first attempt under a policy says that no layer of retries stands above: nearly every attempt.
     #[must_use]
@@ -97,3 +145,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
+
+/// W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");

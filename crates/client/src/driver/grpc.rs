@@ -42,7 +42,7 @@ pub(super) fn is_cut_short(response: &Response<AnswerBody>) -> bool {
 }
 
 /// How a delivered answer ended, by its trailers.
-pub(super) fn ended(trailers: Option<&HeaderMap>) -> Option<BreakKind> {
+pub(crate) fn ended(trailers: Option<&HeaderMap>) -> Option<BreakKind> {
     GrpcOutcome::end(trailers.and_then(outcome))
 }
 

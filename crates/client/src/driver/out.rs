@@ -45,7 +45,7 @@ impl<'a> Out<'a> {
             Err(broken) => return Some(Err(broken)),
         };
         self.running.prepare_upload(plan, place, self.attempt, self.endpoint);
-        let request = self.running.request(plan, place, self.endpoint);
+        let request = self.running.request(plan, place, (self.attempt, self.endpoint));
         let sending = lease.send(request);
         match self.running.until_ended(plan, self.attempt, sending).await {
             Ended::Done(Ok(response)) => self.hold(plan, response).await,

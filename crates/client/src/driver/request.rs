@@ -6,6 +6,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use mainstay_config::settings::HostRewrite;
 use mainstay_core::EndpointId;
+use mainstay_core::event::AttemptId;
 
 use super::Running;
 use crate::body::{Gate, Outgoing};
@@ -18,7 +19,7 @@ impl Running {
         &self,
         plan: &Plan,
         place: &Place,
-        endpoint: EndpointId,
+        ids: (AttemptId, EndpointId),
     ) -> Request<Outgoing> {
         if let Some(part) = self.upload_part() {
             let is_creation = part.is_creation();
@@ -28,7 +29,7 @@ impl Running {
                 *request.uri_mut() = target(&self.head.uri, strip, &place.base_path);
             }
             set_host(request.headers_mut(), &plan.host, &place.host);
-            self.say(plan, endpoint, request.headers_mut());
+            self.say(plan, ids, request.headers_mut());
             return request;
         }
         let gate =
@@ -39,7 +40,7 @@ impl Running {
         let fields = self.ask.as_ref().unwrap_or(&self.head.headers);
         *request.headers_mut() = fields.clone();
         set_host(request.headers_mut(), &plan.host, &place.host);
-        self.say(plan, endpoint, request.headers_mut());
+        self.say(plan, ids, request.headers_mut());
         let offers = self.add_first_fields(request.headers_mut());
         if gate.is_some() || offers.is_some() {
             request.extensions_mut().insert(OnInformational(Arc::new(

@@ -11,17 +11,19 @@ use http::{HeaderMap, StatusCode, header};
 use http_body::Body as _;
 use mainstay_core::call::GaveUp;
 use mainstay_core::event::{AttemptId, StopReason};
+use mainstay_core::heal::Proof;
 use mainstay_core::heal::socket::{TunnelCounts, TunnelEnd};
 use mainstay_core::{
     Action, Break, BreakKind, Call, Certainty, Ctx, EndpointId, Event, Phase, Timestamp,
 };
 use mainstay_record::{
-    AttemptFacts, CallId, CallTag, CallTrace, Circumstances, ConnectionFacts, Step,
+    AttemptFacts, CallBrief, CallId, CallTag, CallTrace, Circumstances, ConnectionFacts, Origin,
+    RequestFacts, Step, TraceContext,
 };
 
 use super::beside::{Beside, News as BesideNews};
 use super::delivered::Delivery;
-use super::fields::facts;
+use super::fields::{TRACESTATE, facts, trace_context};
 use super::heal::Healing;
 use super::reopen::Handshake;
 use super::uploading::Uploading;
@@ -32,6 +34,7 @@ use crate::body::{Replay, ReplayLimits, Room, Share, Source};
 use crate::chance::with_chance;
 use crate::pool::{Broken, Exchange};
 use crate::service::{Plan, Service};
+use crate::wishes::AttemptLog;
 
 /// Everything that belongs to one call.
 #[derive(Debug)]
@@ -43,6 +46,9 @@ pub(super) struct Running {
     pub(super) route: Arc<str>,
     service: Arc<Service>,
     trace: CallTrace,
+    origin: Origin,
+    /// Where its caller reads what its attempts do.
+    log: Option<Arc<AttemptLog>>,
     pub(super) as_is: bool,
     pub(super) last_break: Option<BreakKind>,
     reuse_timers: bool,
@@ -84,7 +90,13 @@ enum News<T> {
 }
 
 impl Running {
-    pub(super) fn new(client: &Client, plan: &Plan, head: Parts, body: Source) -> Self {
+    pub(super) fn new(
+        client: &Client,
+        origin: Origin,
+        plan: &Plan,
+        head: Parts,
+        body: Source,
+    ) -> Self {
         let id = CallId::next(client.run);
         let is_grpc = is_grpc(&head.headers);
         let limits = ReplayLimits {
@@ -93,7 +105,8 @@ impl Running {
             body_bytes: plan.body_bytes,
         };
         let body = Replay::new(body, limits, &client.store);
-        let facts = facts(plan, &head, body.is_some());
+        let facts = client.wishes.added_to(facts(plan, &head, body.is_some()));
+        let context = trace_context(id, client.sampling, &head.headers);
         Self {
             call: Call::new(Arc::clone(&plan.policy), facts, Clock::now()),
             body,
@@ -101,7 +114,9 @@ impl Running {
             id,
             route: Arc::clone(&plan.route),
             service: Arc::clone(&plan.service),
-            trace: CallTrace::of(id),
+            trace: CallTrace::of(id).within(context),
+            origin,
+            log: client.wishes.log.clone(),
             as_is: false,
             last_break: None,
             reuse_timers: client.reuse_timers,
@@ -128,6 +143,9 @@ impl Running {
                 Event::AttemptFailed { what, .. } => self.last_break = Some(what.kind),
                 Event::CallDelivered { as_is, .. } => self.as_is = as_is,
                 _ => {}
+            }
+            if let Some(log) = &self.log {
+                log.hear(self.id, now, &event);
             }
             self.service.recorder().on_call_event(&mut self.trace, now, event);
         }
@@ -209,15 +227,14 @@ impl Running {
 
     /// The end of the delivered answer's body.
     pub(super) fn body_ended(&mut self, broke: Option<BreakKind>) {
-        if broke.is_some() || self.trace.is_broken() {
+        if broke.is_some() || self.is_wanted() {
             self.body_end = Some((Clock::now(), broke));
         }
         self.tell(|call, ctx| call.on_body_end(broke, ctx));
     }
 
-    /// The body of the delivered answer broke. `proof`: it can be continued, after so long at least, or the code of what is
-    /// missing for that.
-    pub(super) fn body_broke(&mut self, kind: BreakKind, proof: Result<Duration, &'static str>) {
+    /// The body of the delivered answer broke. `proof`: it can be continued, or the code of what is missing for that.
+    pub(super) fn body_broke(&mut self, kind: BreakKind, proof: Result<Proof, &'static str>) {
         self.note_broken_body(kind);
         self.tell(|call, ctx| call.on_body_break(kind, proof, ctx));
     }
@@ -226,6 +243,11 @@ impl Running {
     pub(super) fn tunnel_broke(&mut self, kind: BreakKind, within: Duration) {
         self.note_broken_body(kind);
         self.tell(|call, ctx| call.on_tunnel_break(kind, within, ctx));
+    }
+
+    /// Whether somebody will read what its attempts did.
+    fn is_wanted(&self) -> bool {
+        self.trace.is_broken() || self.trace.is_told()
     }
 
     fn note_broken_body(&mut self, kind: BreakKind) {
@@ -255,7 +277,7 @@ impl Running {
     /// The attempt that was answered belongs into the record as well, if there is to be one; so does one that was out when
     /// the application left.
     fn note_answered(&mut self) {
-        if let Some((attempt, exchange)) = self.exchange.take().filter(|_| self.trace.is_broken()) {
+        if let Some((attempt, exchange)) = self.exchange.take().filter(|_| self.is_wanted()) {
             let (now, broke) = self.body_end.unwrap_or_else(|| (Clock::now(), None));
             let steps = exchange.steps_with_body(now, broke);
             self.add_exchange(attempt, exchange, steps);
@@ -417,7 +439,30 @@ impl Running {
     }
 
     pub(super) fn unanswered(&self, gave_up: GaveUp) -> Unanswered {
+        if let Some(log) = self.log.as_ref().filter(|_| gave_up.certainty == Certainty::NotSent) {
+            log.give_back(self.head.clone());
+        }
         Unanswered { id: self.id, gave_up, request_error: self.body.failed() }
+    }
+
+    pub(super) const fn trace(&self) -> &CallTrace {
+        &self.trace
+    }
+
+    /// What spans say of the request.
+    fn request_facts(&self, context: TraceContext) -> Box<RequestFacts> {
+        // Thousands of calls may wait to be told: what is longer than it may be isn't kept, since part of it would be wrong.
+        let text = |name, most| {
+            let text = self.head.headers.get(name)?.to_str().ok()?;
+            (text.len() <= most).then(|| text.to_owned())
+        };
+        Box::new(RequestFacts {
+            origin: self.origin,
+            host: text(header::HOST, HOST_MOST_BYTES),
+            version: self.head.version,
+            state: context.has_parent().then(|| text(TRACESTATE, STATE_MOST_BYTES)).flatten(),
+            ended_at: Clock::now(),
+        })
     }
 
     /// The machine wants an answer delivered that isn't there: a broken invariant, answered without sending again.
@@ -441,11 +486,25 @@ impl Drop for Running {
         }
         self.note_answered();
         let trace = std::mem::take(&mut self.trace);
-        self.service.recorder().on_call_over_with(trace, || CallTag {
+        let context = trace.context().copied().filter(|_| trace.is_told());
+        let brief = CallBrief {
+            id: self.id,
+            route: &self.route,
+            method: self.head.method.as_str(),
+            path: self.head.uri.path(),
+        };
+        self.service.recorder().on_call_over_with(trace, &brief, || CallTag {
             id: self.id,
             route: Arc::clone(&self.route),
             method: self.head.method.clone(),
             path: self.head.uri.path().to_owned(),
+            request: context.map(|context| self.request_facts(context)),
         });
     }
 }
+
+/// The longest name that there is, with a port.
+const HOST_MOST_BYTES: usize = 261;
+
+/// What W3C Trace Context asks everybody to be able to pass on (section 3.3.1.5).
+const STATE_MOST_BYTES: usize = 512;

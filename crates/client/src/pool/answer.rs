@@ -14,6 +14,7 @@ use super::classify::in_body;
 use super::multi::Received;
 use super::{Connection, Target};
 use crate::body::Share;
+use crate::trailers;
 
 /// The body of an answer. Its errors are breaks of the body phase.
 ///
@@ -147,12 +148,16 @@ impl Incoming {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BreakKind>>> {
-        match self {
+        let frame = match self {
             Self::Single(body) => Pin::new(body).poll_frame(cx).map_err(|error| in_body(&error)),
             Self::Stream(body) => body.poll_frame(cx),
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-        }
+        };
+        frame.map_ok(|frame| match frame.into_trailers() {
+            Ok(fields) => Frame::trailers(trailers::cleaned(fields)),
+            Err(frame) => frame,
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::header::UPGRADE;
 use http::{Request, Response};
 use hyper::upgrade::OnUpgrade;
 use mainstay_core::{BreakKind, Certainty, Timestamp};
@@ -9,6 +10,7 @@ use mainstay_record::Step;
 
 use super::answer::{AnswerBody, Held, Incoming};
 use super::exchange::Exchange;
+use super::framing;
 use super::multi::Begun;
 use super::single::{Before, Unsent};
 use super::{Broken, Connection, Target};
@@ -61,6 +63,7 @@ impl Lease {
         request: Request<Outgoing>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, Broken>> + Send {
         let fits = self.connection.is_some() && !self.sent;
+        let switches = request.headers().contains_key(UPGRADE);
         debug_assert!(fits, "a lease is for one request");
         // Sent here, not when first polled: the request is large, and a future that held it would be moved about with it.
         let sent = match self.connection.as_mut().filter(|_| fits) {
@@ -89,6 +92,11 @@ impl Lease {
                 Err(broken) => Err(broken),
             };
             self.note_times();
+            let head =
+                head.and_then(|mut response| match framing::check(&mut response, switches) {
+                    Ok(()) => Ok(response),
+                    Err(why) => Err(malformed(why)),
+                });
             match head {
                 Ok(response) => Ok(self.answer(response)),
                 Err(mut broken) => {
@@ -183,6 +191,10 @@ impl Lease {
 fn misplaced() -> Broken {
     debug_assert!(false, "an exchange without its connection");
     Broken::new(BreakKind::ResetBeforeHead, Certainty::MaybeProcessed)
+}
+
+fn malformed(why: &str) -> Broken {
+    Broken::new(BreakKind::MalformedResponse, Certainty::MaybeProcessed).details(why.to_owned())
 }
 
 fn farewell() -> Broken {

@@ -12,8 +12,11 @@ mod ahead;
 mod answer;
 mod classify;
 mod exchange;
+mod framing;
 mod hub;
 mod lease;
+#[cfg(feature = "tower")]
+mod lent;
 mod lifetime;
 mod multi;
 mod registry;
@@ -32,6 +35,8 @@ pub(crate) use ahead::Enough;
 pub use answer::{AnswerBody, AnswerError};
 pub(crate) use exchange::Exchange;
 pub use lease::Lease;
+#[cfg(feature = "tower")]
+pub(crate) use lent::{Answered, Lent, Link};
 pub use registry::{ConnectionState, ConnectionView};
 pub use target::{Counts, Target};
 

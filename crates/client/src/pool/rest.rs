@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
-use mainstay_core::{IdleLimit, Timestamp};
+use mainstay_core::{IdleLimit, Reuse, Timestamp};
 use parking_lot::Mutex;
 
 /// What is known of resting at one endpoint.
@@ -20,6 +20,9 @@ pub(super) struct Rest {
     retire_after: AtomicU64,
     survival_counts_from: AtomicU64,
     probe_at: AtomicU64,
+    /// Whether connections are used again; until when not, in nanoseconds.
+    reuse: Mutex<Reuse>,
+    fresh_until: AtomicU64,
     avoided: AtomicU64,
     met: AtomicU64,
     seen: AtomicU64,
@@ -54,6 +57,8 @@ impl Rest {
             retire_after: AtomicU64::new(NONE),
             survival_counts_from: AtomicU64::new(NONE),
             probe_at: AtomicU64::new(NONE),
+            reuse: Mutex::default(),
+            fresh_until: AtomicU64::new(0),
             avoided: AtomicU64::new(0),
             met: AtomicU64::new(0),
             seen: AtomicU64::new(0),
@@ -62,6 +67,15 @@ impl Rest {
 
     /// The terms of a connection that rests from now on and may grow no older than `expires_at`.
     pub(super) fn terms(&self, now: Timestamp, expires_at: Timestamp) -> Terms {
+        let terms = self.lent_terms(now, expires_at);
+        if terms.learned && self.takes_probe(now) {
+            return Terms { kept_until: expires_at.min(now + self.idle_timeout), ..terms };
+        }
+        terms
+    }
+
+    /// The same of one that another client's pool keeps: it can't be a probe, which must lie there unused.
+    pub(super) fn lent_terms(&self, now: Timestamp, expires_at: Timestamp) -> Terms {
         let kept_until = expires_at.min(now + self.idle_timeout);
         let plain = Terms { since: now, usable_until: kept_until, kept_until, learned: false };
         let Some(usable_until) = read(&self.retire_after).map(|after| now + after) else {
@@ -70,8 +84,7 @@ impl Rest {
         if usable_until >= kept_until {
             return plain;
         }
-        let kept_until = if self.takes_probe(now) { kept_until } else { usable_until };
-        Terms { usable_until, kept_until, learned: true, ..plain }
+        Terms { usable_until, kept_until: usable_until, learned: true, ..plain }
     }
 
     /// Whether a connection that has rested for so long has rested long enough, by the configured time.
@@ -119,9 +132,18 @@ impl Rest {
     /// A request met the peer's close, after its connection had rested for so long.
     pub(super) fn note_met(&self, rested: Option<Duration>, now: Timestamp) {
         self.met.fetch_add(1, Ordering::Relaxed);
+        let mut reuse = self.reuse.lock();
+        reuse.on_met(now);
+        write(&self.fresh_until, Some(reuse.fresh_until().since(Timestamp::ZERO)));
+        drop(reuse);
         if let Some(rested) = rested {
             self.learn_close(rested, now);
         }
+    }
+
+    /// Whether connections of this peer are kept and used again.
+    pub(super) fn reuses(&self, now: Timestamp) -> bool {
+        read(&self.fresh_until).is_none_or(|until| Timestamp::ZERO + until <= now)
     }
 
     /// Teaches the time of a close.
@@ -204,6 +226,15 @@ mod tests {
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn connections_are_neither_kept_nor_used_again_while_requests_meet_closes() {
+        let rest = Rest::new(50 * SECOND, true);
+        assert!(rest.reuses(at(10)));
+        (0..3).for_each(|_| rest.note_met(None, at(10)));
+        assert!(!rest.reuses(at(10)));
+        assert!(rest.reuses(at(11)));
     }
 
     /// Has met a peer that closes after two seconds.

@@ -28,6 +28,8 @@ use super::single::Single;
 use super::{Broken, Connection};
 use crate::Clock;
 use crate::chance::with_chance;
+#[cfg(feature = "tower")]
+use crate::connect::Transport;
 use crate::connect::{Addresses, Connector, Place, Shown, TargetError};
 use crate::underway::Underway;
 
@@ -44,6 +46,9 @@ pub struct Target {
     /// Told when a kept connection was taken, where spares are kept.
     taken: Notify,
     rest: Rest,
+    /// Connections that another client's pool keeps, and that carry nothing.
+    #[cfg(feature = "tower")]
+    pub(super) lent_idle: AtomicU64,
     /// What the endpoint speaks, as far as is known: one of the constants below.
     speaks: AtomicU8,
     settings: ConnectSettings,
@@ -96,6 +101,8 @@ impl Target {
             drained_at: AtomicU64::new(0),
             taken: Notify::new(),
             rest,
+            #[cfg(feature = "tower")]
+            lent_idle: AtomicU64::new(0),
             speaks: AtomicU8::new(speaks),
             settings,
         }))
@@ -110,7 +117,7 @@ impl Target {
     /// A kept connection that can take a request at once. Waits for nothing.
     pub(crate) fn lease_ready(self: &Arc<Self>) -> Option<Lease> {
         let now = Clock::now();
-        let connection = match self.shelf.take(now, &self.rest) {
+        let connection = match self.found(now) {
             Found::Ready(single) => Connection::Single(single),
             Found::Nothing | Found::Soon if self.speaks() == HTTP1 => return None,
             Found::Nothing | Found::Soon => {
@@ -194,6 +201,12 @@ impl Target {
         self.hub.sweep(now, &self.rest);
     }
 
+    /// Closes idle connections: streams and requests under way go on.
+    pub fn close_idle(&self) {
+        self.shelf.drain(|_| true);
+        self.hub.drain(|_| true);
+    }
+
     /// Lets go of idle connections whose address has left the name's answer.
     fn drain(&self) {
         let Some(resolution) = self.connector.resolution() else { return };
@@ -211,11 +224,10 @@ impl Target {
         self.connector.resolution().map_or(0, |resolution| resolution.changes())
     }
 
-    /// Whether the endpoint's name still leads to where a connection does.
-    fn leads_to(&self, single: &Single) -> bool {
+    /// Whether the endpoint's name still leads to where a connection does that was made after so many changes of its addresses.
+    pub(super) fn leads_to(&self, changes: u64, peer: Option<SocketAddr>) -> bool {
         let Some(resolution) = self.connector.resolution() else { return true };
-        single.changes() == resolution.changes()
-            || single.meter().peer().is_none_or(|peer| resolution.contains(peer.ip()))
+        changes == resolution.changes() || peer.is_none_or(|peer| resolution.contains(peer.ip()))
     }
 
     /// What is known of its name's addresses; nothing where its host is an address itself.
@@ -241,7 +253,10 @@ impl Target {
         let places = self.connector.places();
         let open = u64::from(places.taken());
         // One whose socket is closed is still kept until somebody looks at it.
-        let idle = open.min((self.shelf.idle() + self.hub.idle()) as u64);
+        let idle = (self.shelf.idle() + self.hub.idle()) as u64;
+        #[cfg(feature = "tower")]
+        let idle = idle + self.lent_idle.load(Ordering::Relaxed);
+        let idle = open.min(idle);
         Counts {
             idle,
             in_use: open - idle,
@@ -292,7 +307,7 @@ impl Target {
 
     async fn kept(&self) -> Option<Connection> {
         let now = Clock::now();
-        match self.shelf.take(now, &self.rest) {
+        match self.found(now) {
             Found::Ready(single) => return Some(Connection::Single(single)),
             Found::Nothing => {}
             Found::Soon => {
@@ -307,6 +322,11 @@ impl Target {
         } else {
             self.hub.take(self.shelf.own(), now, &self.rest).map(Connection::Stream)
         }
+    }
+
+    /// What the shelf has, unless this peer's connections end as they are used again.
+    fn found(&self, now: Timestamp) -> Found {
+        if self.rest.reuses(now) { self.shelf.take(now, &self.rest) } else { Found::Nothing }
     }
 
     /// Opens a connection that others may wait for: over HTTP/2 one does for all of them.
@@ -428,7 +448,7 @@ impl Target {
     }
 
     /// A place for one more connection, an idle one's if there is no other.
-    async fn place(&self) -> Option<Place> {
+    pub(super) async fn place(&self) -> Option<Place> {
         let places = self.connector.places();
         let mut place = places.take();
         if place.is_none() && (self.shelf.close_one() || self.hub.close_one()) {
@@ -444,6 +464,20 @@ impl Target {
         place
     }
 
+    /// Enters a connection that goes to another client's pool, and says how long it may live.
+    #[cfg(feature = "tower")]
+    pub(super) fn enter(&self, transport: &Transport, changes: u64) -> Lifetime {
+        let is_http2 = self.settings.http2 == Http2::Always || transport.agreed_on_http2();
+        self.registry.enter(transport, if is_http2 { "h2" } else { "http/1.1" });
+        with_chance(|chance| Lifetime::of(self.pool(), changes, Clock::now(), chance))
+    }
+
+    /// What is known of resting here.
+    #[cfg(feature = "tower")]
+    pub(super) const fn rest(&self) -> &Rest {
+        &self.rest
+    }
+
     /// Takes back a connection whose exchange is over.
     pub(super) fn give_back(&self, connection: Connection) {
         let single = match connection {
@@ -452,7 +486,9 @@ impl Target {
             Connection::Stream(_) => return,
         };
         let now = Clock::now();
-        if let Some(until) = single.usable_until(now).filter(|_| self.leads_to(&single)) {
+        let is_kept =
+            self.rest.reuses(now) && self.leads_to(single.changes(), single.meter().peer());
+        if let Some(until) = single.usable_until(now).filter(|_| is_kept) {
             self.shelf.put(single, self.rest.terms(now, until));
             self.connector.places().note_room();
         }

@@ -69,6 +69,16 @@ impl Lineup {
         Ok(InLine { lineup, upstream, ticket, told, start_by })
     }
 
+    /// Waits in line, for as long as it helps: a seat, or why there is none.
+    pub(crate) async fn seat(
+        self: &Arc<Self>,
+        upstream: &Arc<Upstream>,
+        entry: Entry,
+        now: Timestamp,
+    ) -> Result<Seat, Refused> {
+        self.enter(upstream, entry, now)?.told().await
+    }
+
     /// An attempt has ended: lets in whom there is room for. Costs one load while nobody waits.
     #[inline]
     pub(crate) fn on_room(&self, upstream: &Arc<Upstream>, now: Timestamp) {

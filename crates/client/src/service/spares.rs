@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_core::spare::Spares;
+use mainstay_core::upstream::Order;
 use mainstay_core::{EndpointId, Timestamp};
 use tokio::time::timeout;
 
@@ -49,6 +50,6 @@ impl Service {
 
     /// Whether a call could be sent to an endpoint: it is in, and its breaker closed.
     fn is_usable(&self, endpoint: EndpointId, now: Timestamp) -> bool {
-        self.upstream.is_well(endpoint, now)
+        self.upstream.is_well(endpoint, now) && self.upstream.ordered(endpoint) != Order::Drain
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mainstay_core::upstream::Order;
 use mainstay_core::{EndpointId, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
@@ -33,6 +34,10 @@ impl Service {
                 swept_at = now;
                 for ((place, target), told) in (0..).zip(self.targets()).zip(&mut told) {
                     target.sweep(now);
+                    if self.upstream.ordered(EndpointId(place)) == Order::Drain {
+                        // What came back since the order was given.
+                        target.close_idle();
+                    }
                     for event in told.news(EndpointId(place), target, now) {
                         self.recorder.on_upstream_event(now, event);
                     }

@@ -22,7 +22,9 @@ pub(crate) use health::{HealthDraft, ProbeWord};
 pub(crate) use load::{KeyRateDraft, LimitDraft, LimitWord, RateDraft};
 pub(crate) use upstream::{EndpointDraft, TlsDraft, UpstreamDraft};
 
-use crate::settings::{Limits, Outbox, Records, Route};
+use crate::settings::{
+    AccessLog, Incidents, Limits, LogFormat, Metrics, Outbox, Records, Route, Traces,
+};
 
 /// The file itself.
 #[derive(Clone, Debug)]
@@ -31,9 +33,14 @@ pub(crate) struct TopDraft {
     pub(crate) drain_timeout: Duration,
     pub(crate) threads: Option<usize>,
     pub(crate) log_calls: bool,
+    pub(crate) log_format: LogFormat,
+    pub(crate) access_log: AccessLog,
     pub(crate) limits: Limits,
     pub(crate) records: Records,
     pub(crate) outbox: Outbox,
+    pub(crate) incidents: Incidents,
+    pub(crate) traces: Traces,
+    pub(crate) metrics: Metrics,
 }
 
 impl Default for TopDraft {
@@ -43,9 +50,14 @@ impl Default for TopDraft {
             drain_timeout: Duration::from_secs(30),
             threads: None,
             log_calls: false,
+            log_format: LogFormat::default(),
+            access_log: AccessLog::default(),
             limits: Limits::default(),
             records: Records::default(),
             outbox: Outbox::default(),
+            incidents: Incidents::default(),
+            traces: Traces::default(),
+            metrics: Metrics::default(),
         }
     }
 }

@@ -54,5 +54,13 @@ pub(super) fn keys() -> Vec<Key<BreakerSettings>> {
             .says("How long it waits for news of its probes before it writes them off.")
             .low("Slow probes are written off before they can tell; stay above `attempt_timeout`.")
             .high("A lost probe blocks the way back for that long."),
+        key("wait_for", length(secs(0), minutes(1)), |b: &mut BreakerSettings| &mut b.wait_for)
+            .says("How long a call waits at most where every breaker is open, all of its waits together and within its own time; 0s: it is refused at once, and no probe goes before its time.")
+            .low("An outage of a moment is felt.")
+            .high("Applications are told late that nothing goes."),
+        key("wait_limit", number(0, 10_000), |b: &mut BreakerSettings| &mut b.wait_limit)
+            .says("Calls that may wait so at once; lower priorities leave a part of them to higher ones.")
+            .low("Calls are refused that could have waited.")
+            .high("They hold memory, and come all at once when it is over."),
     ]
 }

@@ -12,7 +12,7 @@ use super::{
     outbox, secs, section, size, switched_section,
 };
 use crate::draft::{BackoffDraft, CallDraft, GrowthWord, ResumableDraft, RetryDraft, UploadWord};
-use crate::settings::{Forwarded, Spill};
+use crate::settings::{Forwarded, Spill, TraceField};
 
 pub(crate) fn call() -> Vec<Key<CallDraft>> {
     let own = vec![
@@ -136,6 +136,8 @@ fn about_calls() -> Vec<Key<CallDraft>> {
             .says("Header field, such as a token, by whose value the upstream keeps its rate limits: `key_rate` counts by it, and a 429 pauses only calls with the same value. The value itself isn't kept."),
         key("attempt_header", Kind::Flag, |c: &mut CallDraft| &mut c.fields.attempt)
             .says("Whether each attempt says in `Mainstay-Attempt` which it is and of how many, and a request's own is heeded: a layer below one that will try again leaves the trying to it, so that layers of retries don't multiply."),
+        key("trace_header", Kind::choice::<TraceField>(), |c: &mut CallDraft| &mut c.fields.trace)
+            .says("What each attempt says in `traceparent` and `tracestate` where calls are traced (`[traces]`): \"always\" its own span, in the application's trace or in one that is made; \"continue\", only where the application sent one; \"never\", nothing, for a third party that needn't know. Where calls aren't traced these fields pass unchanged."),
     ]
 }
 

@@ -3,14 +3,33 @@
 use mainstay_core::outbox::ScheduleSettings;
 
 use super::{
-    GIB, KIB, Key, Kind, MIB, Rule, hours, key, length, millis, number, secs, size, within,
+    GIB, KIB, Key, Kind, MIB, Rule, hours, key, length, millis, number, secs, size,
+    switched_section, within,
 };
-use crate::settings::{MaybeDone, Outbox, OutboxMode, RouteOutbox};
+use crate::settings::{Callback, MaybeDone, Outbox, OutboxMode, RouteOutbox};
 
 pub(super) fn store() -> Vec<Key<Outbox>> {
     vec![
         key("path", Kind::Text(Rule::Any), |o: &mut Outbox| &mut o.path)
             .says("The store's file, made if it isn't there; relative to where the proxy is started. Beside it are a lock and SQLite's own files. One proxy has it at a time."),
+        key("postgres", Kind::Text(Rule::Database), |o: &mut Outbox| &mut o.postgres)
+            .default_is("none: a file")
+            .says("A PostgreSQL database that several proxies share, in place of a file: `postgresql://USER@HOST:PORT/DATABASE`, with `sslmode`, `sslrootcert` and libpq's other parameters behind `?`. Its server is verified (`verify-full`) unless that says otherwise or it is on this machine. A password doesn't belong here: see `postgres_file`."),
+        key("postgres_file", Kind::File, |o: &mut Outbox| &mut o.postgres_file)
+            .default_is("none")
+            .says("A file with such a URL, with a password if need be."),
+        key("postgres_env", Kind::Text(Rule::Any), |o: &mut Outbox| &mut o.postgres_env)
+            .default_is("none")
+            .says("The environment variable with such a URL, in place of a file."),
+        key("schema", Kind::Text(Rule::Name), |o: &mut Outbox| &mut o.schema)
+            .says("The schema of the tables in that database. The first proxy makes it, and each newer version brings it up to date."),
+        key("lease", length(secs(2), secs(600)), |o: &mut Outbox| &mut o.lease)
+            .says("With PostgreSQL: how long a delivery is left to a proxy that says nothing any more. It renews that while it works.")
+            .low("A proxy that stands still for a moment loses what it has on its way: it is sent twice, or waits for a person.")
+            .high("What a dead proxy had on its way waits for so long."),
+        key("intake", Kind::Text(Rule::Name), |o: &mut Outbox| &mut o.intake)
+            .default_is("none")
+            .says("With PostgreSQL: a table in the same database of which writes are taken in, `TABLE` or `SCHEMA.TABLE`. Applications put them there in transactions of their own; `mainstay outbox init --print-sql` prints how it is made."),
         key("keys", Kind::Texts(Rule::Any), |o: &mut Outbox| &mut o.keys)
             .default_is("none: what is stored isn't encrypted")
             .says("Files with a key each: 32 bytes in base64, as `openssl rand -base64 32` prints. The first encrypts heads, bodies and answers (AES-256-GCM), all of them decrypt: to change keys put the new one first."),
@@ -44,6 +63,12 @@ pub(super) fn store() -> Vec<Key<Outbox>> {
             .high("An API that has just come back gets all of it."),
         key("status_path", Kind::Text(Rule::PlainPath), |o: &mut Outbox| &mut o.status_path)
             .says("Where on the proxy's own addresses deliveries can be asked after. Nothing below it is sent on."),
+        key("callback_secrets_file", Kind::File, |o: &mut Outbox| &mut o.callback_secrets_file)
+            .default_is("none")
+            .says("A file with the secrets that callbacks are signed with, by the Standard Webhooks scheme: `whsec_` and 24 to 64 bytes in base64 each, with space between them. Every one signs: to change them put the new one beside the old one, and reload."),
+        key("callback_secrets_env", Kind::Text(Rule::Any), |o: &mut Outbox| &mut o.callback_secrets_env)
+            .default_is("none")
+            .says("The environment variable with these secrets, in place of a file."),
     ]
 }
 
@@ -62,7 +87,22 @@ pub(super) fn route() -> Vec<Key<RouteOutbox>> {
             .high("Memory, for each such call, and disk."),
     ];
     keys.extend(within("", schedule(), |o: &mut RouteOutbox| &mut o.schedule));
+    let text = "Who is told when a stored write is delivered, given up or stopped: a POST, signed, and itself delivered as stored writes are. Needs `callback_secrets_file` or `callback_secrets_env` in `[outbox]`. Off unless it is written.";
+    keys.extend(switched_section("callback", text, callback(), |o: &mut RouteOutbox| {
+        &mut o.callback
+    }));
     keys
+}
+
+fn callback() -> Vec<Key<Callback>> {
+    vec![
+        key("upstream", Kind::Text(Rule::Upstream), |c: &mut Callback| &mut c.upstream)
+            .default_is("must be given")
+            .says("The upstream that it is sent to, by what that says of its calls."),
+        key("path", Kind::Text(Rule::ProbePath), |c: &mut Callback| &mut c.path)
+            .default_is("none: only writes that say it in `Mainstay-Callback` have one")
+            .says("Its path there. A write may say another one of the same upstream: `Mainstay-Callback: /hooks/orders?id=7`."),
+    ]
 }
 
 fn schedule() -> Vec<Key<ScheduleSettings>> {

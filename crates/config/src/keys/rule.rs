@@ -28,6 +28,10 @@ pub(crate) enum Rule {
     Profile,
     /// What the order of writes is kept by.
     Lane,
+    /// A URL as PostgreSQL's own clients take it.
+    Database,
+    /// `key=value`.
+    Attribute,
 }
 
 impl Rule {
@@ -51,6 +55,8 @@ impl Rule {
             Self::Upstream => "the name of an upstream",
             Self::Profile => "the name of a profile",
             Self::Lane => "\"header:NAME\", \"path:2\" or \"json:/customer/id\"",
+            Self::Database => "\"postgresql://USER@HOST:PORT/DATABASE\"",
+            Self::Attribute => "\"key=value\"",
         }
     }
 
@@ -83,6 +89,10 @@ impl Rule {
             Self::Address => text::address(text).and_then(|_| kept(true)),
             Self::Url => text::url(text).and_then(|_| kept(true)),
             Self::Lane => kept(LaneBy::parse(text).is_some()),
+            Self::Database => {
+                kept(["postgresql://", "postgres://"].iter().any(|begin| text.starts_with(begin)))
+            }
+            Self::Attribute => kept(text.split_once('=').is_some_and(|(key, _)| !key.is_empty())),
         }
     }
 }

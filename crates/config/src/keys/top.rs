@@ -1,8 +1,12 @@
 //! The keys of the file itself.
 
 use super::call::DRAIN_MOST;
-use super::{Key, Kind, Rule, key, length, limits, millis, number, outbox, own, records, section};
+use super::{
+    Key, Kind, Rule, incidents, key, length, limits, logs, millis, number, outbox, own, records,
+    section, traces,
+};
 use crate::draft::TopDraft;
+use crate::settings::LogFormat;
 
 pub(crate) fn top() -> Vec<Key<TopDraft>> {
     let mut keys = vec![
@@ -26,6 +30,8 @@ pub(crate) fn top() -> Vec<Key<TopDraft>> {
             .high("They get in each other's way."),
         key("log_calls", Kind::Flag, |t: &mut TopDraft| &mut t.log_calls)
             .says("Log one line for each call, not only for broken ones."),
+        key("log_format", Kind::choice::<LogFormat>(), |t: &mut TopDraft| &mut t.log_format)
+            .says("How lines of the log look: `key=value` pairs, or one JSON object a line."),
         own("upstream", Kind::Named)
             .default_is("must be given")
             .says("The services, each by its name: `[upstream.orders]`."),
@@ -39,5 +45,13 @@ pub(crate) fn top() -> Vec<Key<TopDraft>> {
     keys.extend(section("records", text, records::keys(), |t: &mut TopDraft| &mut t.records));
     let text = "Where writes are stored until they are delivered, for routes that say `outbox`; without such a route there is no store.";
     keys.extend(section("outbox", text, outbox::store(), |t: &mut TopDraft| &mut t.outbox));
+    let text = "One line for each request that comes over a listener. Off without a `file`. See docs/logs.md.";
+    keys.extend(section("access_log", text, logs::access(), |t: &mut TopDraft| &mut t.access_log));
+    let text = "When breaks are an incident, and who is told of it. See docs/incidents.md.";
+    keys.extend(section("incidents", text, incidents::keys(), |t: &mut TopDraft| &mut t.incidents));
+    let text = "Spans of calls, for OpenTelemetry. See docs/traces.md. Off without an `endpoint`.";
+    keys.extend(section("traces", text, traces::keys(), |t: &mut TopDraft| &mut t.traces));
+    let text = "The metrics of `/metrics` sent to a collector too, for OpenTelemetry. Off without an `endpoint`.";
+    keys.extend(section("metrics", text, traces::metrics(), |t: &mut TopDraft| &mut t.metrics));
     keys
 }

@@ -7,7 +7,10 @@ use mainstay_core::upstream::{Balance, Percentile};
 
 use super::Word;
 use crate::draft::{EndWord, GrowthWord, LimitWord, ProbeWord, ScopeWord, UploadWord};
-use crate::settings::{Forwarded, Http2, MaybeDone, OutboxMode, RecordedCalls};
+use crate::settings::{
+    AccessFormat, Forwarded, Http2, LogFormat, MaybeDone, OtlpProtocol, OutboxMode, RecordedCalls,
+    TraceField,
+};
 
 impl Word for Balance {
     const WORDS: &'static [(&'static str, Self)] = &[
@@ -70,6 +73,24 @@ impl Word for Forwarded {
 impl Word for ProbeWord {
     const WORDS: &'static [(&'static str, Self)] =
         &[("tcp", Self::Tcp), ("tls", Self::Tls), ("http", Self::Http), ("grpc", Self::Grpc)];
+}
+
+impl Word for LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Word for AccessFormat {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("combined", Self::Combined), ("json", Self::Json)];
+}
+
+impl Word for OtlpProtocol {
+    const WORDS: &'static [(&'static str, Self)] = &[("grpc", Self::Grpc), ("http", Self::Http)];
+}
+
+impl Word for TraceField {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("always", Self::Always), ("continue", Self::Continue), ("never", Self::Never)];
 }
 
 impl Word for LimitWord {

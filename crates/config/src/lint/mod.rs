@@ -185,6 +185,10 @@ impl Linter<'_> {
                 .enumerate()
                 .filter(|(_, route)| route.upstream == index)
                 .collect();
+            let is_told = settings.callbacks.iter().any(|route| route.upstream == index);
+            if routes.is_empty() && !is_told {
+                self.unused(upstream);
+            }
             self.upstream(upstream, &routes);
             for (index, route) in routes {
                 self.call(index, route, upstream);

@@ -27,7 +27,7 @@ impl Linter<'_> {
             self.add(LintCode::OutboxUnused, &Subject::file(), &["outbox"], message, advice);
         }
         if is_used && store.keys.is_empty() {
-            let message = "what the outbox stores isn't encrypted: whoever has the file reads requests, tokens in them included";
+            let message = "what the outbox stores isn't encrypted: whoever has it reads requests, tokens in them included";
             let advice =
                 "make a key with `openssl rand -base64 32`, and say outbox.keys = [\"FILE\"]";
             let keys = ["outbox.keys", "outbox"];

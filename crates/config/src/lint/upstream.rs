@@ -11,17 +11,19 @@ use crate::settings::{Route, Upstream};
 use crate::text::show_length;
 
 impl Linter<'_> {
+    /// Nothing goes there.
+    pub(super) fn unused(&mut self, upstream: &Upstream) {
+        self.add(
+            LintCode::UpstreamUnused,
+            &Subject::upstream(upstream),
+            &[""],
+            "no route leads to this upstream",
+            "add a route, or take it out",
+        );
+    }
+
     pub(super) fn upstream(&mut self, upstream: &Upstream, routes: &[(usize, &Route)]) {
         let subject = Subject::upstream(upstream);
-        if routes.is_empty() {
-            self.add(
-                LintCode::UpstreamUnused,
-                &subject,
-                &[""],
-                "no route leads to this upstream",
-                "add a route, or take it out",
-            );
-        }
         if upstream.endpoints.len() == 1 {
             let message = "there is one endpoint: when it is down there is nowhere to go";
             let advice = "add another endpoint, in a tier of its own if it is a spare";

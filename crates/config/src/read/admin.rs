@@ -1,5 +1,6 @@
 //! Where the admin API is, and the token that it asks for.
 
+use std::env::VarError;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
@@ -116,7 +117,12 @@ impl Reader<'_> {
         } else if let Some(file) = &draft.token_file {
             ("token_file", read_token(file))
         } else if let Some(variable) = &draft.token_env {
-            ("token_env", std::env::var(variable).map_err(|error| error.to_string()))
+            // The error itself would show what isn't UTF-8.
+            let read = std::env::var(variable).map_err(|error| match error {
+                VarError::NotPresent => "environment variable not found".to_owned(),
+                VarError::NotUnicode(_) => "environment variable isn't UTF-8".to_owned(),
+            });
+            ("token_env", read)
         } else {
             return None;
         };

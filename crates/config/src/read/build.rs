@@ -13,20 +13,32 @@ use super::cover::Reach;
 use super::places::join;
 use super::route::ReadRoute;
 use super::upstream::ReadUpstream;
-use crate::draft::{CallDraft, KeyRateDraft, LimitDraft, RateDraft, RouteDraft, ScopeWord};
+use crate::draft::{
+    CallDraft, KeyRateDraft, LimitDraft, RateDraft, RouteDraft, ScopeWord, TopDraft,
+};
 use crate::keys::{self, Key, Kind, find};
 use crate::mistake::MistakeKind;
 use crate::settings::{ConnectSettings, PathMatch, Route, Upstream};
 use crate::text::{quoted, show_length};
 
+/// What is made of all drafts.
+pub(super) struct Built {
+    pub(super) upstreams: Vec<Upstream>,
+    pub(super) routes: Vec<Route>,
+    pub(super) callbacks: Vec<Route>,
+}
+
 impl Reader<'_> {
     /// `None` when something is wrong.
     pub(super) fn build(
         &mut self,
+        top: &TopDraft,
         mut upstreams: Vec<ReadUpstream>,
         routes: Vec<ReadRoute>,
-    ) -> Option<(Vec<Upstream>, Vec<Route>)> {
+    ) -> Option<Built> {
         self.check_reached(&routes);
+        self.check_store(top);
+        self.check_callbacks(top, &routes, &upstreams);
         let names = self.names(&routes, &upstreams);
         let mut built = Vec::new();
         for (mut route, name) in routes.into_iter().zip(names) {
@@ -46,10 +58,11 @@ impl Reader<'_> {
                 built.push(finished(route, name, policy));
             }
         }
+        let callbacks = self.callbacks(top, &built, &upstreams);
         let upstreams =
             upstreams.into_iter().filter_map(|upstream| self.upstream_settings(upstream));
         let upstreams: Vec<Upstream> = upstreams.collect();
-        self.mistakes.is_empty().then_some((upstreams, built))
+        self.mistakes.is_empty().then_some(Built { upstreams, routes: built, callbacks })
     }
 
     /// Every route must be reached by some request.
@@ -160,7 +173,7 @@ impl Reader<'_> {
     }
 
     /// Asks the engine's rules, and tells what they say at the line of the key.
-    fn checked<S: Check, T>(
+    pub(super) fn checked<S: Check, T>(
         &mut self,
         settings: S,
         keys: fn() -> Vec<Key<T>>,
@@ -286,7 +299,7 @@ impl Reader<'_> {
     }
 
     /// So have the outbox's calls.
-    fn check_schedule(&mut self, draft: &mut RouteDraft, prefixes: &[&str]) {
+    pub(super) fn check_schedule(&mut self, draft: &mut RouteDraft, prefixes: &[&str]) {
         let Some(outbox) = &draft.call.outbox else { return };
         let Err(problems) = Checked::new(outbox.schedule.clone()) else { return };
         let keys = keys::route();
@@ -312,7 +325,7 @@ impl Reader<'_> {
     }
 }
 
-fn finished(route: ReadRoute, name: String, policy: Checked<CallPolicy>) -> Route {
+pub(super) fn finished(route: ReadRoute, name: String, policy: Checked<CallPolicy>) -> Route {
     let RouteDraft { call, strip_prefix, .. } = route.draft;
     Route {
         name,

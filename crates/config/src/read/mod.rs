@@ -11,12 +11,14 @@
 
 mod admin;
 mod build;
+mod callback;
 mod cover;
 mod endpoints;
 mod give_way;
 mod listen;
 mod load;
 mod matches;
+mod outbox;
 mod places;
 mod route;
 mod syntax;
@@ -37,6 +39,7 @@ use crate::keys;
 use crate::mistake::{Errors, MOST_MISTAKES, Mistake, MistakeKind};
 use crate::settings::Settings;
 use crate::source::Source;
+use build::Built;
 
 /// Reads a text.
 ///
@@ -100,18 +103,24 @@ impl Reader<'_> {
         let admin = self.admin(table, &listeners);
         let upstreams = self.upstreams(table);
         let routes = self.routes(table, &upstreams);
-        let (upstreams, routes) = self.build(upstreams, routes)?;
+        let Built { upstreams, routes, callbacks } = self.build(&top, upstreams, routes)?;
         self.mistakes.is_empty().then_some(Settings {
             listeners,
             admin,
             limits: top.limits,
             records: top.records,
             outbox: top.outbox,
+            incidents: top.incidents,
+            traces: top.traces,
+            metrics: top.metrics,
             threads: top.threads,
             drain_timeout: top.drain_timeout,
             upstreams,
             routes,
+            callbacks,
             log_calls: top.log_calls,
+            log_format: top.log_format,
+            access_log: top.access_log,
         })
     }
 

@@ -5,10 +5,13 @@
 
 mod connect;
 mod degrade;
+mod incidents;
 mod limits;
+mod logs;
 mod outbox;
 mod records;
 mod route;
+mod traces;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -18,10 +21,15 @@ pub use connect::{
     CertificateFiles, ConnectSettings, DnsSettings, Http2, PoolSettings, TlsSettings,
 };
 pub use degrade::{Fallback, STALE_ARRIVING_SHARE, Stale};
+pub use incidents::Incidents;
 pub use limits::Limits;
-pub use outbox::{LaneBy, MaybeDone, Outbox, OutboxMode, RouteOutbox};
+pub use logs::{AccessFormat, AccessLog, LogFormat};
+pub use outbox::{Callback, LaneBy, MaybeDone, Outbox, OutboxMode, RouteOutbox};
 pub use records::{RecordedCalls, Records};
-pub use route::{CallFields, Forwarded, HostRewrite, Matcher, NameMatch, PathMatch, Route, Spill};
+pub use route::{
+    CallFields, Forwarded, HostRewrite, Matcher, NameMatch, PathMatch, Route, Spill, TraceField,
+};
+pub use traces::{Collector, Metrics, OtlpProtocol, Traces};
 pub use upstream::{Endpoint, Probe, ProbeKind, Scheme, Upstream};
 
 /// Everything that `mainstay run` needs to know.
@@ -37,6 +45,12 @@ pub struct Settings {
     pub records: Records,
     /// Where writes are stored until they are delivered, if a route says `outbox`.
     pub outbox: Outbox,
+    /// When breaks are an incident, and who is told of it.
+    pub incidents: Incidents,
+    /// How calls are traced.
+    pub traces: Traces,
+    /// How metrics are sent to a collector.
+    pub metrics: Metrics,
     /// Worker threads; `None` is one per core.
     pub threads: Option<usize>,
     /// How long SIGTERM waits for calls to finish. Default 30 s.
@@ -45,8 +59,15 @@ pub struct Settings {
     pub upstreams: Vec<Upstream>,
     /// At least one; the first that matches a request is used.
     pub routes: Vec<Route>,
+    /// How callbacks of stored writes, and incidents, are sent, one for each upstream that is named by a route's `outbox.callback` or `incidents.webhook`: routes that no
+    /// request takes, by what the upstream says of its calls.
+    pub callbacks: Vec<Route>,
     /// Log one line for each call, not only for broken ones. Default false.
     pub log_calls: bool,
+    /// How lines of that log look.
+    pub log_format: LogFormat,
+    /// The log of requests.
+    pub access_log: AccessLog,
 }
 
 /// An address that applications connect to.

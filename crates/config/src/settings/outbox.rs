@@ -10,6 +10,18 @@ use mainstay_core::outbox::ScheduleSettings;
 pub struct Outbox {
     /// The store's file. Relative to where the proxy is started. Default `mainstay-outbox.db`.
     pub path: PathBuf,
+    /// The URL of a PostgreSQL database that a fleet shares, in place of a file. It has no password. Default none.
+    pub postgres: Option<String>,
+    /// The file with such a URL, which may have a password. Default none.
+    pub postgres_file: Option<PathBuf>,
+    /// The environment variable with such a URL. Default none.
+    pub postgres_env: Option<String>,
+    /// The schema of its tables there. Default `mainstay`.
+    pub schema: String,
+    /// How long a delivery is left to a proxy that says nothing any more. 2 s to 10 min, default 30 s.
+    pub lease: Duration,
+    /// The table of which writes are taken in that applications put there, with its schema if need be. Default none.
+    pub intake: Option<String>,
     /// Files with keys, 32 bytes in base64 each: the first seals, all open. Default none: content isn't sealed.
     pub keys: Vec<String>,
     /// Deliveries that wait, are stopped or are dead. 1 to 100,000,000, default 1,000,000.
@@ -28,12 +40,22 @@ pub struct Outbox {
     pub in_flight: u16,
     /// Where on the proxy's own addresses deliveries can be asked after. Default `/.well-known/mainstay/deliveries`.
     pub status_path: String,
+    /// The file with the secrets that callbacks are signed with. Default none.
+    pub callback_secrets_file: Option<PathBuf>,
+    /// The environment variable with them, in place of a file. Default none.
+    pub callback_secrets_env: Option<String>,
 }
 
 impl Default for Outbox {
     fn default() -> Self {
         Self {
             path: "mainstay-outbox.db".into(),
+            postgres: None,
+            postgres_file: None,
+            postgres_env: None,
+            schema: "mainstay".into(),
+            lease: Duration::from_secs(30),
+            intake: None,
             keys: Vec::new(),
             items: 1_000_000,
             bytes: 10 << 30,
@@ -43,7 +65,17 @@ impl Default for Outbox {
             keep_dead: Duration::from_secs(30 * 24 * 60 * 60),
             in_flight: 16,
             status_path: "/.well-known/mainstay/deliveries".into(),
+            callback_secrets_file: None,
+            callback_secrets_env: None,
         }
+    }
+}
+
+impl Outbox {
+    /// Whether it is a database that several proxies share.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.postgres.is_some() || self.postgres_file.is_some() || self.postgres_env.is_some()
     }
 }
 
@@ -60,6 +92,17 @@ pub struct RouteOutbox {
     pub body_bytes: usize,
     /// When it is tried again.
     pub schedule: ScheduleSettings,
+    /// Who is told when a write comes to its end. Default nobody.
+    pub callback: Option<Callback>,
+}
+
+/// Who is told of stored writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Callback {
+    /// The upstream, by its name: one of [`Settings::callbacks`](super::Settings::callbacks) leads there.
+    pub upstream: String,
+    /// The path, with a query if need be. Default none: only what a request asks for with `Mainstay-Callback` is told.
+    pub path: Option<String>,
 }
 
 impl Default for RouteOutbox {
@@ -70,6 +113,7 @@ impl Default for RouteOutbox {
             maybe_done: MaybeDone::Stop,
             body_bytes: 1 << 20,
             schedule: ScheduleSettings::default(),
+            callback: None,
         }
     }
 }

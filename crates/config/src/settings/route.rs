@@ -71,12 +71,32 @@ pub struct CallFields {
     pub lane: Option<String>,
     /// Whether each attempt says which it is and of how many.
     pub attempt: bool,
+    /// What each attempt says of its trace, where calls are traced.
+    pub trace: TraceField,
 }
 
 impl Default for CallFields {
     fn default() -> Self {
-        Self { deadline: None, priority: None, lane: None, attempt: true }
+        Self {
+            deadline: None,
+            priority: None,
+            lane: None,
+            attempt: true,
+            trace: TraceField::Always,
+        }
     }
+}
+
+/// What attempts say in `traceparent` and `tracestate` (W3C Trace Context), where calls are traced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TraceField {
+    /// Their own span, in the application's trace or in one that is made. Default.
+    #[default]
+    Always,
+    /// The same, but nothing where the application sent none.
+    Continue,
+    /// Nothing: what the application sent is taken out.
+    Never,
 }
 
 /// All that is given must match.

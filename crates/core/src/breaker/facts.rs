@@ -25,6 +25,11 @@ impl Admission {
         Self(generation as u32 | PROBE)
     }
 
+    /// A probe that was let through before its time, and whose failure makes nothing longer.
+    pub(super) const fn early_probe_of(generation: u16) -> Self {
+        Self(generation as u32 | PROBE | EARLY)
+    }
+
     /// The breaker's generation that gave it.
     #[inline]
     pub(super) const fn generation(&self) -> u16 {
@@ -36,6 +41,12 @@ impl Admission {
     #[must_use]
     pub const fn is_probe(&self) -> bool {
         self.0 & PROBE != 0
+    }
+
+    /// Whether it was let through before its time ([`Breaker::admit_early`](super::Breaker::admit_early)).
+    #[must_use]
+    pub const fn is_early(&self) -> bool {
+        self.0 & EARLY != 0
     }
 }
 
@@ -127,3 +138,6 @@ pub struct WindowCounts {
 
 /// The bit of a probe, above the generation's.
 const PROBE: u32 = 1 << 16;
+
+/// The bit of a probe before its time, above that.
+const EARLY: u32 = 1 << 17;

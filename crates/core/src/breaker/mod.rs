@@ -21,6 +21,11 @@
 //! - Probes of which no news came for a while are written off as the next attempt comes by: the generation changes, so
 //!   what they may still have to say is late and counts for nothing, and the ramp begins again at one.
 //! - One failed probe reopens it, for twice as long; with equal jitter, so that not all clients come back at once.
+//! - Probes that hang hold nothing up where it is known otherwise that the trouble has ended: a health check that passes after
+//!   one that failed writes them off ([`Breaker::on_check_turned`]).
+//!
+//! Where there is nowhere else to go, whoever has all the breakers in view may let a probe through before its time
+//! ([`Breaker::admit_early`]).
 //!
 //! The ratios are asked after a failure or a slow call only. A fast success never adds up the window: it can't make
 //! things worse, and the next failure sees it.
@@ -136,6 +141,41 @@ impl Breaker {
         self.admit_unless_closed(settings, mode_of_first(settings), now)
     }
 
+    /// Lets an attempt pass as a probe before its time: through an open breaker, which becomes half-open, or beside probes of
+    /// which no news came yet, up to `probe_limit` of them. For whoever has nowhere else to go, and keeps to a pace. Its failure
+    /// opens the breaker again, but for no longer than before: it was asked sooner than the breaker would have.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] where an operator ordered it, or as many probes are out as may be.
+    pub fn admit_early(
+        &self,
+        settings: &BreakerSettings,
+        now: Timestamp,
+    ) -> Result<(Admission, Option<Transition>), Refusal> {
+        let mut bits = self.word.load(ALONE);
+        loop {
+            let word = Word::unpack(bits);
+            let (next, transition) = match word.state {
+                State::Closed | State::ForcedClosed => return Ok((pass(word.generation), None)),
+                State::ForcedOpen => return Err(Refusal { until: Timestamp::MAX }),
+                State::Open { .. } => {
+                    let first = State::HalfOpen(Probes::first(settings, now));
+                    (word.next(first), Some(Transition::HalfOpened))
+                }
+                State::HalfOpen(probes) => match probes.start_beyond(settings, now) {
+                    Start::Probe(probes) => (word.with(State::HalfOpen(probes)), None),
+                    Start::Anew(probes) => (word.next(State::HalfOpen(probes)), None),
+                    Start::Refuse(until) => return Err(Refusal { until }),
+                },
+            };
+            match self.replace(bits, next) {
+                Ok(()) => return Ok((Admission::early_probe_of(next.generation), transition)),
+                Err(other) => bits = other,
+            }
+        }
+    }
+
     /// Lets an attempt pass whatever the state: its outcome counts in the window, but it is no probe.
     pub fn pass(&self) -> Admission {
         pass(word::generation(self.word.load(ALONE)))
@@ -248,6 +288,30 @@ impl Breaker {
         let State::Open { .. } = word.state else { return None };
         let next = word.next(State::HalfOpen(Probes::none(settings, now)));
         self.replace(bits, next).ok().map(|()| Transition::HalfOpened)
+    }
+
+    /// A health check passed after one that had failed: as [`Breaker::on_check_passed`], and probes that went out before, of which
+    /// no news came yet, are written off. What they meet began before the trouble ended.
+    pub fn on_check_turned(
+        &self,
+        settings: &BreakerSettings,
+        now: Timestamp,
+    ) -> Option<Transition> {
+        let bits = self.word.load(ALONE);
+        let word = Word::unpack(bits);
+        match word.state {
+            State::HalfOpen(probes) if probes.in_flight > 0 => {
+                let next = word.next(State::HalfOpen(probes.written_off(settings, now)));
+                // Where another thread was faster, there is news of a probe, and that counts for more.
+                let _ = self.replace(bits, next);
+                None
+            }
+            State::HalfOpen(_)
+            | State::Open { .. }
+            | State::Closed
+            | State::ForcedOpen
+            | State::ForcedClosed => self.on_check_passed(settings, now),
+        }
     }
 
     /// An operator's order. It holds in every mode. Taking one back ([`Forced::No`]) leaves a closed breaker that
@@ -366,9 +430,9 @@ impl Breaker {
             self.window.record(count, None, settings.window, now);
             let failed = outcome == Outcome::Failure || (slow && settings.slow_ratio.is_some());
             return if failed {
-                self.reopen(generation, settings, now, chance)
+                self.reopen(&admission, settings, now, chance)
             } else {
-                self.count_probe(generation, settings, now)
+                self.count_probe(&admission, settings, now)
             };
         }
         if !word::is_closed(bits) {
@@ -437,17 +501,21 @@ impl Breaker {
         self.replace(bits, next).ok().map(|()| Transition::Opened { cause, open_for })
     }
 
-    /// A probe succeeded: one more, and perhaps the last one needed.
+    /// A probe succeeded: one more, and perhaps the last one needed. One that went before its time went beside others of which no
+    /// news had come, and they are written off: what they met is over.
     fn count_probe(
         &self,
-        generation: u16,
+        probe: &Admission,
         settings: &BreakerSettings,
         now: Timestamp,
     ) -> Option<Transition> {
         let mut bits = self.word.load(ALONE);
         loop {
-            let (word, probes) = half_open(bits, generation)?;
+            let (word, probes) = half_open(bits, probe.generation())?;
             let (next, transition) = match probes.succeed(settings, now) {
+                Some(probes) if probe.is_early() && probes.in_flight > 0 => {
+                    (word.next(State::HalfOpen(probes.written_off(settings, now))), None)
+                }
                 Some(probes) => (word.with(State::HalfOpen(probes)), None),
                 None => (word.closed(), Some(Transition::Closed)),
             };
@@ -458,18 +526,19 @@ impl Breaker {
         }
     }
 
-    /// A probe failed: open again, for longer.
+    /// A probe failed: open again, for longer; but for one that went out before its time.
     fn reopen(
         &self,
-        generation: u16,
+        probe: &Admission,
         settings: &BreakerSettings,
         now: Timestamp,
         chance: &mut Chance,
     ) -> Option<Transition> {
         let mut bits = self.word.load(ALONE);
         loop {
-            let (word, _) = half_open(bits, generation)?;
-            let reopenings = word.reopenings.saturating_add(1).min(word::REOPENINGS_MAX);
+            let (word, _) = half_open(bits, probe.generation())?;
+            let longer = u8::from(!probe.is_early());
+            let reopenings = word.reopenings.saturating_add(longer).min(word::REOPENINGS_MAX);
             let open_for = open_length(settings, reopenings, chance);
             let until_ms = word::until_ms(now, open_for);
             let next = Word { reopenings, ..word.next(State::Open { until_ms }) };

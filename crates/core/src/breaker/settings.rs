@@ -57,6 +57,13 @@ pub struct BreakerSettings {
     /// probe that succeeds starts it anew. 1 s to 10 min, default 30 s. Longer than the attempt's timeout, or slow
     /// probes are written off before they can tell.
     pub half_open_for: Duration,
+    /// How long a call waits at most where every breaker is open, for one of them to let it through; all of its waits together,
+    /// and within its own deadline. 0 to 1 min, default 1 s; with 0 nobody waits, and no probe goes before its time. Too short: an outage of a moment is felt; too
+    /// long: the application is told late that nothing goes.
+    pub wait_for: Duration,
+    /// Calls that may wait so at once. 0 to 10,000, default 256; lower priorities leave a part of it to higher ones. Too low: calls
+    /// are refused that could have waited; too high: they hold memory, and come all at once when it is over.
+    pub wait_limit: u32,
 }
 
 impl Default for BreakerSettings {
@@ -74,6 +81,8 @@ impl Default for BreakerSettings {
             probe_limit: 8,
             probes_to_close: 3,
             half_open_for: Duration::from_secs(30),
+            wait_for: SECOND,
+            wait_limit: 256,
         }
     }
 }
@@ -123,6 +132,9 @@ impl BreakerSettings {
         problems.require(holds, "probes_to_close", self.probes_to_close, "1 to 255");
         let holds = (SECOND..=HALF_OPEN_FOR_MAX).contains(&self.half_open_for);
         problems.require(holds, "half_open_for", self.half_open_for, "1s to 10m");
+        problems.require(self.wait_for <= WAIT_FOR_MAX, "wait_for", self.wait_for, "0s to 1m");
+        let holds = self.wait_limit <= WAIT_LIMIT_MAX;
+        problems.require(holds, "wait_limit", self.wait_limit, "0 to 10000");
     }
 }
 
@@ -141,6 +153,12 @@ const OPEN_FOR_MIN: Duration = Duration::from_millis(10);
 
 /// An endpoint that isn't asked for a day might as well be taken out of the settings.
 const OPEN_CAP_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Whoever can wait for longer has a use for the outbox.
+const WAIT_FOR_MAX: Duration = Duration::from_secs(60);
+
+/// As many as may wait for room.
+const WAIT_LIMIT_MAX: u32 = 10_000;
 
 /// The state word's clock for half-open relies on this bound; see `Expiry` there.
 pub(super) const HALF_OPEN_FOR_MAX: Duration = Duration::from_secs(600);
@@ -194,6 +212,8 @@ mod tests {
             settings.probe_limit = 0;
             settings.probes_to_close = 0;
             settings.half_open_for = zero;
+            settings.wait_for = 2 * WAIT_FOR_MAX;
+            settings.wait_limit = WAIT_LIMIT_MAX + 1;
         });
         let expected = [
             "failure_ratio",
@@ -206,6 +226,8 @@ mod tests {
             "probe_limit",
             "probes_to_close",
             "half_open_for",
+            "wait_for",
+            "wait_limit",
         ];
         assert_eq!(found, expected);
     }

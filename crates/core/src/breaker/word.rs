@@ -185,6 +185,21 @@ impl Probes {
         Start::Probe(Self { in_flight: self.in_flight + 1, ..self })
     }
 
+    /// Asks for one more probe, beyond the ramp and up to the limit.
+    pub(super) fn start_beyond(self, settings: &BreakerSettings, now: Timestamp) -> Start {
+        match self.start(settings, now) {
+            Start::Refuse(_) if self.in_flight < settings.probe_limit => {
+                Start::Probe(Self { in_flight: self.in_flight + 1, ..self })
+            }
+            start => start,
+        }
+    }
+
+    /// Those that are out count no more; what came back stays.
+    pub(super) fn written_off(self, settings: &BreakerSettings, now: Timestamp) -> Self {
+        Self { succeeded: self.succeeded, ..Self::none(settings, now) }
+    }
+
     /// One probe came back well; `None` when that was the last one needed.
     pub(super) fn succeed(self, settings: &BreakerSettings, now: Timestamp) -> Option<Self> {
         let succeeded = self.succeeded.saturating_add(1);

@@ -8,7 +8,7 @@ use crate::budget::Price;
 use crate::event::{AttemptId, AttemptReason, Event, Saved, StopReason};
 use crate::retry::backoff;
 use crate::time::Timestamp;
-use crate::upstream::{EndpointId, Permit, Purpose, Report};
+use crate::upstream::{EndpointId, NoPick, Permit, Purpose, Report};
 
 use super::ending::worse;
 use super::machine::{Call, Kept, Means, State};
@@ -160,11 +160,16 @@ impl Call {
                 return self.stop(what.kind, StopReason::Unrepeatable, None, answer, ctx);
             }
             verdict @ (Verdict::AgainFree | Verdict::Again) => {
-                if (verdict == Verdict::AgainFree || dead.is_some())
-                    && ctx.now < self.ends_at
-                    && self.move_on(dead, ctx)
-                {
-                    return;
+                if (verdict == Verdict::AgainFree || dead.is_some()) && ctx.now < self.ends_at {
+                    match self.move_on(dead, ctx) {
+                        Ok(()) => return,
+                        Err(Some(refused))
+                            if dead.is_none() && self.await_free(&refused, what.kind, ctx) =>
+                        {
+                            return;
+                        }
+                        Err(_) => {}
+                    }
                 }
                 (Price::Transient, None)
             }
@@ -175,13 +180,19 @@ impl Call {
     }
 
     /// Sends again what never reached the endpoint: over a fresh connection where a kept one was dead, else at an endpoint that
-    /// wasn't tried. Not a retry, so neither waited nor paid for. False when there is no such place.
-    pub(super) fn move_on(&mut self, dead: Option<EndpointId>, ctx: &mut Ctx<'_>) -> bool {
-        let Some(seat) = self.seat.take().or_else(|| ctx.upstream.gate().seat()) else {
-            return false;
-        };
+    /// wasn't tried. Not a retry, so neither waited nor paid for.
+    ///
+    /// # Errors
+    ///
+    /// There is no such place now, and what stands in the way of each, if anything does but that it was tried.
+    pub(super) fn move_on(
+        &mut self,
+        dead: Option<EndpointId>,
+        ctx: &mut Ctx<'_>,
+    ) -> Result<(), Option<NoPick>> {
+        let seat = self.seat.take().or_else(|| ctx.upstream.gate().seat()).ok_or(None)?;
         if !self.attempts.take_free() {
-            return false;
+            return Err(None);
         }
         let (picked, connection) = match dead {
             Some(endpoint) => {
@@ -200,13 +211,26 @@ impl Call {
             {
                 pick.permit.keep(seat);
                 self.start(pick, Means::Free, connection, ctx);
-                true
+                Ok(())
             }
-            Ok(_) | Err(_) => {
+            tried_or_refused => {
                 self.attempts.return_free();
-                false
+                Err(tried_or_refused.err())
             }
         }
+    }
+
+    /// What was never sent waits for free too, where it can't move on because every breaker is open. Says whether it does.
+    fn await_free(&mut self, refused: &NoPick, last: BreakKind, ctx: &mut Ctx<'_>) -> bool {
+        let may_wait = refused.kind == BreakKind::BreakerOpen && !self.goes_on();
+        if !may_wait || !self.attempts.take_free() {
+            return false;
+        }
+        let waits = self.await_breaker(refused, Means::Free, last, ctx).is_ok();
+        if !waits {
+            self.attempts.return_free();
+        }
+        waits
     }
 
     /// Puts the next attempt off by backoff or hint, if attempts, deadline and budget allow one.

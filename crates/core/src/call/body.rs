@@ -13,7 +13,8 @@
 //! has brought more of the body, it was a piece of the call's own work, as if the application had asked for the answer in
 //! slices; so the reservation is held until then. Where the budget has nothing to give it waits, since the application, in the
 //! middle of its answer, can't be told to come back later. And it goes to the endpoint that gave the answer first, since that
-//! one is the most likely to have the same one still.
+//! one is the most likely to have the same one still; but not where that one broke off twice in a row and another one's answer
+//! would show that it is the same: then the others are asked first, but for those that turned out to have another one.
 
 use core::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::breaks::safety::{Situation, Verdict, verdict};
 use crate::breaks::{Break, BreakKind};
 use crate::budget::{Price, Reservation};
 use crate::event::{AttemptId, Event, Held, StopReason};
-use crate::heal::{HoldSettings, NotHealed};
+use crate::heal::{HoldSettings, NotHealed, Proof};
 use crate::time::Timestamp;
 use crate::upstream::{EndpointId, Permit};
 
@@ -53,6 +54,8 @@ pub(super) struct Resuming {
     told: Option<Held>,
     /// Whether it isn't a body but a connection that had switched protocols: another one has to do in its place.
     is_tunnel: bool,
+    /// Whether others are asked before where it came from.
+    left_out: bool,
 }
 
 impl Resuming {
@@ -62,7 +65,7 @@ impl Resuming {
         least_wait: Duration,
         since: Timestamp,
     ) -> Self {
-        Self { kind, origin, since, least_wait, told: None, is_tunnel: false }
+        Self { kind, origin, since, least_wait, told: None, is_tunnel: false, left_out: false }
     }
 }
 
@@ -116,12 +119,12 @@ impl Call {
         }
     }
 
-    /// The body of the delivered answer broke. `proof`: the driver can tell whether what comes is what is missing, and this is the
-    /// least wait before it is asked for; or the code of what the driver lacks for that. It is continued, or [`Action::Cut`] says that it isn't.
+    /// The body of the delivered answer broke. `proof`: the driver can tell whether what comes is what is missing; or the code of
+    /// what it lacks for that. It is continued, or [`Action::Cut`] says that it isn't.
     pub fn on_body_break(
         &mut self,
         kind: BreakKind,
-        proof: Result<Duration, &'static str>,
+        proof: Result<Proof, &'static str>,
         ctx: &mut Ctx<'_>,
     ) {
         let State::Delivered(Delivered { permit, moved, .. }) = &self.state else { return };
@@ -132,7 +135,7 @@ impl Call {
         };
         let row = verdict(Situation::ReplyStarted, self.facts.repetition, true);
         let why = match (self.policy.heal.resume_within, proof) {
-            (Some(within), Ok(least_wait)) if row == Verdict::Resume => {
+            (Some(within), Ok(proof)) if row == Verdict::Resume => {
                 // An endpoint that brings an answer in pieces does bring it, and isn't to be left alone for that.
                 if moved {
                     self.note_body_break(origin, kind, ctx);
@@ -140,7 +143,8 @@ impl Call {
                     self.note_body_failure(origin, kind, ctx);
                 }
                 self.breaks = self.breaks.saturating_add(1);
-                let resuming = Resuming::new(kind, origin, least_wait, ctx.now);
+                let mut resuming = Resuming::new(kind, origin, proof.after, ctx.now);
+                resuming.left_out = self.leave_out(origin, proof.anywhere, ctx);
                 return self.resume(resuming, within, moved, ctx);
             }
             (Some(_), Ok(_)) => NotHealed::Stopped(StopReason::ReplyStarted),
@@ -161,6 +165,7 @@ impl Call {
         let Some(within) = self.policy.heal.resume_within else { return };
         self.give_up_delivery(ctx);
         let resuming = Resuming::new(BreakKind::BodyTruncated, origin, least_wait, ctx.now);
+        self.tried = super::Tried::default();
         self.resume(resuming, within, moved, ctx);
     }
 
@@ -221,8 +226,10 @@ impl Call {
         if let Some(held) = held {
             drop(held.charge(ctx.now));
         }
-        let is_final = permit.endpoint() == origin || self.attempts_used();
+        let endpoint = permit.endpoint();
+        let is_final = endpoint == origin || self.attempts_used();
         drop(permit);
+        self.note_stranger(endpoint);
         if is_final {
             return self.cut(kind, NotHealed::Unproven(why));
         }
@@ -247,7 +254,6 @@ impl Call {
         if moved || self.attempts.counted() == 0 {
             self.ends_at = ctx.now + self.least_wait() + within;
         }
-        self.tried = super::Tried::default();
         self.resume_later(kind, ctx);
     }
 
@@ -260,6 +266,32 @@ impl Call {
             return self.cut(kind, NotHealed::Stopped(StopReason::DeadlineTooClose));
         }
         self.wait(delay, false, Means::Owed, kind, ctx.now);
+    }
+
+    /// Leaves the endpoint where the answer has just broken off for others to be asked first, if it was the second time in a row.
+    fn leave_out(&mut self, origin: EndpointId, anywhere: bool, ctx: &Ctx<'_>) -> bool {
+        let again = self.broke_at.replace(origin) == Some(origin);
+        self.tried = super::Tried::default();
+        let strangers = self.strangers.as_deref().map_or(&[][..], super::Tried::list);
+        let is_other = |other: EndpointId| other != origin && !strangers.contains(&other);
+        let leaves = again && anywhere && ctx.upstream.endpoint_ids().any(is_other);
+        if leaves {
+            strangers.iter().for_each(|&stranger| self.tried.add(stranger));
+            self.tried.add(origin);
+            self.broke_at = None;
+        }
+        leaves
+    }
+
+    /// Another representation is there, so it isn't asked again before where the answer came from.
+    fn note_stranger(&mut self, endpoint: EndpointId) {
+        let strangers = self.strangers.get_or_insert_default();
+        strangers.add(endpoint);
+        if let Some(resuming) = &mut self.resuming
+            && core::mem::take(&mut resuming.left_out)
+        {
+            self.tried = (**strangers).clone();
+        }
     }
 
     /// The means for an attempt that waited for them; `None` when it has to wait on, or the call has ended.

@@ -25,6 +25,7 @@ impl Call {
             return;
         }
         self.stop_upload(ctx);
+        self.end_await(false, ctx.now);
         if self.attempts.made() > 0 {
             self.events.push(Event::RetryRefused { reason: stop });
         } else if stop.is_shed() {

@@ -1,5 +1,6 @@
 //! The machine itself: news in, actions and events out.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::time::Timestamp;
 use crate::upstream::{Booking, EndpointId, ScopeId, Seat, Upstream};
 
 use super::body::{Delivered, Resuming};
+use super::dark::Awaiting;
 use super::ending::worse;
 use super::out::{Hedge, Out};
 use super::upload::Uploading;
@@ -55,8 +57,16 @@ pub struct Call {
     pub(super) spilled: bool,
     /// How often it has lined up.
     pub(super) lined_up: u8,
+    /// While it waits for a breaker to let it through.
+    pub(super) awaiting: Option<Awaiting>,
+    /// How long it has waited so before.
+    pub(super) waited: Duration,
     /// How often the body of that answer has broken.
     pub(super) breaks: u16,
+    /// Where it broke last.
+    pub(super) broke_at: Option<EndpointId>,
+    /// Which endpoints turned out to have another representation.
+    pub(super) strangers: Option<Box<Tried>>,
     /// While the body of that answer is broken and is to be continued.
     pub(super) resuming: Option<Resuming>,
     /// While the server keeps what it has of the request's body, so that an attempt that breaks is continued.
@@ -100,6 +110,8 @@ pub(super) enum Until {
     Rate(Option<Booking>),
     /// The budget is to be asked again.
     Means,
+    /// The breakers are to be asked again.
+    Breaker,
 }
 
 /// The next attempt starts at a time.
@@ -147,7 +159,11 @@ impl Call {
             whole: !facts.has_body,
             spilled: false,
             lined_up: 0,
+            awaiting: None,
+            waited: Duration::ZERO,
             breaks: 0,
+            broke_at: None,
+            strangers: None,
             resuming: None,
             upload: None,
             upload_breaks: 0,
@@ -352,6 +368,7 @@ impl Call {
                 }
             }
             State::New | State::Waiting(_) | State::Lined(_) => {
+                self.end_await(false, ctx.now);
                 if !self.leave_resuming() {
                     self.note_failure(BreakKind::ClientGone, ctx);
                 }
@@ -394,7 +411,9 @@ impl Call {
             State::Waiting(waiting) => {
                 let why = match waiting.why {
                     Until::Retry => DeadlineReason::Backoff,
-                    Until::Pause | Until::Rate(_) | Until::Means => DeadlineReason::Held,
+                    Until::Pause | Until::Rate(_) | Until::Means | Until::Breaker => {
+                        DeadlineReason::Held
+                    }
                 };
                 Some(Deadline { at: waiting.until, why })
             }

@@ -12,7 +12,7 @@
 //! [`Call`] is made of smaller machines, none of which knows the others: [`Attempts`] (how often, and with what wait
 //! between), [`Tried`] (where already), what is out (an attempt, and at times a [hedge](HedgeSettings) beside it). It asks
 //! the shared [`Upstream`] whether an attempt may pass, for a place and its budget for the means, and the retry-safety table
-//! for leave. While there is no room under a limit it stands in line. An upload that its server keeps goes on in further
+//! for leave. While there is no room under a limit it stands in line; while every breaker is open it waits for one (`dark`). An upload that its server keeps goes on in further
 //! attempts (`upload`), as a delivered answer does (`body`).
 //!
 //! # Driving it
@@ -27,6 +27,7 @@ mod adaptive;
 mod after;
 mod attempts;
 mod body;
+mod dark;
 mod deadlines;
 mod ending;
 mod hedge;

@@ -113,6 +113,8 @@ pub struct CallFacts {
     pub lane: Option<u64>,
     /// What a layer of retries above says of it.
     pub layer: Option<Layer>,
+    /// Whether something else can be given in place of its answer: then it doesn't wait where every breaker is open.
+    pub has_stand_in: bool,
 }
 
 impl CallFacts {
@@ -127,6 +129,7 @@ impl CallFacts {
             priority: None,
             lane: None,
             layer: None,
+            has_stand_in: false,
         }
     }
 

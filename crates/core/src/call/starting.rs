@@ -38,7 +38,7 @@ impl Call {
     }
 
     /// The last moment at which an attempt is of use, by the fastest that was observed.
-    fn latest_start(&self, ctx: &Ctx<'_>) -> Timestamp {
+    pub(super) fn latest_start(&self, ctx: &Ctx<'_>) -> Timestamp {
         let needed = nanos(ctx.upstream.least_needed());
         Timestamp::from_nanos(self.ends_at.as_nanos().saturating_sub(needed))
     }
@@ -61,7 +61,7 @@ impl Call {
         Want { tried, scope: self.policy.scope, purpose, hash: self.facts.hash }
     }
 
-    fn seat_and_pick(&mut self, means: Means, last: BreakKind, ctx: &mut Ctx<'_>) {
+    pub(super) fn seat_and_pick(&mut self, means: Means, last: BreakKind, ctx: &mut Ctx<'_>) {
         match ctx.upstream.gate().seat() {
             Some(seat) => self.pick(means, last, seat, ctx),
             None => self.line_up(means, last, ctx),
@@ -111,6 +111,7 @@ impl Call {
         connection: Connection,
         ctx: &mut Ctx<'_>,
     ) {
+        self.end_await(true, ctx.now);
         let endpoint = pick.permit.endpoint();
         let reason = match (self.attempts.made(), self.tried.contains(endpoint)) {
             _ if self.goes_on() => AttemptReason::Resume,
@@ -231,7 +232,7 @@ impl Call {
     // ---- waiting ----------------------------------------------------------------------------------------------
 
     /// Nothing can be asked now. Where it is known that this ends soon, because endpoints asked for a pause, the
-    /// call waits for that; an open breaker is not waited for, or its probes would meet a crowd.
+    /// call waits for that; for open breakers it waits as far as that is bounded, or their probes would meet a crowd.
     pub(super) fn nothing_to_pick(
         &mut self,
         refused: NoPick,
@@ -254,6 +255,8 @@ impl Call {
                 return;
             }
         }
+        let Err(means) = self.await_breaker(&refused, means, last, ctx) else { return };
+        drop(means);
         let kind = if self.attempts.made() == 0 { refused.kind } else { last };
         let retry_after = refused.until.map(|until| until.since(ctx.now));
         let stop = match refused.kind {
@@ -280,13 +283,15 @@ impl Call {
         let State::Waiting(waiting) = core::mem::replace(&mut self.state, State::Over) else {
             return;
         };
-        if ctx.now >= self.ends_at {
-            self.stop(waiting.last, StopReason::DeadlinePassed, None, None, ctx);
+        let Waiting { why, means, last, .. } = waiting;
+        // Who waits for a breaker has been told by when, and asks one last time.
+        if ctx.now >= self.ends_at && !matches!(why, Until::Breaker) {
+            self.stop(last, StopReason::DeadlinePassed, None, None, ctx);
             return;
         }
-        let Waiting { why, means, last, .. } = waiting;
         match why {
             Until::Retry | Until::Pause | Until::Means => self.attempt(means, last, ctx),
+            Until::Breaker => self.ask_again(means, last, ctx),
             Until::Rate(booking) => {
                 booking.into_iter().for_each(Booking::used);
                 self.seat_and_pick(means, last, ctx);

@@ -238,7 +238,7 @@ impl Call {
     ) {
         let asked = self.upload.as_ref().is_some_and(|upload| upload.asks);
         self.note_upload_break(what.kind, ctx);
-        if dead.is_some() && ctx.now < self.ends_at && self.move_on(dead, ctx) {
+        if dead.is_some() && ctx.now < self.ends_at && self.move_on(dead, ctx).is_ok() {
             return;
         }
         let is_away = asked && what.certainty == Certainty::NotSent;

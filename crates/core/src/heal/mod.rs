@@ -15,6 +15,7 @@
 
 pub mod events;
 mod progress;
+mod proof;
 pub mod range;
 mod settings;
 pub mod socket;
@@ -23,6 +24,7 @@ pub mod upload;
 mod why;
 
 pub use progress::Progress;
+pub use proof::Proof;
 pub use settings::{Content, FIRST_EVENT_BYTES, HealSettings, HoldSettings, Wanted};
 pub use stall::{RateFloor, StallGuard};
 pub use why::NotHealed;

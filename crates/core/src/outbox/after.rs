@@ -29,7 +29,7 @@ impl Assurance {
 /// How a call ended that was made for a stored write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallEnd {
-    /// With an answer, which is here as a whole.
+    /// With an answer, of which the head is here.
     Answered {
         /// Its status.
         status: u16,
@@ -37,6 +37,8 @@ pub enum CallEnd {
         hint: Option<Duration>,
         /// Whether an earlier attempt of the same call may have carried the write out.
         maybe_done: bool,
+        /// What became of its body.
+        body: AnswerBody,
     },
     /// Without one.
     Broken {
@@ -47,6 +49,31 @@ pub enum CallEnd {
         /// When it is worth coming back, if that is known.
         hint: Option<Duration>,
     },
+}
+
+/// What became of the body of an answer to a stored write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerBody {
+    /// It is passed on to whoever waits for it, and isn't read here.
+    PassedOn,
+    /// It is here as a whole.
+    Whole,
+    /// It is larger than is kept.
+    TooLarge,
+    /// It broke before its end.
+    Broken(BreakKind),
+}
+
+impl AnswerBody {
+    /// Why nothing of it is kept, as a code: part of an answer isn't one.
+    #[must_use]
+    pub const fn incomplete(self) -> Option<&'static str> {
+        match self {
+            Self::PassedOn | Self::Whole => None,
+            Self::TooLarge => Some("too-large"),
+            Self::Broken(kind) => Some(kind.code()),
+        }
+    }
 }
 
 impl CallEnd {
@@ -115,6 +142,24 @@ pub enum Next {
     Dead(DeadReason),
 }
 
+impl Next {
+    /// Whether a call that was made counts as one of the write's.
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        !matches!(self, Self::Again { counts: false, .. })
+    }
+
+    /// Until when the upstream itself asked to be left alone: that outlives the process, and holds for whoever else calls it. What its own
+    /// protection says doesn't.
+    #[must_use]
+    pub const fn asked_hold(self) -> Option<WallTime> {
+        match self {
+            Self::Again { counts: true, hold_until, .. } => hold_until,
+            Self::Again { .. } | Self::Delivered | Self::Stopped(_) | Self::Dead(_) => None,
+        }
+    }
+}
+
 /// Why a write waits for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StoppedReason {
@@ -174,7 +219,7 @@ impl DeadReason {
 ///
 /// | the call ended with | next |
 /// |---|---|
-/// | 2xx, 303 | delivered |
+/// | 2xx, 303, whatever becomes of the body behind it | delivered |
 /// | any other 3xx or 4xx | dead: `rejected` |
 /// | 429, 503 with `Retry-After`, 408, 421, 425 | again, never before the hint |
 /// | 409, where an earlier call may still be at it | again |
@@ -236,10 +281,14 @@ fn broke(standing: &Standing, end: CallEnd) -> Result<Break, Next> {
         CallEnd::Broken { kind, certainty, hint } => {
             Ok(Break { retry_after: hint, ..Break::new(kind, certainty) })
         }
-        CallEnd::Answered { status, hint, maybe_done } => {
+        CallEnd::Answered { status, hint, maybe_done, body } => {
             let told = |kind, certainty| Break { retry_after: hint, ..Break::new(kind, certainty) };
             match status {
-                200..=299 | 303 => Err(Next::Delivered),
+                200..=299 | 303 => match body {
+                    AnswerBody::PassedOn | AnswerBody::Whole => Err(Next::Delivered),
+                    // The head says that it is done: a call more for the sake of the body would do it again.
+                    AnswerBody::TooLarge | AnswerBody::Broken(_) => Err(Next::Delivered),
+                },
                 // The server gave up waiting for the request (RFC 9110, section 15.5.9): it hasn't got it.
                 408 => Ok(told(BreakKind::RefusedStatus, Certainty::Refused)),
                 // The first request with this key is still being worked on (draft-ietf-httpapi-idempotency-key-header).
@@ -291,7 +340,7 @@ mod tests {
     }
 
     fn answered(status: u16) -> CallEnd {
-        CallEnd::Answered { status, hint: None, maybe_done: false }
+        CallEnd::Answered { status, hint: None, maybe_done: false, body: AnswerBody::Whole }
     }
 
     fn broken(kind: BreakKind, certainty: Certainty) -> CallEnd {
@@ -306,6 +355,28 @@ mod tests {
     fn an_answer_that_means_success_ends_it() {
         for status in [200, 201, 202, 204, 299, 303] {
             assert_eq!(after(&UNSAFE, answered(status)), Next::Delivered, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_head_counts_whatever_becomes_of_the_body() {
+        let bodies = [
+            (AnswerBody::PassedOn, None),
+            (AnswerBody::Whole, None),
+            (AnswerBody::TooLarge, Some("too-large")),
+            (AnswerBody::Broken(BreakKind::BodyReset), Some(BreakKind::BodyReset.code())),
+        ];
+        let wanted = [
+            (200, Next::Delivered),
+            (404, Next::Dead(DeadReason::Rejected)),
+            (500, Next::Stopped(StoppedReason::MaybeDone)),
+        ];
+        for (body, incomplete) in bodies {
+            assert_eq!(body.incomplete(), incomplete);
+            for (status, wanted) in wanted {
+                let end = CallEnd::Answered { status, hint: None, maybe_done: false, body };
+                assert_eq!(after(&UNSAFE, end), wanted, "{status}, {body:?}");
+            }
         }
     }
 
@@ -330,7 +401,12 @@ mod tests {
     fn a_rate_limit_holds_the_destination_and_is_obeyed_in_full() {
         let hint = Duration::from_secs(1800);
         for status in [429, 503] {
-            let end = CallEnd::Answered { status, hint: Some(hint), maybe_done: false };
+            let end = CallEnd::Answered {
+                status,
+                hint: Some(hint),
+                maybe_done: false,
+                body: AnswerBody::Whole,
+            };
             let Next::Again { at, counts, hold_until } = after(&UNSAFE, end) else {
                 panic!("{status}")
             };
@@ -369,17 +445,28 @@ mod tests {
 
     #[test]
     fn a_conflict_with_an_attempt_of_the_same_call_is_waited_out_too() {
-        let end = CallEnd::Answered { status: 409, hint: None, maybe_done: true };
+        let end = CallEnd::Answered {
+            status: 409,
+            hint: None,
+            maybe_done: true,
+            body: AnswerBody::Whole,
+        };
         assert!(is_counted_again(after(&SAFE, end)));
         assert!(end.may_have_done_it());
-        let throttled = CallEnd::Answered { status: 429, hint: None, maybe_done: true };
+        let throttled = CallEnd::Answered {
+            status: 429,
+            hint: None,
+            maybe_done: true,
+            body: AnswerBody::Whole,
+        };
         assert!(throttled.may_have_done_it());
     }
 
     #[test]
     fn a_hint_beyond_the_writes_time_ends_it() {
         let hint = Some(Duration::from_secs(2 * 3600));
-        let end = CallEnd::Answered { status: 429, hint, maybe_done: false };
+        let end =
+            CallEnd::Answered { status: 429, hint, maybe_done: false, body: AnswerBody::Whole };
         assert_eq!(after(&SAFE, end), Next::Dead(DeadReason::Expired));
     }
 

@@ -71,6 +71,7 @@ impl Upstream {
             if slot.state.ejected_until.end(now) {
                 slot.state.come_back(until.unwrap_or(now));
                 self.tiers.touch();
+                self.on_light();
                 events.push(Event::EndpointReturned { endpoint });
             }
         }

@@ -24,6 +24,8 @@ use crate::time::Timestamp;
 pub(super) struct Endpoint {
     pub(super) in_flight: AtomicU32,
     pub(super) unhealthy: AtomicBool,
+    /// Whether an operator ordered that it gets nothing new.
+    pub(super) drained: AtomicBool,
     pub(super) latency: PeakEwma,
     pub(super) throttled_until: Moment,
     pub(super) ejected_until: Moment,
@@ -58,6 +60,7 @@ impl Endpoint {
         Self {
             in_flight: AtomicU32::new(0),
             unhealthy: AtomicBool::new(false),
+            drained: AtomicBool::new(false),
             latency: PeakEwma::new(),
             throttled_until: Moment::none(),
             ejected_until: Moment::none(),
@@ -73,9 +76,15 @@ impl Endpoint {
         }
     }
 
-    /// Whether neither checks nor statistics speak against it.
+    /// Whether neither an order nor checks nor statistics speak against it.
     #[inline]
     pub(super) fn is_in(&self, now: Timestamp) -> bool {
+        !self.drained.load(Relaxed) && self.is_well(now)
+    }
+
+    /// Whether neither checks nor statistics speak against it.
+    #[inline]
+    pub(super) fn is_well(&self, now: Timestamp) -> bool {
         !self.unhealthy.load(Relaxed) && self.ejected_until.ahead_of(now).is_none()
     }
 

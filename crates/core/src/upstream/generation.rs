@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::balance::{Member, Table};
+use super::dark::Dark;
 use super::endpoint::{Endpoint, Slot};
 use super::health::first_check;
 use super::latency::Decay;
@@ -36,7 +37,8 @@ impl Upstream {
         let slots = slots(&settings, now, chance, |_, _| None);
         let budget = Budget::new(settings.budget.clone());
         let gate = Gate::new(&settings.load);
-        Self::assemble(settings, (budget, gate), slots, None, now, chance)
+        let darks = darks(&settings, |_| None);
+        Self::assemble(settings, (budget, gate, darks), slots, None, now, chance)
     }
 
     /// The next generation, by new settings: endpoints that are still there by name keep their state.
@@ -66,12 +68,19 @@ impl Upstream {
         };
         let judge_at = self.judge_at.get();
         let gate = self.gate.renewed(&self.settings.load, &settings.load);
-        Self::assemble(settings, (budget, gate), slots, judge_at, now, chance)
+        let darks = darks(&settings, |name| {
+            let before = match name {
+                None => 0,
+                Some(name) => 1 + self.settings.scopes.iter().position(|scope| scope == name)?,
+            };
+            self.darks.get(before).map(Arc::clone)
+        });
+        Self::assemble(settings, (budget, gate, darks), slots, judge_at, now, chance)
     }
 
     fn assemble(
         settings: Checked<UpstreamSettings>,
-        (budget, gate): (Arc<Budget>, Gate),
+        (budget, gate, darks): (Arc<Budget>, Gate, Box<[Arc<Dark>]>),
         mut slots: Vec<Slot>,
         judge_at: Option<Timestamp>,
         now: Timestamp,
@@ -89,6 +98,7 @@ impl Upstream {
             slots: slots.into(),
             tiers,
             gate,
+            darks,
             decay,
             judge_at,
             refresh_at: Moment::at(now),
@@ -142,6 +152,15 @@ fn new_limit(settings: &UpstreamSettings) -> Option<Arc<Limit>> {
 
 fn new_routes(settings: &UpstreamSettings) -> Box<[Arc<Breaker>]> {
     settings.scopes.iter().map(|_| Arc::default()).collect()
+}
+
+/// One for the endpoints' own breakers, and one for each route that has its own; `known` gives those that need not be new.
+fn darks(
+    settings: &UpstreamSettings,
+    known: impl Fn(Option<&str>) -> Option<Arc<Dark>>,
+) -> Box<[Arc<Dark>]> {
+    let scopes = settings.scopes.iter().map(|name| Some(name.as_ref()));
+    core::iter::once(None).chain(scopes).map(|name| known(name).unwrap_or_default()).collect()
 }
 
 /// The tiers that have endpoints, and each endpoint's cost of load, which depends on its tier.

@@ -122,10 +122,13 @@ impl Upstream {
             if in_a_row >= u32::from(health.rise) {
                 self.find_healthy(endpoint, slot, now, &mut events);
             }
-            if (in_a_row == 1 || !self.has_another(endpoint, now))
-                && let Some(transition) =
-                    slot.state.breaker.on_check_passed(&self.settings.breaker, now)
-            {
+            let (breaker, settings) = (&slot.state.breaker, &self.settings.breaker);
+            let transition = match in_a_row {
+                1 => breaker.on_check_turned(settings, now),
+                _ if !self.has_another(endpoint, now) => breaker.on_check_passed(settings, now),
+                _ => None,
+            };
+            if let Some(transition) = transition {
                 events.push(self.note_transition(endpoint, ScopeId::default(), transition, now));
             }
             return events;
@@ -165,6 +168,7 @@ impl Upstream {
         }
         if !events.is_empty() {
             self.tiers.touch();
+            self.on_light();
         }
     }
 
@@ -192,7 +196,7 @@ impl Upstream {
 
 /// Whether it is checked by the longer interval.
 fn is_well(slot: &Slot, now: Timestamp) -> bool {
-    slot.state.is_in(now) && slot.state.breaker.state(now) == BreakerState::Closed
+    slot.state.is_well(now) && slot.state.breaker.state(now) == BreakerState::Closed
 }
 
 /// A process that has just started wants to know soon whether its first choice is there.

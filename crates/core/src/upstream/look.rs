@@ -1,14 +1,17 @@
 //! Looking at all endpoints, when drawing found none that is usable: rare, and in time linear in their number.
 //!
 //! The order of preference: untried, tried, and, if none is usable and the settings say so, unhealthy or ejected. What
-//! keeps each from being picked is gathered on the way, so that a refusal can say why and until when.
+//! keeps each from being picked is gathered on the way, so that a refusal can say why and until when. Where every breaker
+//! refuses, an attempt may go before its time (`dark`).
 
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::endpoint::Slot;
 use super::pick::{Admitted, Ask};
 use super::{EndpointId, NoPick, Purpose, Upstream};
+use crate::breaker::{BreakerMode, BreakerState};
 use crate::breaks::BreakKind;
+use crate::chance::Chance;
 use crate::time::Timestamp;
 
 /// How an endpoint stands when all are looked at.
@@ -19,6 +22,8 @@ enum Standing {
     Throttled(Timestamp),
     /// It has as many attempts under way as it may.
     Full,
+    /// It gets nothing new, by order: not even where nothing else is left.
+    Drained,
     /// Unhealthy, or ejected until then.
     Out(Option<Timestamp>),
 }
@@ -45,6 +50,7 @@ impl Upstream {
         tier: usize,
         start: u64,
         ask: &Ask<'_>,
+        chance: &mut Chance,
     ) -> Result<(Admitted, bool), NoPick> {
         let mut left = Leftover::default();
         for (id, slot) in self.all_from(tier, start) {
@@ -55,6 +61,7 @@ impl Upstream {
                 },
                 Standing::Tried => left.tried = true,
                 Standing::Full => left.full = true,
+                Standing::Drained => {}
                 Standing::Throttled(until) => self.note_throttled(slot, until, ask, &mut left),
                 Standing::Out(until) => {
                     left.out = true;
@@ -79,7 +86,49 @@ impl Upstream {
         {
             return Ok((admitted, true));
         }
-        Err(left.into_no_pick(self.settings.fail_open))
+        let refused = left.into_no_pick(self.settings.fail_open);
+        self.go_early(tier, start, ask, refused, chance).ok_or(refused)
+    }
+
+    /// Lets this attempt through before its time, if nothing but breakers that aren't ordered to be open stands in its way, and
+    /// their pace allows it. One of which no probe is out comes first. The second value says whether it is unhealthy or ejected.
+    fn go_early(
+        &self,
+        tier: usize,
+        start: u64,
+        ask: &Ask<'_>,
+        refused: NoPick,
+        chance: &mut Chance,
+    ) -> Option<(Admitted, bool)> {
+        let settings = &self.settings.breaker;
+        let dark = self.dark(ask.want.scope)?;
+        let is_on = settings.mode == BreakerMode::StopAll && !settings.wait_for.is_zero();
+        if !refused.may_end || !is_on {
+            return None;
+        }
+        let is_due = dark.on_refused(settings, ask.now, chance);
+        if !is_due || refused.kind != BreakKind::BreakerOpen {
+            return None;
+        }
+        // Of what may be asked, whether it is out.
+        let is_out = |id, slot: &Slot| match self.standing(id, slot, ask) {
+            Standing::Usable | Standing::Tried => Some(false),
+            Standing::Out(_) => self.settings.fail_open.then_some(true),
+            Standing::Throttled(_) | Standing::Full | Standing::Drained => None,
+        };
+        let is_probed = |slot: &Slot| {
+            let state = slot.breaker(ask.want.scope).state(ask.now);
+            matches!(state, BreakerState::HalfOpen { .. })
+        };
+        let admit = |with_probes: bool| {
+            self.all_from(tier, start).filter(|(_, slot)| is_probed(slot) == with_probes).find_map(
+                |(id, slot)| {
+                    let is_out = is_out(id, slot)?;
+                    self.admit_early(id, slot, ask).ok().map(|admitted| (admitted, is_out))
+                },
+            )
+        };
+        admit(false).or_else(|| admit(true))
     }
 
     /// The first that stands like this and whose breaker lets it pass.
@@ -124,6 +173,9 @@ impl Upstream {
 
     fn standing(&self, id: u16, slot: &Slot, ask: &Ask<'_>) -> Standing {
         let state = &slot.state;
+        if state.drained.load(Relaxed) {
+            return Standing::Drained;
+        }
         if !state.is_in(ask.now) {
             let unhealthy = state.unhealthy.load(Relaxed);
             return Standing::Out(state.ejected_until.ahead_of(ask.now).filter(|_| !unhealthy));
@@ -166,7 +218,7 @@ impl Leftover {
         let Self { full, out, back_at, throttled_until, refused_until, .. } = self;
         // Room comes sooner than anything else that is waited for.
         if full {
-            return NoPick { kind: BreakKind::LimitReached, until: None };
+            return NoPick { kind: BreakKind::LimitReached, until: None, may_end: false };
         }
         let times = [throttled_until, refused_until, back_at];
         let until = times.into_iter().flatten().min().filter(|&until| until < Timestamp::MAX);
@@ -174,7 +226,8 @@ impl Leftover {
             throttled_until.is_none() && refused_until.is_some() && (failed_open || !out);
         let kind =
             if only_breakers_refused { BreakKind::BreakerOpen } else { BreakKind::NoEndpoint };
-        NoPick { kind, until }
+        let may_end = out || refused_until.is_some_and(|until| until < Timestamp::MAX);
+        NoPick { kind, until, may_end }
     }
 }
 

@@ -16,12 +16,13 @@
 //!
 //! In the order in which a call meets them: the [settings](UpstreamSettings); `pick`, which draws a `tier` and from
 //! its table (`balance`) an `endpoint` that isn't out (`health`, `ejection`) or still warming up (`slow_start`), by
-//! its `latency`, or else has a `look` at all; the [`Permit`]. Beside that path: `generation`, which builds it all, and
+//! its `latency`, or else has a `look` at all, and where every breaker refuses goes by what is done in the `dark`; the [`Permit`]. Beside that path: `generation`, which builds it all, and
 //! `view`, which shows it.
 //!
 //! What it deliberately doesn't do: make checks, keep a timer, or know what a request is.
 
 mod balance;
+mod dark;
 mod ejection;
 mod endpoint;
 mod generation;
@@ -46,6 +47,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 
+pub(crate) use dark::Place;
 pub use health::LastCheck;
 pub(crate) use load::{Booking, Gate, Pass};
 pub use load::{LoadSettings, LoadView, Seat};
@@ -54,6 +56,7 @@ pub use settings::{Balance, EjectionSettings, EndpointSettings, HealthSettings, 
 pub use spread::Percentile;
 pub use view::EndpointView;
 
+use self::dark::Dark;
 use self::endpoint::Slot;
 use self::latency::Decay;
 use self::moment::Moment;
@@ -65,7 +68,7 @@ use crate::budget::Budget;
 use crate::chance::Chance;
 use crate::check::Checked;
 use crate::event::Event;
-use crate::line::{Line, Refused, Ticket, Turn};
+use crate::line::{Line, Priority, Refused, Ticket, Turn};
 use crate::time::{Timestamp, nanos};
 
 /// A service and its endpoints, as one generation of settings describes them.
@@ -79,6 +82,8 @@ pub struct Upstream {
     slots: Box<[Slot]>,
     tiers: Tiers,
     gate: Gate,
+    /// Of the endpoints' own breakers, then of each route's that has its own.
+    darks: Box<[Arc<Dark>]>,
     decay: Decay,
     /// When the statistics are looked at next; none without ejection.
     judge_at: Moment,
@@ -132,6 +137,42 @@ pub struct Pick {
     pub event: Option<Event>,
 }
 
+/// What an operator may order for an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// Nothing: it is asked by what is seen of it.
+    Auto,
+    /// It isn't asked: its breakers are open.
+    Open,
+    /// It is asked whatever it does: its breakers are closed.
+    Closed,
+    /// It gets nothing new, and what is under way there comes to its end. Nobody takes that for a failure: its breakers see
+    /// nothing of it.
+    Drain,
+}
+
+impl Order {
+    /// Every order.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Open, Self::Closed, Self::Drain];
+
+    /// Its word.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Drain => "drain",
+        }
+    }
+
+    /// The order of this word.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|order| order.code() == code)
+    }
+}
+
 /// Nothing can be picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoPick {
@@ -139,6 +180,8 @@ pub struct NoPick {
     pub kind: BreakKind,
     /// When it is worth asking again, if that is known.
     pub until: Option<Timestamp>,
+    /// Whether it may end sooner, or at all without somebody's order: a breaker is open, or an endpoint is out, by what was seen.
+    pub may_end: bool,
 }
 
 /// What came of an attempt.
@@ -228,6 +271,32 @@ impl Upstream {
     ) -> Result<Pick, NoPick> {
         let want = Want { tried: &[], scope, purpose: Purpose::First, hash: None };
         self.admit_to(endpoint, &Ask { want, now })
+    }
+
+    /// A place to wait where nothing could be picked for `scope`, if there is one and it is worth it.
+    pub(crate) fn place(
+        &self,
+        scope: ScopeId,
+        priority: Priority,
+        now: Timestamp,
+    ) -> Option<Place> {
+        self.dark(scope)?.place(&self.settings.breaker, priority, now)
+    }
+
+    /// How many calls wait for an open breaker.
+    #[must_use]
+    pub fn awaiting_breaker(&self) -> u32 {
+        self.darks.iter().fold(0, |sum, dark| sum.saturating_add(dark.waiting()))
+    }
+
+    /// An endpoint that was out is back.
+    fn on_light(&self) {
+        self.darks.iter().for_each(|dark| dark.on_light());
+    }
+
+    /// What is known of the breakers of a scope as a whole.
+    fn dark(&self, scope: ScopeId) -> Option<&Arc<Dark>> {
+        self.darks.get(usize::from(scope.0)).or_else(|| self.darks.first())
     }
 
     /// What stands before the endpoints.
@@ -369,6 +438,43 @@ impl Upstream {
         self.fastest.store(nanos(fastest.unwrap_or(Duration::ZERO)), Relaxed);
     }
 
+    /// An operator's order for an endpoint, in place of the one before it. It holds until the next one, across generations.
+    #[must_use]
+    pub fn order(&self, endpoint: EndpointId, order: Order, now: Timestamp) -> Vec<Event> {
+        let Some(slot) = self.slot(endpoint) else { return Vec::new() };
+        let drains = order == Order::Drain;
+        if slot.state.drained.swap(drains, Relaxed) != drains {
+            if !drains {
+                slot.state.come_back(now);
+            }
+            self.tiers.touch();
+        }
+        let forced = match order {
+            Order::Auto | Order::Drain => Forced::No,
+            Order::Open => Forced::Open,
+            Order::Closed => Forced::Closed,
+        };
+        self.force(endpoint, forced, now)
+    }
+
+    /// Attempts that are out at an endpoint, bodies being delivered included.
+    #[must_use]
+    pub fn in_flight(&self, endpoint: EndpointId) -> u32 {
+        self.slot(endpoint).map_or(0, |slot| slot.state.in_flight.load(Relaxed))
+    }
+
+    /// What was ordered for an endpoint.
+    #[must_use]
+    pub fn ordered(&self, endpoint: EndpointId) -> Order {
+        let Some(slot) = self.slot(endpoint) else { return Order::Auto };
+        match slot.state.breaker.forced() {
+            _ if slot.state.drained.load(Relaxed) => Order::Drain,
+            Forced::No => Order::Auto,
+            Forced::Open => Order::Open,
+            Forced::Closed => Order::Closed,
+        }
+    }
+
     /// An operator's order for every breaker of an endpoint.
     #[must_use]
     pub fn force(&self, endpoint: EndpointId, order: Forced, now: Timestamp) -> Vec<Event> {
@@ -419,6 +525,9 @@ impl Upstream {
         transition: Transition,
         now: Timestamp,
     ) -> Event {
+        if let (Transition::Closed, Some(dark)) = (transition, self.dark(scope)) {
+            dark.on_light();
+        }
         if let (ScopeId(0), Some(slot)) = (scope, self.slot(endpoint)) {
             match transition {
                 Transition::Opened { .. } => self.check_soon(slot, now),

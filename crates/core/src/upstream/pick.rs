@@ -68,7 +68,7 @@ impl Upstream {
             Some(admitted) => (admitted, false),
             None => {
                 let start = hash.map_or_else(|| chance.next_u64(), mixed);
-                self.look_at_all(tier, start, ask)?
+                self.look_at_all(tier, start, ask, chance)?
             }
         };
         Ok(self.permit(admitted, ask, failed_open))
@@ -80,11 +80,12 @@ impl Upstream {
         endpoint: EndpointId,
         ask: &Ask<'_>,
     ) -> Result<Pick, NoPick> {
-        let nowhere = NoPick { kind: BreakKind::NoEndpoint, until: None };
+        let nowhere = NoPick { kind: BreakKind::NoEndpoint, until: None, may_end: false };
         let slot = self.slot(endpoint).ok_or(nowhere)?;
         let admitted = self.admit(endpoint.0, slot, ask).map_err(|refusal| NoPick {
             kind: BreakKind::BreakerOpen,
             until: Some(refusal.until),
+            may_end: refusal.until < Timestamp::MAX,
         })?;
         Ok(self.permit(admitted, ask, false))
     }
@@ -250,6 +251,18 @@ impl Upstream {
             // A call that has an attempt out already is no probe, and leaves the few places of one to others.
             Purpose::Hedge => return Err(Refusal { until: Timestamp::MAX }),
         };
+        Ok(Admitted::new(id, admission, transition.is_some()))
+    }
+
+    /// The same before the breaker's time: nothing else is left to ask.
+    pub(super) fn admit_early(
+        &self,
+        id: u16,
+        slot: &Slot,
+        ask: &Ask<'_>,
+    ) -> Result<Admitted, Refusal> {
+        let breaker = slot.breaker(ask.want.scope);
+        let (admission, transition) = breaker.admit_early(&self.settings.breaker, ask.now)?;
         Ok(Admitted::new(id, admission, transition.is_some()))
     }
 

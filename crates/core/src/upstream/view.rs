@@ -9,7 +9,7 @@ use super::endpoint::Slot;
 use super::health::LastCheck;
 use super::settings::EndpointSettings;
 use super::{EndpointId, ScopeId, Upstream};
-use crate::breaker::{BreakerState, Forced, WindowCounts};
+use crate::breaker::{BreakerMode, BreakerState, Forced, WindowCounts};
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
 
@@ -32,8 +32,12 @@ pub struct EndpointView {
     pub throttled_until: Option<Timestamp>,
     /// State of its own breaker.
     pub breaker: BreakerState,
+    /// Whether its breaker stops anything while it is open: in mode `off` it only watches.
+    pub breaker_stops: bool,
     /// What an operator ordered.
     pub forced: Forced,
+    /// Whether an operator ordered that it gets nothing new.
+    pub drained: bool,
     /// Breakers of routes that have their own: name and state.
     pub route_breakers: Vec<(String, BreakerState)>,
     /// Calls and failures in its breaker's window.
@@ -81,7 +85,9 @@ impl Upstream {
             ejected_until: state.ejected_until.ahead_of(now),
             throttled_until: state.throttled_until.ahead_of(now),
             breaker: state.breaker.state(now),
+            breaker_stops: self.settings.breaker.mode != BreakerMode::Off,
             forced: state.breaker.forced(),
+            drained: state.drained.load(Relaxed),
             route_breakers: routes.map(|(name, it)| (name.clone(), it.state(now))).collect(),
             counts: state.breaker.counts(&self.settings.breaker, now),
             latency: state.latency.shown(self.decay, now),

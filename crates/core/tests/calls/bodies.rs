@@ -5,11 +5,14 @@ use std::time::Duration;
 use mainstay_core::breaks::safety::Repetition;
 use mainstay_core::budget::BudgetSettings;
 use mainstay_core::event::{AttemptId, AttemptReason, Saved, StopReason};
-use mainstay_core::heal::{HealSettings, NotHealed};
+use mainstay_core::heal::{HealSettings, NotHealed, Proof};
 use mainstay_core::upstream::EndpointId;
 use mainstay_core::{BreakKind, CallPolicy, Certainty, Event};
 
 use super::story::{Story, facts, policy};
+
+/// Whoever has what is missing shows by itself that it has.
+const PROOF: Proof = Proof { after: Duration::ZERO, anywhere: true };
 
 /// A call whose answer is being delivered, from a.
 fn delivered() -> Story {
@@ -25,7 +28,7 @@ impl Story {
     }
 
     fn body_breaks(&mut self) -> String {
-        self.tell(|call, ctx| call.on_body_break(BreakKind::BodyReset, Ok(Duration::ZERO), ctx))
+        self.tell(|call, ctx| call.on_body_break(BreakKind::BodyReset, Ok(PROOF), ctx))
     }
 
     fn resumes(&mut self, attempt: u16) -> String {
@@ -114,6 +117,59 @@ fn a_body_that_breaks_is_continued_where_it_came_from() {
     assert_eq!(story.in_flight(), 0);
 }
 
+/// The answer breaks, and goes on by `attempt`, at the endpoint that is given back.
+fn goes_on_at(story: &mut Story, attempt: u16) -> String {
+    assert_eq!(story.body_breaks(), "");
+    let said = story.wait();
+    assert_eq!(story.resumes(attempt), format!("continue with {attempt}"));
+    story.progresses();
+    said
+}
+
+#[test]
+fn an_answer_that_breaks_off_twice_in_a_row_at_one_endpoint_goes_on_elsewhere() {
+    let mut story = delivered();
+    let places: Vec<String> = (2..8).map(|attempt| goes_on_at(&mut story, attempt)).collect();
+    let expected = ["a", "b", "b", "a", "a", "b"];
+    let expected: Vec<String> =
+        (2..).zip(expected).map(|(n, at)| format!("attempt {n} at {at}")).collect();
+    assert_eq!(places, expected);
+}
+
+#[test]
+fn a_stream_whose_sameness_nobody_can_tell_stays_where_it_is() {
+    let mut story = delivered();
+    for attempt in 2..20 {
+        let own = Proof { anywhere: false, ..PROOF };
+        story.tell(|call, ctx| call.on_body_break(BreakKind::BodyReset, Ok(own), ctx));
+        assert_eq!(story.wait(), format!("attempt {attempt} at a"));
+        story.resumes(attempt);
+        story.progresses();
+    }
+}
+
+#[test]
+fn an_endpoint_with_another_representation_is_asked_once_and_then_the_first_one_again() {
+    let mut story = delivered();
+    goes_on_at(&mut story, 2);
+    assert_eq!(story.body_breaks(), "");
+    assert_eq!(story.wait(), "attempt 3 at b");
+    assert_eq!(story.mismatches(3), "");
+    assert_eq!(story.wait(), "attempt 4 at a");
+    story.resumes(4);
+    story.progresses();
+    goes_on_at(&mut story, 5);
+    assert_eq!(story.body_breaks(), "");
+    assert_eq!(story.wait(), "attempt 6 at c");
+    assert_eq!(story.mismatches(6), "");
+    assert_eq!(story.wait(), "attempt 7 at a");
+    story.resumes(7);
+    for attempt in 8..20 {
+        story.progresses();
+        assert_eq!(goes_on_at(&mut story, attempt), format!("attempt {attempt} at a"));
+    }
+}
+
 #[test]
 fn an_attempt_to_continue_that_breaks_goes_elsewhere() {
     let mut story = delivered();
@@ -147,7 +203,8 @@ fn progress_costs_nothing_and_counts_attempts_anew() {
     story.progresses();
     for attempt in 2..300 {
         assert_eq!(story.body_breaks(), "");
-        assert_eq!(story.wait(), format!("attempt {attempt} at a"));
+        let said = story.wait();
+        assert!(said.starts_with(&format!("attempt {attempt} at ")), "{said}");
         assert_eq!(story.resumes(attempt), format!("continue with {attempt}"));
         story.progresses();
     }
@@ -238,7 +295,9 @@ fn an_open_breaker_is_waited_for_in_the_middle_of_an_answer() {
 fn a_peer_that_wants_rest_gets_it_before_each_attempt() {
     let mut story = delivered();
     let rest = Duration::from_secs(3);
-    story.tell(|call, ctx| call.on_body_break(BreakKind::BodyReset, Ok(rest), ctx));
+    story.tell(|call, ctx| {
+        call.on_body_break(BreakKind::BodyReset, Ok(Proof { after: rest, ..PROOF }), ctx)
+    });
     assert!(story.waited_for() >= rest);
     assert_eq!(story.wait(), "attempt 2 at a");
     story.breaks(2, BreakKind::ResetBeforeHead, Certainty::MaybeProcessed);

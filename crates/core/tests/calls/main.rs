@@ -1,6 +1,8 @@
 //! Calls in virtual time: as dialogues whose every step is known, and under random news.
 
+mod aws;
 mod bodies;
+mod dark;
 mod deadlines;
 mod hedges;
 mod load;

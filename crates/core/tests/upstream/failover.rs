@@ -65,7 +65,7 @@ fn when_every_breaker_refuses_the_earliest_end_is_told() {
         .collect();
     let until = ends.into_iter().min();
     let refused = world.try_pick(want()).expect_err("all are open");
-    assert_eq!(refused, NoPick { kind: BreakKind::BreakerOpen, until });
+    assert_eq!(refused, NoPick { kind: BreakKind::BreakerOpen, until, may_end: true });
 
     world.now = until.expect("three ends");
     let pick = world.pick();
@@ -78,7 +78,7 @@ fn a_breaker_forced_open_has_no_end() {
     let mut world = World::new(even(1));
     open(&mut world, [0]);
     let refused = world.try_pick(want()).expect_err("it is open");
-    assert_eq!(refused, NoPick { kind: BreakKind::BreakerOpen, until: None });
+    assert_eq!(refused, NoPick { kind: BreakKind::BreakerOpen, until: None, may_end: false });
     let again = world.upstream.pick_again(EndpointId(0), ScopeId(0), world.now);
     assert_eq!(again.expect_err("it is open").kind, BreakKind::BreakerOpen);
     let elsewhere = world.upstream.pick_again(EndpointId(7), ScopeId(0), world.now);
@@ -163,7 +163,8 @@ fn when_all_are_throttled_the_earliest_end_is_told() {
     world.attempt_at(0, Report::Throttled(Some(Duration::from_secs(60))));
     world.attempt_at(1, Report::Throttled(None));
     let refused = world.try_pick(want()).expect_err("both asked to be left alone");
-    assert_eq!(refused, NoPick { kind: BreakKind::NoEndpoint, until: Some(until) });
+    let expected = NoPick { kind: BreakKind::NoEndpoint, until: Some(until), may_end: false };
+    assert_eq!(refused, expected);
     world.now = until;
     assert_eq!(world.pick().permit.endpoint().0, 1);
 }

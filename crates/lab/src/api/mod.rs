@@ -7,6 +7,7 @@
 //! | GET `/bytes/N` | N bytes of [`pattern_byte`], a strong ETag, ranges (`Range`, `If-Range`, `If-Match`); see `content.rs` |
 //! | GET `/events?count=&every=` | server-sent events with ids, from `Last-Event-ID` on; see `events.rs` |
 //! | `/v1/chat/completions`, `/v1/messages` | as language models answer, streamed or whole; see `llm.rs` |
+//! | POST of `application/grpc` | one message, the echo, and `grpc-status: 0` in trailers |
 //! | any `/trailers` | as the echo, chunked, with the checksum and the request's trailers as trailers |
 //! | `/healthz` | 200 "ok", never counted as an execution |
 //! | `Upgrade: echo` | 101, then every byte comes back (HTTP/1.1) |
@@ -14,6 +15,7 @@
 
 mod content;
 mod events;
+pub(crate) mod grpc;
 mod llm;
 mod source;
 mod upgrade;
@@ -194,6 +196,9 @@ pub(crate) fn answer(site: &Site, request: &Request, number: u64, twist: Twist) 
 }
 
 fn resource(site: &Site, request: &Request, number: u64, twist: Twist) -> Reply {
+    if request.is_grpc() {
+        return grpc::answer(site, request, number);
+    }
     match request.path.as_str() {
         HEALTH_PATH => Reply::new(StatusCode::OK, "text/plain", "ok"),
         "/events" => events::answer(site, request),

@@ -164,6 +164,8 @@ pub enum Fault {
     /// HTTP/2: GOAWAY in two steps (RFC 9113, 6.8): last stream 2^31-1, then, a round trip later, the real one.
     /// Streams that cross it are served. HTTP/1.1 is healthy.
     H2GoAwayGraceful,
+    /// gRPC's health check (grpc.health.v1) says NOT_SERVING; all else is healthy.
+    NotServing,
     /// HTTP/2: the third PING in a row that comes sooner than so after the one before is answered by GOAWAY
     /// ENHANCE_YOUR_CALM, as gRPC servers do.
     H2PingPolicy {
@@ -361,6 +363,7 @@ pub const KINDS: &[Kind] = &[
     kind("h2-refuse-stream", "", "HTTP/2 REFUSED_STREAM, not executed"),
     kind("h2-goaway", "", "HTTP/2 GOAWAY below this stream, not executed"),
     kind("h2-goaway-graceful", "", "HTTP/2 GOAWAY in two steps; what crosses is served"),
+    kind("not-serving", "", "grpc.health.v1 says NOT_SERVING; all else is answered as ever"),
     kind(
         "h2-ping-policy",
         "every=TIME",

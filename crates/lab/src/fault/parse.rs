@@ -141,6 +141,7 @@ fn fault(word: &str, p: &mut Parameters<'_>) -> Fault {
         "h2-refuse-stream" => Fault::H2RefuseStream,
         "h2-goaway" => Fault::H2GoAway,
         "h2-goaway-graceful" => Fault::H2GoAwayGraceful,
+        "not-serving" => Fault::NotServing,
         "h2-ping-policy" => Fault::H2PingPolicy { every: p.positive_time("every") },
         "h2-max-streams" => Fault::H2MaxStreams { n: p.number("n", 1..=1_000, None) as u32 },
         other => {
@@ -485,6 +486,7 @@ mod tests {
             "dns-slow by=300ms family=a",
             "dns-answer a=127.0.0.1,127.0.0.2 aaaa=::1",
             "h2-goaway-graceful ratio=0.1",
+            "not-serving",
             "h2-ping-policy every=500ms",
             "h2-max-streams n=4",
             "close-on-reuse with=rst ratio=0.5",

@@ -96,6 +96,7 @@ impl Display for Fault {
             | Self::HalfDead
             | Self::Tls(_)
             | Self::H2GoAwayGraceful
+            | Self::NotServing
             | Self::H2GoAway => Ok(()),
         }
     }
@@ -134,6 +135,7 @@ impl Fault {
             Self::H2RefuseStream => "h2-refuse-stream",
             Self::H2GoAway => "h2-goaway",
             Self::H2GoAwayGraceful => "h2-goaway-graceful",
+            Self::NotServing => "not-serving",
             Self::H2PingPolicy { .. } => "h2-ping-policy",
             Self::H2MaxStreams { .. } => "h2-max-streams",
             Self::Blackhole => "blackhole",

@@ -1,19 +1,19 @@
 //! One call of a load.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::body::{Frame, Incoming};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Events, Load};
+use super::{Events, Load, content};
 
 /// How one call of a load ended.
 #[derive(Clone, Debug)]
@@ -36,6 +36,18 @@ pub struct CallResult {
     pub problem: Option<(String, String)>,
     /// What came of an event stream, broken or not.
     pub events: Option<Events>,
+    /// Whether a whole answer below 400 is what the lab answers to such a request, byte by byte where that is known.
+    pub is_right: Option<bool>,
+    /// The status of a gRPC call that was answered.
+    pub grpc: Option<u32>,
+}
+
+impl CallResult {
+    /// Whether it is what the application wanted: as [`Ended::is_good`], and a gRPC call is good by its own status.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.ended.is_good() && self.grpc.unwrap_or(0) == 0
+    }
 }
 
 /// The end of a call, as its application sees it.
@@ -68,28 +80,65 @@ impl Ended {
 
 /// Kept connections, for each address.
 #[derive(Debug)]
-pub(super) struct Connections(Vec<Mutex<Vec<SendRequest<Full<Bytes>>>>>);
+pub(super) struct Connections(Vec<Mutex<Vec<Connection>>>);
+
+/// A connection to an address. One of HTTP/2 is shared by all calls.
+#[derive(Debug)]
+enum Connection {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
 
 impl Connections {
     pub(super) fn new(addresses: usize) -> Self {
         Self((0..addresses).map(|_| Mutex::default()).collect())
     }
 
-    fn take(&self, place: usize) -> Option<SendRequest<Full<Bytes>>> {
-        let mut kept = self.0[place].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn take(&self, place: usize) -> Option<Connection> {
+        let mut kept = self.0[place].lock().unwrap_or_else(PoisonError::into_inner);
         // A connection that the server has closed meanwhile is no use, and every client library looks.
         while let Some(connection) = kept.pop() {
-            if connection.is_ready() {
-                return Some(connection);
+            match connection {
+                Connection::Http1(one) if one.is_ready() => return Some(Connection::Http1(one)),
+                Connection::Http2(all) if all.is_ready() => {
+                    kept.push(Connection::Http2(all.clone()));
+                    return Some(Connection::Http2(all));
+                }
+                Connection::Http1(_) | Connection::Http2(_) => {}
             }
         }
         None
     }
 
-    fn put(&self, place: usize, connection: SendRequest<Full<Bytes>>) {
-        self.0[place].lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(connection);
+    fn put(&self, place: usize, connection: Connection) {
+        self.0[place].lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
 }
+
+impl Connection {
+    async fn open(to: SocketAddr, is_http2: bool) -> Result<Self, Unopened> {
+        let stream = TcpStream::connect(to).await?;
+        stream.set_nodelay(true)?;
+        let stream = TokioIo::new(stream);
+        if is_http2 {
+            let (connection, driver) = http2::handshake(TokioExecutor::new(), stream).await?;
+            tokio::spawn(driver);
+            return Ok(Self::Http2(connection));
+        }
+        let (connection, driver) = http1::handshake(stream).await?;
+        tokio::spawn(driver);
+        Ok(Self::Http1(connection))
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        match self {
+            Self::Http1(one) => one.send_request(request).await,
+            Self::Http2(all) => all.send_request(request).await,
+        }
+    }
+}
+
+type Unopened = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes call `number`, which was due at `due`.
 pub(super) async fn make(
@@ -110,6 +159,8 @@ pub(super) async fn make(
         attempts: None,
         problem: None,
         events: None,
+        is_right: None,
+        grpc: None,
     };
     let place = number % load.to.len();
     let calling = exchange(load, place, connections, &mut result);
@@ -125,21 +176,26 @@ async fn exchange(
 ) -> Ended {
     let mut connection = match connections.take(place) {
         Some(kept) => kept,
-        None => match connect(load.to[place]).await {
+        None => match Connection::open(load.to[place], load.http2).await {
             Ok(fresh) => fresh,
             Err(_) => return Ended::NotConnected,
         },
     };
-    let Ok(answer) = connection.send_request(request(load, place, result)).await else {
+    if let Connection::Http2(all) = &connection {
+        connections.put(place, Connection::Http2(all.clone()));
+    }
+    let Ok(answer) = connection.send(request(load, place, result)).await else {
         return Ended::Broken;
     };
-    let status = answer.status();
-    let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+    let (head, body) = answer.into_parts();
+    let status = head.status;
+    let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
     result.call_id = text("mainstay-call-id").map(str::to_owned);
     result.attempts = text("mainstay-attempts").and_then(|count| count.parse().ok());
     let is_problem = text("content-type") == Some("application/problem+json");
     let is_stream = text("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
-    let (body, is_whole) = read(answer.into_body()).await;
+    let is_grpc = text("content-type").is_some_and(|kind| kind.starts_with("application/grpc"));
+    let Read { body, trailers, is_whole } = read(body).await;
     if is_stream {
         result.events = Some(Events::read(&body));
     }
@@ -149,32 +205,41 @@ async fn exchange(
     if is_problem {
         result.problem = problem(&body);
     }
-    if connection.ready().await.is_ok() {
-        connections.put(place, connection);
+    if is_grpc {
+        let status = trailers.get("grpc-status").or_else(|| head.headers.get("grpc-status"));
+        // A call that ends without a status is UNKNOWN (2), as gRPC's own clients have it.
+        let known = status.and_then(|status| status.to_str().ok()?.parse().ok());
+        result.grpc = Some(known.unwrap_or(2));
+    }
+    if status.as_u16() < 400 && result.grpc.unwrap_or(0) == 0 {
+        result.is_right = content::is_right(load, result, &body);
+    }
+    if let Connection::Http1(mut one) = connection
+        && one.ready().await.is_ok()
+    {
+        connections.put(place, Connection::Http1(one));
     }
     Ended::Answered { status, body_bytes: body.len() }
 }
 
 /// What came of a body, and whether that is all.
-async fn read(mut body: Incoming) -> (Vec<u8>, bool) {
-    let mut all = Vec::new();
-    while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => all.extend_from_slice(&frame.into_data().unwrap_or_default()),
-            Err(_) => return (all, false),
-        }
-    }
-    (all, true)
+#[derive(Default)]
+struct Read {
+    body: Vec<u8>,
+    trailers: HeaderMap,
+    is_whole: bool,
 }
 
-async fn connect(
-    to: SocketAddr,
-) -> Result<SendRequest<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
-    let stream = TcpStream::connect(to).await?;
-    stream.set_nodelay(true)?;
-    let (connection, driver) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(driver);
-    Ok(connection)
+async fn read(mut incoming: Incoming) -> Read {
+    let mut read = Read::default();
+    while let Some(frame) = incoming.frame().await {
+        match frame.map(Frame::into_data) {
+            Ok(Ok(data)) => read.body.extend_from_slice(&data),
+            Ok(Err(frame)) => read.trailers = frame.into_trailers().unwrap_or_default(),
+            Err(_) => return read,
+        }
+    }
+    Read { is_whole: true, ..read }
 }
 
 fn request(load: &Load, place: usize, result: &CallResult) -> Request<Full<Bytes>> {
@@ -182,10 +247,17 @@ fn request(load: &Load, place: usize, result: &CallResult) -> Request<Full<Bytes
     let body = if has_body { load.body.clone() } else { Bytes::new() };
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = result.method.clone();
-    *request.uri_mut() = load.path.parse().unwrap_or_default();
+    // HTTP/2 takes its authority from the target.
+    let target = match load.http2 {
+        true => format!("http://{}{}", load.to[place], load.path),
+        false => load.path.clone(),
+    };
+    *request.uri_mut() = target.parse().unwrap_or_default();
     let headers = request.headers_mut();
     headers.extend(load.headers.iter().cloned());
-    for (name, value) in [(header::HOST, load.to[place].to_string()), (ID, result.id.clone())] {
+    let host = (header::HOST, load.to[place].to_string());
+    let host = (!load.http2).then_some(host);
+    for (name, value) in host.into_iter().chain([(ID, result.id.clone())]) {
         if let Ok(value) = http::HeaderValue::try_from(value) {
             headers.insert(name, value);
         }

@@ -8,6 +8,7 @@
 //! about breaks is nothing, so that what is measured is the other side.
 
 mod call;
+mod content;
 mod events;
 mod summary;
 
@@ -46,6 +47,8 @@ pub struct Load {
     pub timeout: Duration,
     /// Put before each request's id.
     pub id_prefix: String,
+    /// Whether HTTP/2 is spoken, in the clear by prior knowledge, all calls over one connection.
+    pub http2: bool,
 }
 
 /// Most calls of one load: their results are kept in memory.
@@ -65,6 +68,7 @@ impl Load {
             headers: Vec::new(),
             timeout: Duration::from_secs(60),
             id_prefix: "load".into(),
+            http2: false,
         }
     }
 

@@ -39,7 +39,7 @@ impl Summary {
     /// Counts one more.
     pub fn add(&mut self, result: &CallResult) {
         self.calls += 1;
-        self.good += u64::from(result.ended.is_good());
+        self.good += u64::from(result.is_good());
         self.took.push(result.took);
         match &result.ended {
             Ended::Answered { status, .. } => {
@@ -92,6 +92,8 @@ mod tests {
                 attempts: None,
                 problem: None,
                 events: None,
+                is_right: None,
+                grpc: None,
             });
         }
         summary

@@ -1,180 +1,159 @@
-//! The store on one machine: an SQLite file.
+//! The store, whatever it is made of: what is asked of it and what it promises. Each kind keeps this contract in a folder of its own, and one
+//! suite of tests holds all of them to it.
 //!
-//! **One thread writes.** Whoever wants something written hands it over and waits; what has gathered while the disk synced the last
-//! commit goes into the next one together (`writer`). So the disk's syncs are shared by all who wait: the store accepts more
-//! the more callers there are. Write-ahead log, `synchronous=FULL`: a commit is on the disk before anybody is told of it.
+//! | | for |
+//! |---|---|
+//! | `sqlite` | one proxy: a file |
+//! | `postgres` | a fleet: a database that they share |
 //!
-//! **Others read** on a connection of their own, which a writer never holds up. The command line opens the file beside a running
-//! proxy in the same way, and writes to it too; the proxy notices within half a second. A second proxy is refused.
-//!
-//! `open` says what is checked before a file is believed, `row` what a delivery looks like there, `accept`, `claim`, `finish`,
-//! `tend` and `hand` what happens to it, in this order.
+//! **Time is the store's** ([`Store::now`]): who delivers from one store goes by one clock.
 
-mod accept;
-mod check;
-mod claim;
-mod finish;
-mod hand;
-mod mark;
-mod open;
-mod query;
-mod row;
-mod schema;
-mod tend;
-mod writer;
+mod content;
+mod error;
+mod news;
+mod postgres;
+mod sqlite;
+mod terms;
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_core::outbox::WallTime;
-use parking_lot::Mutex;
-use rusqlite::{Connection, ErrorCode};
-use tokio::sync::{Notify, watch};
+use mainstay_core::outbox::{StoppedReason, WallTime};
+use tokio::sync::watch;
 
 use crate::{DeliveryId, Detail, Finish, Keys, NewDelivery, Offer, Summary};
-pub use accept::Accepted;
-pub use check::Fault;
-pub use claim::Claimed;
-pub use open::{Access, OpenError};
-pub use query::{Filter, Page, Totals};
-pub use tend::Keep;
-use writer::Writer;
-
-/// How much is stored at most.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Deliveries that wait, are stopped or are dead.
-    pub items: u64,
-    /// Bytes of their requests.
-    pub bytes: u64,
-    /// Deliveries of one lane that wait or are stopped.
-    pub lane_items: u64,
-    /// Bytes of the disk that are left free: what is accepted has to be finished too.
-    pub reserve_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { items: 1_000_000, bytes: 10 << 30, lane_items: 100_000, reserve_bytes: 64 << 20 }
-    }
-}
-
-/// What was full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
-    /// [`Limits::items`].
-    Items,
-    /// [`Limits::bytes`].
-    Bytes,
-    /// [`Limits::lane_items`].
-    Lane,
-    /// The disk, but for [`Limits::reserve_bytes`].
-    Disk,
-}
-
-/// Why the store didn't do as it was asked. Nothing was accepted, then.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// There is no room.
-    Full(Full),
-    /// Another request had this idempotency key.
-    OtherRequest(DeliveryId),
-    /// There is no such delivery.
-    Unknown,
-    /// Content couldn't be sealed.
-    Seal(crate::SealError),
-    /// The database didn't do it: the reason in its words.
-    Database(String),
-    /// Something in it isn't what was written. It takes nothing any more.
-    Damaged(String),
-    /// Only whoever serves may claim, not a visitor.
-    Visitor,
-    /// The store is closed.
-    Closed,
-}
-
-impl std::fmt::Display for StoreError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Full(Full::Items) => f.write_str("the outbox has as many deliveries as it may"),
-            Self::Full(Full::Bytes) => f.write_str("the outbox has as many bytes as it may"),
-            Self::Full(Full::Lane) => f.write_str("the lane has as many deliveries as it may"),
-            Self::Full(Full::Disk) => f.write_str("the outbox's disk is full"),
-            Self::OtherRequest(id) => {
-                write!(f, "delivery {id} has the same idempotency key and another request")
-            }
-            Self::Unknown => f.write_str("there is no such delivery"),
-            Self::Seal(error) => error.fmt(f),
-            Self::Database(why) => write!(f, "the outbox's database failed: {why}"),
-            Self::Damaged(what) => write!(f, "the outbox is damaged: {what}"),
-            Self::Visitor => f.write_str("only the proxy that serves an outbox delivers from it"),
-            Self::Closed => f.write_str("the outbox is closed"),
-        }
-    }
-}
-
-impl std::error::Error for StoreError {}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full(Full::Disk),
-            _ if is_damage(&error) => Self::Damaged(error.to_string()),
-            _ => Self::Database(error.to_string()),
-        }
-    }
-}
-
-/// Whether something isn't what was written.
-fn is_damage(error: &rusqlite::Error) -> bool {
-    match error.sqlite_error_code() {
-        Some(code) => matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase),
-        // A column that isn't of the kind that was written.
-        None => !matches!(error, rusqlite::Error::SqliteFailure(..)),
-    }
-}
+pub use error::{OpenError, StoreError};
+use news::{Shared, Waiter};
+use postgres::Postgres;
+pub use postgres::{
+    Intake, IntakeRow, Lease, PostgresAddress, PostgresSettings, TakenIn, WrongAddress, intake_sql,
+};
+use sqlite::Sqlite;
+pub use terms::{Accepted, Access, Claimed, Fault, Filter, Full, Keep, Limits, Page, Totals};
 
 /// The store. Cheap to clone; the last clone's drop closes it.
 #[derive(Clone, Debug)]
-pub struct Store(Arc<Inner>);
+pub struct Store(Kind);
 
-#[derive(Debug)]
-struct Inner {
-    path: PathBuf,
-    keys: Arc<Keys>,
-    writer: Writer,
-    reader: Arc<Mutex<Connection>>,
-    shared: Arc<Shared>,
-    /// Held until all else is closed: the only proxy that delivers from this file. A visitor has none.
-    lock: Option<std::fs::File>,
-}
-
-/// What the writing thread tells the others.
-#[derive(Debug)]
-struct Shared {
-    /// Counts what was written.
-    changes: watch::Sender<u64>,
-    /// Who waits for a delivery's end.
-    waiting: Mutex<HashMap<DeliveryId, Arc<Notify>>>,
-    /// What was found to be damaged, if anything was.
-    damage: Mutex<Option<String>>,
+#[derive(Clone, Debug)]
+enum Kind {
+    Sqlite(Arc<Sqlite>),
+    Postgres(Arc<Postgres>),
 }
 
 impl Store {
+    /// Opens the file at `path`; whoever serves makes it if there is none.
+    ///
+    /// What another crash left behind is recovered. A file below 64 MiB is checked as a whole, which takes up to half a second; a larger
+    /// one should be [checked](Store::check) once it runs.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]. Nothing was changed, then.
+    pub fn open(
+        path: &Path,
+        keys: Keys,
+        limits: Limits,
+        access: Access,
+    ) -> Result<Self, OpenError> {
+        Ok(Self(Kind::Sqlite(Arc::new(Sqlite::open(path, keys, limits, access)?))))
+    }
+
+    /// Opens a fleet's store; whoever serves makes its tables if there are none, or brings them to this version. Any number of
+    /// proxies may have it.
+    ///
+    /// A database that can't be reached within a few seconds keeps only a visitor from it: a proxy starts all the same, and stores
+    /// nothing until it is there.
+    ///
+    /// It waits for the database: not for an async task.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]. Nothing was changed, then.
+    pub fn open_postgres(
+        settings: PostgresSettings,
+        keys: Keys,
+        limits: Limits,
+        access: Access,
+    ) -> Result<Self, OpenError> {
+        Ok(Self(Kind::Postgres(Arc::new(Postgres::open(settings, keys, limits, access)?))))
+    }
+
+    /// Whether others deliver from it too.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.0, Kind::Postgres(_))
+    }
+
+    /// Where it is, for people: a file's path, or a database without its password.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.0 {
+            Kind::Sqlite(store) => store.path().display().to_string(),
+            Kind::Postgres(store) => store.place(),
+        }
+    }
+
+    /// Why the database can't be reached at this moment, if it can't.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match &self.0 {
+            Kind::Sqlite(_) => None,
+            Kind::Postgres(store) => store.trouble(),
+        }
+    }
+
+    /// The wall clock that this store's times are told by: the machine's for a file, the database's for a fleet.
+    #[must_use]
+    pub fn now(&self) -> WallTime {
+        match &self.0 {
+            Kind::Sqlite(_) => sqlite::now(),
+            Kind::Postgres(store) => store.now(),
+        }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        match &self.0 {
+            Kind::Sqlite(store) => store.shared(),
+            Kind::Postgres(store) => store.shared(),
+        }
+    }
+
+    /// Nothing is accepted or offered that was found to be damaged.
+    fn is_whole(&self) -> Result<(), StoreError> {
+        self.damage().map_or(Ok(()), |what| Err(StoreError::Damaged(what)))
+    }
+
     /// Stores a write. When this returns it is on the disk.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; nothing was stored, then.
     pub async fn accept(&self, new: NewDelivery) -> Result<Accepted, StoreError> {
-        if let Some(what) = self.0.shared.damage.lock().clone() {
-            return Err(StoreError::Damaged(what));
+        self.is_whole()?;
+        match &self.0 {
+            Kind::Sqlite(store) => store.accept(new).await,
+            Kind::Postgres(store) => store.accept(new).await,
         }
-        let sealed = accept::Sealed::of(new, &self.0.keys)?;
-        self.0.writer.write(sealed).await
+    }
+
+    /// Stores a write that waits for a person from the start: nothing is known that could be done with it. A PostgreSQL store does that as it
+    /// [takes in](Self::take_in).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; nothing was stored, then.
+    pub async fn set_aside(
+        &self,
+        new: NewDelivery,
+        why: StoppedReason,
+    ) -> Result<Accepted, StoreError> {
+        self.is_whole()?;
+        match &self.0 {
+            Kind::Sqlite(store) => store.set_aside(new, why).await,
+            Kind::Postgres(_) => Err(StoreError::NotHere("a database sets aside what it takes in")),
+        }
     }
 
     /// The deliveries to `upstream` whose turn it is, at most `most`; each is offered to nobody else until it is
@@ -189,13 +168,11 @@ impl Store {
         now: WallTime,
         most: usize,
     ) -> Result<Claimed, StoreError> {
-        if let Some(what) = self.0.shared.damage.lock().clone() {
-            return Err(StoreError::Damaged(what));
+        self.is_whole()?;
+        match &self.0 {
+            Kind::Sqlite(store) => store.claim(upstream, now, most).await,
+            Kind::Postgres(store) => store.claim(upstream, now, most).await,
         }
-        if self.0.lock.is_none() {
-            return Err(StoreError::Visitor);
-        }
-        claim::claim(&self.0, upstream.to_owned(), now, most).await
     }
 
     /// Writes what came of an offer.
@@ -209,8 +186,10 @@ impl Store {
         finish: Finish,
         now: WallTime,
     ) -> Result<(), StoreError> {
-        let closed = finish::Closing::of(offer, finish, now, &self.0.keys)?;
-        self.0.writer.write(closed).await
+        match &self.0 {
+            Kind::Sqlite(store) => store.finish(offer, finish, now).await,
+            Kind::Postgres(store) => store.finish(offer, finish, now).await,
+        }
     }
 
     /// Where something waits to be delivered.
@@ -219,7 +198,41 @@ impl Store {
     ///
     /// The database failed.
     pub async fn destinations(&self) -> Result<Vec<String>, StoreError> {
-        self.0.writer.ask(|db, _| query::destinations(db)).await
+        match &self.0 {
+            Kind::Sqlite(store) => store.destinations().await,
+            Kind::Postgres(store) => store.destinations().await,
+        }
+    }
+
+    /// Becomes the one that delivers from a file that was opened as a visitor, once nobody else is. Whoever is it already stays it, and
+    /// so do all who opened a fleet's database to serve.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::InUse`] while another process is; or the lock's file can't be opened.
+    pub fn serve(&self) -> Result<(), OpenError> {
+        match &self.0 {
+            Kind::Sqlite(store) => store.serve(),
+            Kind::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Whether this process delivers from here, or may.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        match &self.0 {
+            Kind::Sqlite(store) => store.is_serving(),
+            Kind::Postgres(_) => true,
+        }
+    }
+
+    /// Lets another process deliver from here, and goes on as a visitor: what is accepted is stored as before. For after the last claim is
+    /// finished. A fleet's database has room for both, and nothing is to be handed over.
+    pub fn hand_over(&self) {
+        match &self.0 {
+            Kind::Sqlite(store) => store.hand_over(),
+            Kind::Postgres(_) => {}
+        }
     }
 
     /// Stops what was on its way when the last process ended and must not be sent twice. How many they are. For whoever serves,
@@ -229,7 +242,10 @@ impl Store {
     ///
     /// The database failed.
     pub async fn stop_interrupted(&self) -> Result<u64, StoreError> {
-        self.0.writer.write(claim::Interrupted).await
+        match &self.0 {
+            Kind::Sqlite(store) => store.stop_interrupted().await,
+            Kind::Postgres(store) => store.stop_interrupted().await,
+        }
     }
 
     /// Waits until a delivery is neither waiting nor on its way, for at most `patience`. Its summary then, or as it is.
@@ -240,7 +256,7 @@ impl Store {
     pub async fn settled(&self, id: DeliveryId, patience: Duration) -> Result<Summary, StoreError> {
         let until = tokio::time::Instant::now() + patience;
         loop {
-            let waiter = Waiter::new(&self.0.shared, id);
+            let waiter = Waiter::new(self.shared(), id);
             let told = waiter.notify.notified();
             let summary = self.summary(id).await?;
             if summary.state != crate::State::Waiting {
@@ -262,17 +278,22 @@ impl Store {
         scope: [u8; 32],
         print: [u8; 32],
     ) -> Result<Option<DeliveryId>, StoreError> {
-        self.read(move |db, _| accept::known(db, &scope, &print)?.transpose()).await
+        match &self.0 {
+            Kind::Sqlite(store) => store.known(scope, print).await,
+            Kind::Postgres(store) => store.known(scope, print).await,
+        }
     }
 
-    /// Whether something waits in a lane, or is on its way: what comes now has to go behind it.
+    /// How many of a lane wait, are on their way or are stopped: what comes now has to go behind them.
     ///
     /// # Errors
     ///
     /// The database failed.
-    pub async fn is_lane_open(&self, upstream: &str, lane: &str) -> Result<bool, StoreError> {
-        let (upstream, lane) = (upstream.to_owned(), lane.to_owned());
-        self.read(move |db, _| query::is_lane_open(db, &upstream, &lane)).await
+    pub async fn lane_items(&self, upstream: &str, lane: &str) -> Result<u64, StoreError> {
+        match &self.0 {
+            Kind::Sqlite(store) => store.lane_items(upstream, lane).await,
+            Kind::Postgres(store) => store.lane_items(upstream, lane).await,
+        }
     }
 
     /// One delivery, as it is listed.
@@ -281,7 +302,10 @@ impl Store {
     ///
     /// There is no such delivery, or the database failed.
     pub async fn summary(&self, id: DeliveryId) -> Result<Summary, StoreError> {
-        self.read(move |db, _| query::summary(db, id)).await
+        match &self.0 {
+            Kind::Sqlite(store) => store.summary(id).await,
+            Kind::Postgres(store) => store.summary(id).await,
+        }
     }
 
     /// One delivery with all that is known of it.
@@ -290,7 +314,10 @@ impl Store {
     ///
     /// There is no such delivery, or the database failed.
     pub async fn detail(&self, id: DeliveryId) -> Result<Detail, StoreError> {
-        self.read(move |db, keys| query::detail(db, keys, id)).await
+        match &self.0 {
+            Kind::Sqlite(store) => store.detail(id).await,
+            Kind::Postgres(store) => store.detail(id).await,
+        }
     }
 
     /// Deliveries, oldest first.
@@ -299,7 +326,10 @@ impl Store {
     ///
     /// The database failed.
     pub async fn list(&self, filter: Filter, page: Page) -> Result<Vec<Summary>, StoreError> {
-        self.read(move |db, _| query::list(db, &filter, page)).await
+        match &self.0 {
+            Kind::Sqlite(store) => store.list(filter, page).await,
+            Kind::Postgres(store) => store.list(filter, page).await,
+        }
     }
 
     /// How many there are, of each state at each upstream.
@@ -308,7 +338,10 @@ impl Store {
     ///
     /// The database failed.
     pub async fn totals(&self) -> Result<Vec<Totals>, StoreError> {
-        self.read(|db, _| query::totals(db)).await
+        match &self.0 {
+            Kind::Sqlite(store) => store.totals().await,
+            Kind::Postgres(store) => store.totals().await,
+        }
     }
 
     /// Tries dead and stopped deliveries again: those that `filter` names, the first at once and then so many a second.
@@ -323,7 +356,10 @@ impl Store {
         per_second: Option<u32>,
         now: WallTime,
     ) -> Result<u64, StoreError> {
-        self.all(filter, |those, done| hand::Retry { those, per_second, now, done }).await
+        match &self.0 {
+            Kind::Sqlite(store) => store.retry(filter, per_second, now).await,
+            Kind::Postgres(store) => store.retry(filter, per_second, now).await,
+        }
     }
 
     /// Gives open deliveries up, and forgets dead ones. How many they are.
@@ -332,10 +368,10 @@ impl Store {
     ///
     /// The database failed.
     pub async fn drop_those(&self, filter: Filter, now: WallTime) -> Result<u64, StoreError> {
-        // Dead ones first: those that are given up now are dead letters, to be forgotten another time.
-        let forgotten = self.all(filter.clone(), |those, _| hand::Forget { those }).await?;
-        let given_up = self.all(filter, |those, _| hand::GiveUp { those, now }).await?;
-        Ok(forgotten + given_up)
+        match &self.0 {
+            Kind::Sqlite(store) => store.drop_those(filter, now).await,
+            Kind::Postgres(store) => store.drop_those(filter, now).await,
+        }
     }
 
     /// Takes a person's word that stopped deliveries have arrived. How many they are.
@@ -344,25 +380,9 @@ impl Store {
     ///
     /// The database failed.
     pub async fn settle(&self, filter: Filter, now: WallTime) -> Result<u64, StoreError> {
-        self.all(filter, |those, _| hand::Settle { those, now }).await
-    }
-
-    /// Has some written after some, until there are no more of those that there are now.
-    async fn all<W: writer::Write<Out = hand::Done>>(
-        &self,
-        filter: Filter,
-        some: impl Fn(hand::Those, u64) -> W,
-    ) -> Result<u64, StoreError> {
-        let upto = self.0.writer.ask(|db, _| Ok(row::last_seq(db)?)).await?;
-        let mut those = hand::Those { filter, after: 0, upto };
-        let mut count = 0;
-        loop {
-            let done = self.0.writer.write(some(those.clone(), count)).await?;
-            count += done.count;
-            match done.after {
-                Some(after) => those.after = after,
-                None => return Ok(count),
-            }
+        match &self.0 {
+            Kind::Sqlite(store) => store.settle(filter, now).await,
+            Kind::Postgres(store) => store.settle(filter, now).await,
         }
     }
 
@@ -372,7 +392,28 @@ impl Store {
     ///
     /// The database failed.
     pub async fn tend(&self, keep: Keep, now: WallTime) -> Result<bool, StoreError> {
-        self.0.writer.write(tend::Tend { keep, now }).await
+        match &self.0 {
+            Kind::Sqlite(store) => store.tend(keep, now).await,
+            Kind::Postgres(store) => store.tend(keep, now).await,
+        }
+    }
+
+    /// Takes in some of the writes that applications have put into `table` of the same database, in their order. `router` says what
+    /// becomes of each; it may be asked more than once.
+    ///
+    /// # Errors
+    ///
+    /// The database failed, there is no such table, or this store isn't in a database.
+    pub async fn take_in(
+        &self,
+        table: &str,
+        router: impl Fn(&IntakeRow) -> Intake + Send + Sync + 'static,
+    ) -> Result<TakenIn, StoreError> {
+        self.is_whole()?;
+        match &self.0 {
+            Kind::Sqlite(_) => Err(StoreError::NotHere("a file takes in nothing")),
+            Kind::Postgres(store) => store.take_in(table, router).await,
+        }
     }
 
     /// Looks at everything that is stored: the tree's structure, and each checksum. It reads the whole file, beside other work.
@@ -381,20 +422,21 @@ impl Store {
     ///
     /// The database failed.
     pub async fn check(&self) -> Result<Vec<Fault>, StoreError> {
-        let path = self.0.path.clone();
-        let keys = Arc::clone(&self.0.keys);
-        blocking(move || check::check(&mut open::read_only(&path)?, &keys)).await
+        match &self.0 {
+            Kind::Sqlite(store) => store.check().await,
+            Kind::Postgres(store) => store.check().await,
+        }
     }
 
     /// From now on nothing is accepted or offered: it was found to be damaged.
     pub fn refuse(&self, what: String) {
-        *self.0.shared.damage.lock() = Some(what);
+        *self.shared().damage.lock() = Some(what);
     }
 
     /// What was found to be damaged, if anything was.
     #[must_use]
     pub fn damage(&self) -> Option<String> {
-        self.0.shared.damage.lock().clone()
+        self.shared().damage.lock().clone()
     }
 
     /// Copies everything to `to`, which must not exist, beside other work.
@@ -403,66 +445,17 @@ impl Store {
     ///
     /// The database failed, or the copy can't be written.
     pub async fn backup(&self, to: PathBuf) -> Result<(), StoreError> {
-        let path = self.0.path.clone();
-        blocking(move || open::backup(&path, &to)).await
+        match &self.0 {
+            Kind::Sqlite(store) => store.backup(to).await,
+            Kind::Postgres(_) => Err(StoreError::NotHere(
+                "a PostgreSQL store is copied as its database is: with pg_dump, or by its own backups",
+            )),
+        }
     }
 
     /// Counts what is written; each change is news.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.0.shared.changes.subscribe()
+        self.shared().changes.subscribe()
     }
-
-    async fn read<T: Send + 'static>(
-        &self,
-        ask: impl FnOnce(&Connection, &Keys) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (reader, keys) = (Arc::clone(&self.0.reader), Arc::clone(&self.0.keys));
-        blocking(move || ask(&reader.lock(), &keys)).await
-    }
-}
-
-/// Somebody who waits for news of one delivery. It is forgotten with the last of them.
-struct Waiter<'a> {
-    shared: &'a Shared,
-    id: DeliveryId,
-    notify: Arc<Notify>,
-}
-
-impl<'a> Waiter<'a> {
-    fn new(shared: &'a Shared, id: DeliveryId) -> Self {
-        let notify = Arc::clone(shared.waiting.lock().entry(id).or_default());
-        Self { shared, id, notify }
-    }
-}
-
-impl Drop for Waiter<'_> {
-    fn drop(&mut self) {
-        let mut waiting = self.shared.waiting.lock();
-        // One here, one in the map.
-        if waiting.get(&self.id).is_some_and(|notify| Arc::strong_count(notify) <= 2) {
-            waiting.remove(&self.id);
-        }
-    }
-}
-
-impl Shared {
-    /// Tells those who wait for these deliveries; all, where it isn't known which they are.
-    fn tell(&self, ids: Option<&[DeliveryId]>) {
-        let mut waiting = self.waiting.lock();
-        match ids {
-            Some(ids) => ids.iter().filter_map(|id| waiting.remove(id)).for_each(wake),
-            None => waiting.drain().map(|(_, notify)| notify).for_each(wake),
-        }
-    }
-}
-
-fn wake(notify: Arc<Notify>) {
-    notify.notify_waiters();
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(StoreError::Closed))
 }

@@ -3,13 +3,20 @@
 //! Without a token it is bound to loopback, and that alone isn't enough: any page in a browser on this machine can
 //! send requests to loopback, and by a name that resolves to it (DNS rebinding) read the answers too. So without a
 //! token the `Host` must be a loopback one, and whatever changes something must not come from another site.
+//!
+//! A page of this very address is trusted no further: without a token it could be told from no other page that a browser
+//! shows as this one, so that it may look and not act. With one, what it orders must be said twice ([`Orderer`]): a click
+//! that was lured out of somebody has no such field.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, Method, header};
 use mainstay_config::settings::Admin;
 
+use super::order::decoded;
+use super::page;
 use crate::problem::Refusal;
+use crate::proxy::Control;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -29,14 +36,91 @@ pub(super) fn admit(asked: Asked<'_>, admin: &Admin, bound: SocketAddr) -> Resul
     if !reads && comes_from_elsewhere(asked.headers) {
         return Err(Refusal::Forbidden("The order comes from another site."));
     }
+    if !reads && admin.token.is_none() && is_browser(asked.headers) {
+        return Err(Refusal::BrowserWithoutToken);
+    }
     match &admin.token {
         // What watches whether the process lives has no token, and learns nothing but that.
         Some(_) if reads && matches!(asked.path, "/healthz" | "/readyz") => Ok(()),
+        // The page asks for the token itself.
+        Some(_) if reads && page::is_at(asked.path) => Ok(()),
         Some(token) if bears(asked.headers, token.reveal()) => Ok(()),
         Some(_) => Err(Refusal::Unauthorized),
         None if is_here(asked.headers, bound) => Ok(()),
         None => Err(Refusal::Forbidden("The Host isn't this machine's.")),
     }
+}
+
+/// Who gives an order.
+#[derive(Clone, Debug)]
+pub(super) struct Orderer {
+    /// The address that it comes from.
+    pub(super) who: String,
+    is_browser: bool,
+    confirmed: Option<String>,
+}
+
+impl Orderer {
+    pub(super) fn of(peer: SocketAddr, headers: &HeaderMap) -> Self {
+        let confirmed = headers.get(CONFIRM).and_then(|confirmed| confirmed.to_str().ok());
+        Self {
+            who: peer.to_string(),
+            is_browser: is_browser(headers),
+            confirmed: confirmed.map(str::to_owned),
+        }
+    }
+
+    /// Whether it has said what it orders in `mainstay-confirm` as well, as a browser has to and whoever says it should.
+    ///
+    /// # Errors
+    ///
+    /// What it would have to say: the order, and what it is about, each part percent-encoded.
+    pub(super) fn confirms(&self, order: &str, about: &[&str]) -> Result<(), String> {
+        let is_it = |said: &String| {
+            let (said, of) = said.split_once(' ').unwrap_or((said, ""));
+            said == order && of.split('/').map(decoded).eq(about.iter().copied())
+        };
+        match &self.confirmed {
+            Some(said) if is_it(said) => Ok(()),
+            None if !self.is_browser => Ok(()),
+            Some(_) | None => {
+                let about: Vec<_> = about.iter().map(|part| encoded(part)).collect();
+                Err(format!("{order} {}", about.join("/")))
+            }
+        }
+    }
+}
+
+fn encoded(part: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let letter = |byte: u8| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    part.bytes().map(letter).collect()
+}
+
+/// Whether a browser's page is behind this: programs send neither field.
+fn is_browser(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site")
+}
+
+/// Whether a page in a browser may act, if it has the token. Without one nobody could tell whose page it is.
+///
+/// # Errors
+///
+/// Why not.
+pub(super) fn may_act(control: &Control) -> Result<(), &'static str> {
+    let current = control.shared.current();
+    let token = current.settings.admin.as_ref().and_then(|admin| admin.token.as_ref());
+    token.map(|_| ()).ok_or("no-token")
+}
+
+/// Whether an admitted request may be answered with data: a probe is admitted without the token.
+pub(super) fn may_see(control: &Control, headers: &HeaderMap) -> bool {
+    let current = control.shared.current();
+    let token = current.settings.admin.as_ref().and_then(|admin| admin.token.as_ref());
+    token.is_none_or(|token| bears(headers, token.reveal()))
 }
 
 fn bears(headers: &HeaderMap, token: &str) -> bool {
@@ -79,6 +163,9 @@ fn is_here(headers: &HeaderMap, bound: SocketAddr) -> bool {
     }
 }
 
+/// What a browser orders, once more.
+const CONFIRM: &str = "mainstay-confirm";
+
 const BEARER: &[u8] = b"Bearer ";
 
 #[cfg(test)]
@@ -107,10 +194,10 @@ mod tests {
     #[test]
     fn with_a_token_everything_but_the_probes_needs_it() {
         let host = ("host", "proxy.internal");
-        for request in ["GET /healthz", "HEAD /readyz"] {
+        for request in ["GET /healthz", "HEAD /readyz", "GET /", "GET /dashboard/style.css"] {
             check(Some("s3cret"), request, &[host], true);
         }
-        for request in ["GET /status", "POST /reload", "POST /healthz"] {
+        for request in ["GET /status", "POST /reload", "POST /healthz", "POST /", "GET /live"] {
             check(Some("s3cret"), request, &[host], false);
             check(Some("s3cret"), request, &[host, ("authorization", "Bearer s3cret")], true);
             check(Some("s3cret"), request, &[host, ("authorization", "bearer s3cret")], true);
@@ -152,8 +239,14 @@ mod tests {
     fn orders_from_other_sites_are_refused() {
         let host = ("host", "localhost:9900");
         check(None, "POST /reload", &[host], true);
-        check(None, "POST /reload", &[host, ("origin", "http://localhost:9900")], true);
-        check(None, "POST /reload", &[host, ("sec-fetch-site", "same-origin")], true);
+        let bearer = ("authorization", "Bearer t");
+        for own in [("origin", "http://localhost:9900"), ("sec-fetch-site", "same-origin")] {
+            // Without a token a page may look, not act.
+            check(None, "POST /reload", &[host, own], false);
+            check(None, "GET /status", &[host, own], true);
+            check(Some("t"), "POST /reload", &[host, own], false);
+            check(Some("t"), "POST /reload", &[host, own, bearer], true);
+        }
         for wrong in [
             ("origin", "http://evil.test"),
             ("origin", "null"),
@@ -162,8 +255,33 @@ mod tests {
             ("sec-fetch-site", "same-site"),
         ] {
             check(None, "POST /reload", &[host, wrong], false);
-            let bearer = ("authorization", "Bearer t");
             check(Some("t"), "POST /reload", &[host, wrong, bearer], false);
+        }
+    }
+
+    #[test]
+    fn a_browser_says_twice_what_it_orders_and_what_is_said_has_to_be_right() {
+        let orderer = |fields: &[(&str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                let name = HeaderName::try_from(*name).unwrap();
+                headers.insert(name, HeaderValue::try_from(*value).unwrap());
+            }
+            Orderer::of("127.0.0.1:5".parse().unwrap(), &headers)
+        };
+        let browser = ("sec-fetch-site", "same-origin");
+        let about = ["api", "a:80/x"];
+        assert_eq!(orderer(&[]).confirms("drain", &about), Ok(()));
+        let wanted = Err("drain api/a%3A80%2Fx".to_owned());
+        assert_eq!(orderer(&[browser]).confirms("drain", &about), wanted);
+        let right = ("mainstay-confirm", "drain api/a:80%2Fx");
+        assert_eq!(orderer(&[browser, right]).confirms("drain", &about), Ok(()));
+        for wrong in
+            ["open api/a:80%2Fx", "drain api/b", "drain", "", "drain api/a:80%2Fx/", "drain api"]
+        {
+            let said = ("mainstay-confirm", wrong);
+            assert_eq!(orderer(&[browser, said]).confirms("drain", &about), wanted, "{wrong}");
+            assert_eq!(orderer(&[said]).confirms("drain", &about), wanted, "{wrong}");
         }
     }
 }

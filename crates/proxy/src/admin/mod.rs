@@ -7,10 +7,17 @@ mod calls;
 mod connections;
 mod events;
 mod guard;
+mod incidents;
+mod live;
+pub(crate) mod log;
+mod manual;
 mod order;
+mod page;
 mod paths;
 mod status;
 mod stored;
+
+pub(crate) use order::decoded as percent_decoded;
 
 use std::convert::Infallible;
 use std::io;
@@ -27,18 +34,32 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mainstay_config::settings::Admin;
+use mainstay_record::UpstreamSnapshot;
 use tokio::runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::error::StartError;
+use crate::heritage::Heritage;
 use crate::listen;
 use crate::proxy::Control;
+use crate::shared::Shared;
+
+/// States and levels for metrics, now.
+pub(crate) async fn snapshots(shared: &Shared) -> Vec<UpstreamSnapshot> {
+    status::snapshots(shared, stored::totals(shared).await.as_deref())
+}
+
+pub(crate) use stored::totals as outbox_totals;
 
 /// The admin address, served until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
+    /// What is accepted from, once more: for a successor.
+    socket: TcpListener,
+    /// Takes how long those who have asked something may still be answered.
+    stop: Option<oneshot::Sender<Duration>>,
     running: Option<JoinHandle<()>>,
 }
 
@@ -54,39 +75,63 @@ pub(crate) fn check(admin: &Admin) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Binds it.
+/// Binds it, if it isn't inherited.
 ///
 /// # Errors
 ///
 /// As [`check`], or when the address can't be bound.
-pub(crate) fn bind(admin: &Admin) -> Result<TcpListener, StartError> {
+pub(crate) fn bind(admin: &Admin, heritage: &mut Heritage) -> Result<TcpListener, StartError> {
     check(admin)?;
-    Ok(listen::bind_alone(admin.address)?)
+    match heritage.take_admin(admin.address) {
+        Some(socket) => Ok(socket),
+        None => Ok(listen::bind_alone(admin.address)?),
+    }
 }
 
 impl Server {
     pub(crate) fn start(socket: TcpListener, control: Arc<Control>) -> io::Result<Self> {
         let address = socket.local_addr()?;
+        let again = socket.try_clone()?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let running = thread::Builder::new().name("mainstay-admin".into()).spawn(move || {
             runtime.block_on(async {
-                tokio::select! {
-                    ended = accept(socket, address, control) => {
+                let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+                let patience = tokio::select! {
+                    ended = accept(socket, address, control, &places) => {
                         if let Err(error) = ended {
                             tracing::error!(%error, "the admin address isn't served any more");
                         }
+                        return;
                     }
                     // Told, or the proxy is gone.
-                    _ = stopped => {}
+                    told = stopped => told.unwrap_or_default(),
+                };
+                let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
+                // Streams don't end; whoever reads them comes back.
+                if timeout(patience, places.acquire_many(all)).await.is_err() {
+                    tracing::debug!("some connections to the admin address are cut");
                 }
             });
         })?;
-        Ok(Self { address, stop: Some(stop), running: Some(running) })
+        Ok(Self { address, socket: again, stop: Some(stop), running: Some(running) })
     }
 
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Accepts nothing more, and answers those who have asked, for at most `patience`. It blocks meanwhile.
+    pub(crate) fn leave(mut self, patience: Duration) {
+        if let Some(stop) = self.stop.take() {
+            // It may have ended by itself.
+            let _ = stop.send(patience);
+        }
+    }
+
+    /// What is accepted from, for a successor.
+    pub(crate) fn socket(&self) -> io::Result<TcpListener> {
+        self.socket.try_clone()
     }
 }
 
@@ -99,14 +144,18 @@ impl Drop for Server {
     }
 }
 
-async fn accept(socket: TcpListener, address: SocketAddr, control: Arc<Control>) -> io::Result<()> {
+async fn accept(
+    socket: TcpListener,
+    address: SocketAddr,
+    control: Arc<Control>,
+    places: &Arc<Semaphore>,
+) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(socket)?;
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut engine = http1::Builder::new();
     engine.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MOST_HEAD_BYTES);
     loop {
-        let tcp = match listener.accept().await {
-            Ok((tcp, _)) => tcp,
+        let (tcp, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "an admin connection couldn't be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -114,11 +163,11 @@ async fn accept(socket: TcpListener, address: SocketAddr, control: Arc<Control>)
             }
         };
         // Beyond the limit it is closed at once: waiting would let one who holds all places lock everybody out quietly.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Ok(place) = Arc::clone(places).try_acquire_owned() else { continue };
         let control = Arc::clone(&control);
         let service = service_fn(move |request| {
             let control = Arc::clone(&control);
-            async move { Ok::<_, Infallible>(paths::answer(&control, address, request).await) }
+            async move { Ok::<_, Infallible>(paths::answer(&control, (address, peer), request).await) }
         });
         let connection = engine.serve_connection(TokioIo::new(tcp), service);
         tokio::spawn(async move {

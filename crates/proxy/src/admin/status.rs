@@ -7,19 +7,21 @@ use mainstay::connect::Addresses;
 use mainstay::pool::Target;
 use mainstay::{Clock, Service};
 use mainstay_core::breaker::{BreakerState, Forced};
-use mainstay_core::upstream::{EndpointView, LoadView, Percentile};
+use mainstay_core::upstream::{EndpointView, LoadView};
 use mainstay_core::{EndpointId, Timestamp};
 use mainstay_outbox::Totals;
-use mainstay_record::{EndpointSnapshot, NamesSnapshot, StaleCloses, UpstreamSnapshot};
+use mainstay_record::UpstreamSnapshot;
 use serde_json::{Value, json};
 
 use super::stored;
 use crate::proxy::Control;
+use crate::shared::Shared;
 
 /// The document of `/status`. Fields may be added; what is there keeps its meaning while `version` is 1.
-pub(super) fn status(control: &Control, totals: &[Totals]) -> Value {
+pub(super) fn status(control: &Control, totals: Option<&[Totals]>) -> Value {
     let (shared, current) = (&control.shared, control.shared.current());
     let now = Clock::now();
+    let (traces, metrics) = control.export_status();
     json!({
         "version": 1,
         "mainstay": env!("CARGO_PKG_VERSION"),
@@ -37,7 +39,11 @@ pub(super) fn status(control: &Control, totals: &[Totals]) -> Value {
         "upstreams": current.services.iter().map(|service| upstream(service, now)).collect::<Vec<_>>(),
         "outbox": stored::status(control, totals),
         "records": records(&shared.recorder),
+        "access_log": super::log::access(&shared.recorder),
+        "traces": traces,
+        "metrics": metrics,
         "counts": shared.recorder.counts(),
+        "census": shared.recorder.census(),
     })
 }
 
@@ -55,38 +61,12 @@ fn records(recorder: &mainstay_record::Recorder) -> Value {
 }
 
 /// The same for metrics.
-pub(super) fn snapshots(control: &Control, totals: &[Totals]) -> Vec<UpstreamSnapshot> {
+pub(super) fn snapshots(shared: &Shared, totals: Option<&[Totals]>) -> Vec<UpstreamSnapshot> {
     let at = Clock::now();
-    let current = control.shared.current();
+    let current = shared.current();
     let snapshot = |service: &Arc<Service>| UpstreamSnapshot {
-        rings: current.client.ring_counts(service.name()),
-        name: service.name().to_string(),
-        at,
-        load: service.upstream().load(at),
-        stored: stored::snapshots(control, totals, service.name()),
-        endpoints: (0..)
-            .zip(views(service, at))
-            .map(|(place, (view, target))| (EndpointId(place), view, target, target.counts()))
-            .map(|(place, view, target, connections)| EndpointSnapshot {
-                percentiles: percentiles(service, place).collect(),
-                names: target.addresses(at).map(|addresses| NamesSnapshot {
-                    addresses: addresses.list.len(),
-                    age: addresses.age,
-                    lookups: addresses.lookups.to_vec(),
-                }),
-                certificate_ends_at: target.certificate_ends_at(),
-                view,
-                idle_connections: u32::try_from(connections.idle).unwrap_or(u32::MAX),
-                busy_connections: u32::try_from(connections.in_use).unwrap_or(u32::MAX),
-                stale: StaleCloses {
-                    avoided: connections.stale_avoided,
-                    met: connections.stale_met,
-                    seen: connections.closed_stale,
-                },
-                idle_limit: connections.idle_limit,
-            })
-            .collect(),
-        budget: service.upstream().budget().level(at),
+        stored: stored::snapshots(shared, totals, service.name()),
+        ..service.snapshot(at, current.client.ring_counts(service.name()))
     };
     current.services.iter().map(snapshot).collect()
 }
@@ -97,7 +77,7 @@ pub(super) fn unusable(control: &Control) -> Vec<String> {
     let usable = |view: &EndpointView| {
         let open = matches!(view.breaker, BreakerState::Open { until } if until > now);
         let ejected = view.ejected_until.is_some_and(|until| until > now);
-        view.healthy && !ejected && !open
+        view.healthy && !ejected && !open && !view.drained
     };
     let current = control.shared.current();
     let without =
@@ -107,16 +87,6 @@ pub(super) fn unusable(control: &Control) -> Vec<String> {
 
 fn views(service: &Service, now: Timestamp) -> impl Iterator<Item = (EndpointView, &Arc<Target>)> {
     service.upstream().view(now).into_iter().zip(service.targets())
-}
-
-/// How long an endpoint's answers take: what half of them do, and what is looked at for the tail.
-fn percentiles(
-    service: &Service,
-    endpoint: EndpointId,
-) -> impl Iterator<Item = (Percentile, Duration)> {
-    let upstream = service.upstream();
-    let shown = [Percentile::P50, Percentile::P95, Percentile::P99];
-    shown.into_iter().filter_map(move |one| Some((one, upstream.percentile(endpoint, one)?)))
 }
 
 fn load(view: &LoadView, now: Timestamp) -> Value {
@@ -152,7 +122,8 @@ fn upstream(service: &Service, now: Timestamp) -> Value {
         "load": load(&service.upstream().load(now), now),
         "endpoints": (0..).zip(views(service, now)).map(|(place, (view, target))| {
             let place = EndpointId(place);
-            let took = percentiles(service, place)
+            let took = service
+                .percentiles(place)
                 .map(|(percentile, took)| (percentile.code().to_owned(), json!(millis(took))))
                 .collect();
             endpoint(&view, target, last_check(service, place, &view, now), took, now)
@@ -197,6 +168,7 @@ fn endpoint(
         "throttled_for_ms": left(view.throttled_until),
         "breaker": breaker(view.breaker, now),
         "ordered": match view.forced {
+            _ if view.drained => "drain",
             Forced::No => "auto",
             Forced::Open => "open",
             Forced::Closed => "closed",

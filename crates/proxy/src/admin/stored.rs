@@ -1,26 +1,32 @@
 //! Stored writes: listed, shown, and what a person may order about them.
 
-use std::time::Duration;
+mod lanes;
 
+use http::request::Parts;
 use http::{Method, Response, StatusCode};
+use hyper::body::Incoming;
 use mainstay_outbox::{DeliveryId, Filter, Page, State, StoreError, Totals};
-use mainstay_record::{StoredSnapshot, WrongFilter};
+use mainstay_record::{Order, StoredSnapshot, WrongFilter};
 use serde_json::{Value, json};
 
 use super::Reply;
+use super::guard::Orderer;
 use super::paths::{self, answered, json as document};
-use crate::outbox::{Outbox, now};
+use crate::outbox::Outbox;
 use crate::problem::{Problem, Refusal};
 use crate::proxy::Control;
+use crate::shared::Shared;
 
-/// `GET /outbox`, `GET /outbox/ID`, `POST /outbox/ID/retry`, `drop` and `settle`.
+/// `GET /outbox`, `GET /outbox/ID`, `POST /outbox/ID/retry`, `drop` and `settle`, `GET /outbox/lanes`, `POST /outbox/lanes/release`.
 pub(super) async fn answer(
     control: &Control,
-    method: &Method,
+    orderer: &Orderer,
+    head: &Parts,
     segments: &[&str],
-    query: Option<&str>,
+    body: Incoming,
 ) -> Result<Response<Reply>, Refusal> {
     let outbox = control.shared.outbox.get().ok_or(Refusal::NotFound)?;
+    let (method, query) = (&head.method, head.uri.query());
     match *segments {
         [] => {
             reads(method)?;
@@ -28,6 +34,14 @@ pub(super) async fn answer(
                 Ok((filter, page)) => list(outbox, filter, page).await?,
                 Err(wrong) => answered(&Problem::of_filter(&wrong)),
             })
+        }
+        ["lanes"] => {
+            reads(method)?;
+            lanes::list(outbox).await
+        }
+        ["lanes", "release"] => {
+            writes(method)?;
+            lanes::release(control, outbox, orderer, body).await
         }
         [id] => {
             reads(method)?;
@@ -42,29 +56,68 @@ pub(super) async fn answer(
             Ok(document(StatusCode::OK, &json!({ "version": 1, "delivery": delivery })))
         }
         [id, order] => {
-            if method != Method::POST {
-                return Err(Refusal::MethodNotAllowed("POST"));
-            }
+            writes(method)?;
             let id = known(id)?;
-            let filter = Filter { ids: vec![id], ..Filter::default() };
-            let store = outbox.store();
-            let count = match order {
-                "retry" => store.retry(filter, None, now()).await,
-                "drop" => store.drop_those(filter, now()).await,
-                "settle" => store.settle(filter, now()).await,
-                _ => return Err(Refusal::NotFound),
-            };
-            match count.map_err(refusal)? {
-                0 => Err(Refusal::BadOrder(
-                    "The delivery isn't in a state in which that can be done.",
-                )),
-                _ => {
-                    tracing::info!(delivery = %id, order, "a stored write was ordered");
-                    Ok(document(StatusCode::OK, &json!({ "delivery": id, "order": order })))
-                }
+            let order = Fate::of(order).ok_or(Refusal::NotFound)?;
+            if let Err(wanted) = orderer.confirms(order.word(), &[&id.to_string()]) {
+                return Ok(answered(&Problem::of_unconfirmed(&wanted)));
             }
+            order.carry_out(control, outbox, orderer, id).await?;
+            Ok(document(StatusCode::OK, &json!({ "delivery": id, "order": order.word() })))
         }
         _ => Err(Refusal::NotFound),
+    }
+}
+
+/// What a person decides about a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Retry,
+    Drop,
+    Settle,
+}
+
+impl Fate {
+    fn of(word: &str) -> Option<Self> {
+        [Self::Retry, Self::Drop, Self::Settle].into_iter().find(|fate| fate.word() == word)
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Drop => "drop",
+            Self::Settle => "settle",
+        }
+    }
+
+    async fn carry_out(
+        self,
+        control: &Control,
+        outbox: &Outbox,
+        orderer: &Orderer,
+        id: DeliveryId,
+    ) -> Result<(), Refusal> {
+        let filter = Filter { ids: vec![id], ..Filter::default() };
+        let (store, now) = (outbox.store(), outbox.store().now());
+        let count = match self {
+            Self::Retry => store.retry(filter, None, now).await,
+            Self::Drop => store.drop_those(filter, now).await,
+            Self::Settle => store.settle(filter, now).await,
+        };
+        if count.map_err(refusal)? == 0 {
+            return Err(Refusal::BadOrder(
+                "The delivery isn't in a state in which that can be done.",
+            ));
+        }
+        let (who, order) = (&orderer.who, self.word());
+        tracing::info!(delivery = %id, order, %who, "a stored write was ordered");
+        control.shared.recorder.note_order(Order {
+            who: who.clone(),
+            order: order.to_owned(),
+            what: Some(format!("delivery {id}")),
+            ..Order::default()
+        });
+        Ok(())
     }
 }
 
@@ -113,46 +166,32 @@ fn asked(query: Option<&str>) -> Result<(Filter, Page), WrongFilter> {
     Ok((filter, page))
 }
 
-/// How many there are; nothing where there is no outbox, or it can't be asked.
-pub(super) async fn totals(control: &Control) -> Vec<Totals> {
-    let Some(outbox) = control.shared.outbox.get() else { return Vec::new() };
-    outbox.store().totals().await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "the outbox can't be counted");
-        Vec::new()
-    })
+/// How many there are; `None` where there is no outbox, or it can't be asked.
+pub(crate) async fn totals(shared: &Shared) -> Option<Vec<Totals>> {
+    let outbox = shared.outbox.get()?;
+    let totals = outbox.store().totals().await;
+    shared.recorder.note_outbox(totals.is_ok() && outbox.store().trouble().is_none());
+    totals.inspect_err(|error| tracing::warn!(%error, "the outbox can't be counted")).ok()
 }
 
-/// The same for metrics of one upstream: each state, whether or not there are any.
+/// The same for metrics of one upstream.
 pub(super) fn snapshots(
-    control: &Control,
-    totals: &[Totals],
+    shared: &Shared,
+    totals: Option<&[Totals]>,
     upstream: &str,
 ) -> Vec<StoredSnapshot> {
-    if control.shared.outbox.get().is_none() {
-        return Vec::new();
-    }
-    let now = now().0;
-    let of = |state: &'static str| {
-        let total = totals.iter().find(|total| total.upstream == upstream && total.state == state);
-        let (items, bytes) = total.map_or((0, 0), |total| (total.items, total.bytes));
-        let since = total.and_then(|total| total.oldest).unwrap_or(now);
-        StoredSnapshot {
-            state,
-            items,
-            bytes,
-            oldest: Duration::from_millis(now.saturating_sub(since)),
-        }
-    };
-    State::NAMES.into_iter().map(of).collect()
+    let (Some(outbox), Some(totals)) = (shared.outbox.get(), totals) else { return Vec::new() };
+    mainstay::stored::snapshots(outbox.store(), totals, upstream)
 }
 
-/// The part of `/status`; null where there is no outbox.
-pub(super) fn status(control: &Control, totals: &[Totals]) -> Value {
+/// The part of `/status`; null where there is no outbox, and its deliveries where it can't be asked.
+pub(super) fn status(control: &Control, totals: Option<&[Totals]>) -> Value {
     match control.shared.outbox.get() {
         None => Value::Null,
         Some(outbox) => json!({
-            "path": outbox.settings().path.display().to_string(),
+            "path": outbox.store().place(),
             "damage": outbox.store().damage(),
+            "trouble": outbox.store().trouble(),
             "deliveries": totals,
         }),
     }
@@ -162,6 +201,13 @@ fn reads(method: &Method) -> Result<(), Refusal> {
     match *method {
         Method::GET | Method::HEAD => Ok(()),
         _ => Err(Refusal::MethodNotAllowed("GET, HEAD")),
+    }
+}
+
+fn writes(method: &Method) -> Result<(), Refusal> {
+    match *method {
+        Method::POST => Ok(()),
+        _ => Err(Refusal::MethodNotAllowed("POST")),
     }
 }
 

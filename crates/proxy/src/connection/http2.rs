@@ -28,11 +28,18 @@ pub(super) async fn serve(link: Arc<Link>, stream: Stream, preface: Bytes) {
         async move { Ok::<Response<Reply>, Infallible>(handle(link, request).await) }
     });
     let mut engine = Box::new(link.worker().local().http2.serve_connection(wire, service));
+    let mut told = 0;
     let ended = poll_fn(|cx| {
         match link.take_order() {
-            // An application that doesn't read is let go of; one that is idle is told to go.
-            Some(Order::Close) if link.is_blocked() => return Poll::Ready(Ok(())),
-            Some(Order::Close | Order::Drain) => Pin::new(&mut *engine).graceful_shutdown(),
+            // An application that doesn't read is let go of; one that is idle is told to go, and let go of if it doesn't hear.
+            Some(Order::Close) if link.is_blocked() || told == TOLD_TO_GO => {
+                return Poll::Ready(Ok(()));
+            }
+            Some(Order::Close) => {
+                told += 1;
+                Pin::new(&mut *engine).graceful_shutdown();
+            }
+            Some(Order::Drain) => Pin::new(&mut *engine).graceful_shutdown(),
             Some(Order::Park | Order::HeadTimeout) | None => {}
         }
         Pin::new(&mut *engine).poll(cx)
@@ -41,3 +48,7 @@ pub(super) async fn serve(link: Arc<Link>, stream: Stream, preface: Bytes) {
         tracing::debug!(error = &error as &dyn Error, "a connection of an application broke");
     }
 }
+
+/// How often an idle application is told to go, at the rhythm of the sweep, before it is let go of: time for its answer to the PING
+/// that comes with a GOAWAY. One that never finished its handshake isn't told anything.
+const TOLD_TO_GO: u32 = 4;

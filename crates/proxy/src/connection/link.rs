@@ -11,6 +11,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use http::{HeaderMap, header};
+use mainstay_record::Origin;
 use parking_lot::Mutex;
 
 use crate::forward::Names;
@@ -23,6 +24,7 @@ pub(crate) struct Link {
     secure: bool,
     http2: AtomicBool,
     calls: AtomicU32,
+    had_calls: AtomicBool,
     /// Nothing of an answer waits to be written.
     flushed: AtomicBool,
     parked: AtomicBool,
@@ -77,6 +79,7 @@ impl Link {
             secure,
             http2: AtomicBool::new(false),
             calls: AtomicU32::new(0),
+            had_calls: AtomicBool::new(false),
             flushed: AtomicBool::new(true),
             parked: AtomicBool::new(false),
             keeps_open: AtomicBool::new(false),
@@ -103,6 +106,11 @@ impl Link {
         self.secure
     }
 
+    /// What spans say of its calls.
+    pub(crate) const fn origin(&self) -> Origin {
+        Origin::Listener { secure: self.secure }
+    }
+
     /// What has been made of the names that requests of this connection bring along, to be used again.
     pub(crate) const fn names(&self) -> &Mutex<Option<Names>> {
         &self.names
@@ -111,6 +119,7 @@ impl Link {
     /// A call begins.
     pub(crate) fn begin(self: &Arc<Self>) -> Active {
         self.calls.fetch_add(1, Relaxed);
+        self.had_calls.store(true, Relaxed);
         self.worker.calls().fetch_add(1, Relaxed);
         self.flushed.store(false, Relaxed);
         self.head_since.store(0, Relaxed);
@@ -129,6 +138,15 @@ impl Link {
     pub(super) fn set_http2(&self) {
         self.http2.store(true, Relaxed);
         self.head_since.store(0, Relaxed);
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        self.http2.load(Relaxed)
+    }
+
+    /// Whether it has brought a request yet.
+    pub(crate) fn has_had_calls(&self) -> bool {
+        self.had_calls.load(Relaxed)
     }
 
     pub(super) fn set_parked(&self, parked: bool) {

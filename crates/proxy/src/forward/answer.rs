@@ -142,5 +142,5 @@ pub(super) fn of_problem(refused: Refused, is_head: bool) -> Response<Inner> {
 
 /// Fields that are added to each answer.
 const OURS: usize = 4;
-const CALL_ID: HeaderName = HeaderName::from_static("mainstay-call-id");
-const ATTEMPTS: HeaderName = HeaderName::from_static("mainstay-attempts");
+pub(super) const CALL_ID: HeaderName = HeaderName::from_static("mainstay-call-id");
+pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("mainstay-attempts");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 use mainstay_config::settings::Limits;
 
@@ -57,6 +58,8 @@ fn examined(
         ));
     }
     coding(&head.headers)?;
+    length(&head.headers)?;
+    target(head)?;
     let mut hosts = head.headers.get_all(header::HOST).into_iter();
     let (given, second) = (hosts.next(), hosts.next());
     if second.is_some() {
@@ -76,16 +79,12 @@ fn examined(
             }
             host(value)
         }
-        None => {
-            let star = head.uri.path() == "*";
-            if star && head.method != Method::OPTIONS {
-                return Err(Refusal::BadRequest("The target * is for OPTIONS alone."));
-            }
-            match given {
-                Some(value) => host(value.clone()),
-                None => Ok(Host { authority: HeaderValue::from_static(""), name_end: 0 }),
-            }
-        }
+        // Over HTTP/2 a scheme and a path that are both left out aren't missed by h2, and would go on as a request line without a target.
+        None if head.uri.path().is_empty() => Err(Refusal::BadRequest("There is no path.")),
+        None => match given {
+            Some(value) => host(value.clone()),
+            None => Ok(Host { authority: HeaderValue::from_static(""), name_end: 0 }),
+        },
     }
 }
 
@@ -97,6 +96,35 @@ fn coding(headers: &HeaderMap) -> Result<(), Refusal> {
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
         _ => Err(Refusal::BadRequest("The Transfer-Encoding isn't just chunked.")),
     }
+}
+
+/// One length that is a number. Over HTTP/1.1 hyper sees to it; of those that come over HTTP/2, h2 looks at the first only, and all of
+/// them would go on.
+fn length(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).into_iter();
+    match (lengths.next(), lengths.next()) {
+        (None, _) => Ok(()),
+        (Some(length), None) if is_number(length.as_bytes()) => Ok(()),
+        _ => Err(Refusal::BadRequest("The Content-Length isn't one number.")),
+    }
+}
+
+/// h2 takes an empty length for one of zero, and it would go on empty.
+fn is_number(length: &[u8]) -> bool {
+    !length.is_empty() && length.iter().all(u8::is_ascii_digit)
+}
+
+/// A target is of visible ASCII (RFC 9112, section 3.2, and RFC 3986). hyper lets DEL and bytes beyond pass, which some servers take for
+/// letters, some for blanks, and some decode.
+fn target(head: &Parts) -> Result<(), Refusal> {
+    let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
+    if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Refusal::BadRequest("The target has bytes that must be percent-encoded."));
+    }
+    if target == "*" && head.method != Method::OPTIONS {
+        return Err(Refusal::BadRequest("The target * is for OPTIONS alone."));
+    }
+    Ok(())
 }
 
 /// A target with scheme and authority, as for a proxy.
@@ -254,6 +282,24 @@ mod tests {
             &[("host", "a"), ("transfer-encoding", "chunked")],
         );
         assert!(matches!(examine(&head, true), Err(Refusal::BadRequest(_))));
+    }
+
+    #[test]
+    fn a_length_is_one_number() {
+        let wrong = Err("The Content-Length isn't one number.");
+        check("/", &[("host", "a"), ("content-length", "3")], Ok("a"));
+        check("/", &[("host", "a"), ("content-length", "3"), ("content-length", "3")], wrong);
+        check("/", &[("host", "a"), ("content-length", "3, 3")], wrong);
+        check("/", &[("host", "a"), ("content-length", "+3")], wrong);
+    }
+
+    #[test]
+    fn a_target_is_visible_ascii() {
+        let wrong = Err("The target has bytes that must be percent-encoded.");
+        check("/%C3%A4?q=%7F|{}", &[("host", "a")], Ok("a"));
+        for target in ["/\u{e4}", "/?q=\u{e4}"] {
+            check(target, &[("host", "a")], wrong);
+        }
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
         .filter(|token| !token.is_empty())
 }
 
-const KNOWN: usize = 6;
+const KNOWN: usize = 7;
 static ALWAYS: [HeaderName; KNOWN] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
@@ -75,6 +75,8 @@ static ALWAYS: [HeaderName; KNOWN] = [
     header::PROXY_AUTHORIZATION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
+    // Nobody has a use for it since HTTP/2 in the clear by upgrade was taken out of the standard.
+    HeaderName::from_static("http2-settings"),
 ];
 
 #[cfg(test)]
@@ -109,6 +111,7 @@ mod tests {
                 ("proxy-authorization", "Basic eDp5"),
                 ("transfer-encoding", "chunked"),
                 ("upgrade", "h2c"),
+                ("http2-settings", "AAMAAABk"),
             ],
             &[("x-end", "3")],
         );

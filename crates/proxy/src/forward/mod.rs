@@ -3,6 +3,7 @@
 //! [`handle`] is the whole path of a request through the proxy, top to bottom. It decides nothing about retries:
 //! that is core's, behind [`mainstay::Client::call`].
 
+mod access;
 mod answer;
 mod examine;
 mod hop;
@@ -19,10 +20,14 @@ use http::{Request, Response, request::Parts};
 use hyper::body::{Body, Incoming};
 use mainstay::Source;
 
+pub(crate) use access::Access;
 pub(crate) use names::Names;
 pub use outlook::{Outlook, OwnAnswer};
 pub(crate) use reply::Reply;
+pub(crate) use stored::of_row;
 pub(crate) use upgrade::TUNNELS_PART_WITHIN;
+
+use access::Line;
 
 use crate::connection::{Active, Link};
 use crate::problem::{Problem, Refusal};
@@ -36,15 +41,18 @@ pub(crate) async fn handle(link: Arc<Link>, request: Request<Incoming>) -> Respo
     if head.version == http::Version::HTTP_10 {
         link.note_ends_by_close();
     }
+    let mut line = local.access.as_ref().map(|access| Line::of(access, &link, &head));
     let is_head = head.method == http::Method::HEAD;
     let is_grpc = head.version == http::Version::HTTP_2 && mainstay::is_grpc(&head.headers);
-    match forward(&local, &active, &mut head, body).await {
-        Ok(response) => response.map(|inner| Reply::new(inner, active)),
-        Err(refused) if is_grpc => {
-            answer::of_grpc_problem(&refused).map(|inner| Reply::new(inner, active))
-        }
-        Err(refused) => answer::of_problem(refused, is_head).map(|inner| Reply::new(inner, active)),
+    let response = match forward(&local, &active, &mut head, body).await {
+        Ok(response) => response,
+        Err(refused) if is_grpc => answer::of_grpc_problem(&refused),
+        Err(refused) => answer::of_problem(refused, is_head),
+    };
+    if let Some(line) = &mut line {
+        line.answered(&response);
     }
+    response.map(|inner| Reply::new(inner, active, line))
 }
 
 /// A request that gets no answer of an upstream, with whether the connection can go on.
@@ -89,10 +97,14 @@ async fn forward(
         // In a box: the others of a connection needn't carry its room along.
         return Box::pin(stored::enter(local, outbox, route, link, head, body)).await;
     }
+    if route.outbox.is_some() {
+        // It is asked of us, for writes that are stored.
+        head.headers.remove(stored::CALLBACK);
+    }
     let source = if body.is_end_stream() { Source::Empty } else { Source::Incoming(body) };
     let empty = Request::new(()).into_parts().0;
     let head = std::mem::replace(head, empty);
-    match local.client.call(&route.plan, head, source).await {
+    match local.client.call_from(link.origin(), &route.plan, head, source).await {
         Ok(answer) => Ok(answer::of_answer(answer, route, link, upgrade)),
         Err(unanswered) => {
             // What is left of the application's body isn't worth reading.

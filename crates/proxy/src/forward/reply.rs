@@ -8,6 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use mainstay::DeliveredBody;
 use mainstay::pool::AnswerError;
 
+use super::access::Line;
 use crate::connection::Active;
 
 /// A body, and the call that goes on until it has been sent.
@@ -15,6 +16,7 @@ use crate::connection::Active;
 pub(crate) struct Reply {
     inner: Inner,
     _active: Option<Active>,
+    line: Option<Box<Line>>,
 }
 
 /// Where it comes from.
@@ -34,9 +36,9 @@ pub(super) enum Inner {
 }
 
 impl Reply {
-    pub(super) fn new(inner: Inner, active: Active) -> Self {
+    pub(super) fn new(inner: Inner, active: Active, line: Option<Box<Line>>) -> Self {
         let active = (!matches!(inner, Inner::Upgraded)).then_some(active);
-        Self { inner, _active: active }
+        Self { inner, _active: active, line }
     }
 }
 
@@ -48,7 +50,7 @@ impl Body for Reply {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
-        match &mut self.inner {
+        let polled = match &mut self.inner {
             Inner::Empty | Inner::Upgraded => Poll::Ready(None),
             Inner::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
@@ -56,7 +58,11 @@ impl Body for Reply {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Inner::Delivered(body) => Pin::new(body).poll_frame(cx),
+        };
+        if let (Some(line), Poll::Ready(Some(Ok(frame)))) = (&mut self.line, &polled) {
+            line.sent(frame.data_ref().map_or(0, Bytes::len));
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

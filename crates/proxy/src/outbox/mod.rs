@@ -10,6 +10,8 @@
 //! was stored before it.
 
 mod courier;
+mod intake;
+mod seldom;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -19,10 +21,13 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use mainstay::Clock;
+use mainstay::stored::Unopened;
 use mainstay_config::settings::{Outbox as OutboxSettings, Settings};
-use mainstay_core::outbox::WallTime;
-use mainstay_outbox::store::{Access, Keep, OpenError};
-use mainstay_outbox::{Dispatcher, Dispatching, KeyError, Keys, Limits, Store};
+use mainstay_outbox::store::{Access, Keep, OpenError, WrongAddress};
+use mainstay_outbox::{
+    DeliveryId, Dispatcher, Dispatching, KeyError, Keys, SecretsError, Store, StoreError, Summary,
+};
 use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::sync::{Mutex as TurnLock, OwnedMutexGuard, watch};
@@ -30,7 +35,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::shared::Shared;
 use courier::Courier;
-pub(crate) use courier::{INCOMPLETE, Tried};
+pub(crate) use seldom::Seldom;
 
 /// An open outbox.
 #[derive(Debug)]
@@ -45,6 +50,8 @@ pub(crate) struct Outbox {
     /// Whether the thread has nothing more to do.
     ended: watch::Sender<bool>,
     running: Mutex<Option<JoinHandle<()>>>,
+    /// Writes that can't be stored.
+    pub(crate) unstored: Seldom,
 }
 
 /// A request with a key of its own is tried directly until this is dropped.
@@ -80,7 +87,10 @@ impl<'a> Turn<'a> {
     pub(crate) async fn of(outbox: &'a Outbox, upstream: &str, lane: &str) -> Self {
         let lane = format!("{upstream}\n{lane}");
         let turns = Arc::clone(outbox.turns.lock().entry(lane.clone()).or_default());
-        Self { outbox, lane, turn: Some(turns.lock_owned().await) }
+        // Made before the wait: who gives up waiting tidies up as well.
+        let mut turn = Self { outbox, lane, turn: None };
+        turn.turn = Some(turns.lock_owned().await);
+        turn
     }
 }
 
@@ -102,6 +112,10 @@ pub enum OutboxError {
     Open(OpenError),
     /// A key.
     Key(KeyError),
+    /// The database's URL.
+    Address(WrongAddress),
+    /// The secrets of callbacks.
+    Secrets(SecretsError),
     /// A thread or its runtime.
     Thread(io::Error),
 }
@@ -111,6 +125,8 @@ impl std::fmt::Display for OutboxError {
         match self {
             Self::Open(error) => write!(f, "the outbox can't be opened: {error}"),
             Self::Key(error) => write!(f, "outbox.keys: {error}"),
+            Self::Address(error) => write!(f, "the outbox's database: {error}"),
+            Self::Secrets(error) => write!(f, "the secrets of callbacks: {error}"),
             Self::Thread(_) => f.write_str("can't start the outbox's thread"),
         }
     }
@@ -120,7 +136,7 @@ impl std::error::Error for OutboxError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Thread(error) => Some(error),
-            Self::Open(_) | Self::Key(_) => None,
+            Self::Open(_) | Self::Key(_) | Self::Address(_) | Self::Secrets(_) => None,
         }
     }
 }
@@ -133,26 +149,58 @@ pub(crate) fn is_wanted(settings: &Settings) -> bool {
 /// Whether an open outbox by `old` can go on by `new`.
 pub(crate) fn is_same_store(old: &OutboxSettings, new: &OutboxSettings) -> bool {
     let fixed = |settings: &OutboxSettings| {
-        let OutboxSettings { path, keys, items, bytes, lane_items, reserve_bytes, .. } =
-            settings.clone();
-        (path, keys, items, bytes, lane_items, reserve_bytes, settings.status_path.clone())
+        let OutboxSettings { path, postgres, postgres_file, postgres_env, .. } = settings.clone();
+        let place = (path, postgres, postgres_file, postgres_env, settings.schema.clone());
+        let OutboxSettings { keys, items, bytes, lane_items, reserve_bytes, .. } = settings.clone();
+        let limits = (items, bytes, lane_items, reserve_bytes);
+        let rest = (settings.lease, settings.intake.clone(), settings.status_path.clone());
+        (place, keys, limits, rest)
     };
     fixed(old) == fixed(new)
+}
+
+/// Opens the store that these settings name: for a proxy that delivers from it, or for a visitor.
+///
+/// It waits for the disk, or for the database.
+///
+/// # Errors
+///
+/// [`OutboxError`]. Nothing was changed, then.
+pub fn open_store(
+    settings: &OutboxSettings,
+    keys: Keys,
+    access: Access,
+) -> Result<Store, OutboxError> {
+    mainstay::stored::open(settings, keys, access).map_err(|error| match error {
+        Unopened::Store(error) => OutboxError::Open(error),
+        Unopened::Address(error) => OutboxError::Address(error),
+    })
 }
 
 impl Outbox {
     /// Opens it. Nothing is delivered before it is [started](Self::start).
     pub(crate) fn open(settings: &OutboxSettings) -> Result<Arc<Self>, OutboxError> {
-        let files = settings.keys.iter().map(|file| Path::new(file.as_str()));
-        let keys = Keys::read(files).map_err(OutboxError::Key)?;
-        let limits = Limits {
-            items: settings.items,
-            bytes: settings.bytes,
-            lane_items: settings.lane_items,
-            reserve_bytes: settings.reserve_bytes,
+        Self::over(open_store(settings, read_keys(settings)?, Access::Serve)?, settings)
+    }
+
+    /// Opens one from which another process may still deliver: writes are stored from now on, and delivered once that one has let go.
+    pub(crate) fn inherit(settings: &OutboxSettings) -> Result<Arc<Self>, OutboxError> {
+        let store = match open_store(settings, read_keys(settings)?, Access::Serve) {
+            Err(OutboxError::Open(OpenError::InUse(_))) => {
+                open_store(settings, read_keys(settings)?, Access::Visit)?
+            }
+            opened => opened?,
         };
-        let store =
-            Store::open(&settings.path, keys, limits, Access::Serve).map_err(OutboxError::Open)?;
+        Self::over(store, settings)
+    }
+
+    fn over(store: Store, settings: &OutboxSettings) -> Result<Arc<Self>, OutboxError> {
+        if let Some(trouble) = store.trouble() {
+            tracing::error!(
+                trouble,
+                "the outbox's database can't be reached: nothing is stored until it is there"
+            );
+        }
         Ok(Arc::new(Self {
             store,
             settings: settings.clone(),
@@ -161,6 +209,7 @@ impl Outbox {
             orders: watch::Sender::new(Dispatching::Goes),
             ended: watch::Sender::new(false),
             running: Mutex::new(None),
+            unstored: Seldom::default(),
         }))
     }
 
@@ -171,7 +220,7 @@ impl Outbox {
             .build()
             .map_err(OutboxError::Thread)?;
         let (store, orders) = (self.store.clone(), self.orders.subscribe());
-        let courier = Arc::new(Courier::new(shared));
+        let courier = Arc::new(Courier::new(shared, self.store.clone()));
         let (shared, ended) = (Arc::clone(shared), self.ended.clone());
         let running = thread::Builder::new()
             .name("mainstay-outbox".into())
@@ -207,6 +256,32 @@ impl Outbox {
         self.orders.send_replace(Dispatching::Drains);
     }
 
+    /// Waits until a delivery is neither waiting nor on its way, for at most `patience`, and not while the proxy drains. Its summary then,
+    /// or as it is.
+    pub(crate) async fn settled(
+        &self,
+        id: DeliveryId,
+        patience: Duration,
+    ) -> Result<Summary, StoreError> {
+        let mut orders = self.orders.subscribe();
+        let drains = async {
+            // The sender is this one's own.
+            let _ = orders.wait_for(|order| *order != Dispatching::Goes).await;
+        };
+        tokio::select! {
+            settled = self.store.settled(id, patience) => return settled,
+            () = drains => {}
+        }
+        self.store.summary(id).await
+    }
+
+    /// Waits until no request whose order or key others have to heed is tried directly.
+    pub(crate) async fn untried(&self) {
+        while !(self.turns.lock().is_empty() && self.tried_now.lock().is_empty()) {
+            sleep(LOOKED_AGAIN_AFTER).await;
+        }
+    }
+
     /// Waits until nothing is on its way any more.
     pub(crate) async fn drained(&self) {
         let mut ended = self.ended.subscribe();
@@ -225,6 +300,36 @@ impl Outbox {
     }
 }
 
+fn read_keys(settings: &OutboxSettings) -> Result<Keys, OutboxError> {
+    let files = settings.keys.iter().map(|file| Path::new(file.as_str()));
+    Keys::read(files).map_err(OutboxError::Key)
+}
+
+/// Waits until no other process delivers from here, and this one may.
+async fn serve(store: &Store) {
+    let failing = Seldom::default();
+    let mut is_told = false;
+    loop {
+        match store.serve() {
+            Ok(()) => return,
+            Err(OpenError::InUse(_)) => {
+                if !is_told {
+                    tracing::info!(
+                        "stored writes are delivered once the process before has let go of them"
+                    );
+                    is_told = true;
+                }
+            }
+            Err(error) => {
+                if let Some(count) = failing.happened(Clock::now()) {
+                    tracing::error!(%error, count, "nothing is delivered: the outbox can't be locked");
+                }
+            }
+        }
+        sleep(LOOKED_AGAIN_AFTER).await;
+    }
+}
+
 /// The thread's work.
 async fn run(
     store: Store,
@@ -232,8 +337,12 @@ async fn run(
     shared: Arc<Shared>,
     orders: watch::Receiver<Dispatching>,
 ) {
-    // Nothing is offered before that is written: what may have been done would be done twice.
     let mut until_stopped = orders.clone();
+    tokio::select! {
+        () = serve(&store) => {}
+        _ = until_stopped.wait_for(|order| *order != Dispatching::Goes) => return,
+    }
+    // Nothing is offered before that is written: what may have been done would be done twice.
     loop {
         match store.stop_interrupted().await {
             Ok(0) => break,
@@ -253,15 +362,24 @@ async fn run(
             () = sleep(TRIED_AGAIN_AFTER) => {}
         }
     }
-    let dispatcher = Dispatcher::new(store.clone(), courier);
+    let dispatcher = Dispatcher::new(store.clone(), Arc::clone(&courier));
+    let intake = async {
+        let table = shared.current().settings.outbox.intake.clone();
+        if let Some(table) = table {
+            intake::take_in(store.clone(), courier, table, orders.clone()).await;
+        }
+        // What is on its way comes to its end without it.
+        std::future::pending().await
+    };
     tokio::select! {
-        () = dispatcher.run(orders) => {}
-        () = tend(store, shared) => {}
+        () = dispatcher.run(orders.clone()) => {}
+        () = tend(store.clone(), Arc::clone(&shared)) => {}
+        () = intake => {}
     }
 }
 
-/// Checks the store once, and forgets what was finished long ago. Never ends.
-async fn tend(store: Store, shared: Arc<Shared>) {
+/// Looks at all of a store of this proxy's own.
+async fn check(store: &Store) {
     match store.check().await {
         Ok(faults) => {
             for fault in &faults {
@@ -273,6 +391,14 @@ async fn tend(store: Store, shared: Arc<Shared>) {
         }
         Err(error) => tracing::error!(%error, "the outbox can't be checked"),
     }
+}
+
+/// Checks the store once, and forgets what was finished long ago. Never ends.
+async fn tend(store: Store, shared: Arc<Shared>) {
+    // A database looks after its pages itself, and would be read as a whole at the start of each proxy.
+    if !store.is_shared() {
+        check(&store).await;
+    }
     let mut ticks = interval(TEND_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -280,7 +406,7 @@ async fn tend(store: Store, shared: Arc<Shared>) {
         let settings = shared.current().settings.outbox.clone();
         let keep = Keep { delivered: settings.keep_delivered, dead: settings.keep_dead };
         loop {
-            match store.tend(keep, now()).await {
+            match store.tend(keep, store.now()).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
@@ -292,10 +418,8 @@ async fn tend(store: Store, shared: Arc<Shared>) {
     }
 }
 
-/// The wall clock.
-pub(crate) fn now() -> WallTime {
-    WallTime(mainstay::Clock::unix_millis())
-}
+/// This is how late it is noticed at most that something is over, in an upgrade.
+const LOOKED_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// A disk that is full or a database that is locked may be better then.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(1);

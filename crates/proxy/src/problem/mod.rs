@@ -53,11 +53,15 @@ pub(crate) enum Refusal {
     MethodNotAllowed(&'static str),
     Unauthorized,
     Forbidden(&'static str),
+    BrowserWithoutToken,
+    NotConfirmed,
+    NoSuchLane,
     BadOrder(&'static str),
     BadFilter,
     TooLargeToStore,
     OutboxFull(&'static str),
     OutboxDown,
+    OutboxUnsure,
     KeyReused,
     KeyInUse,
     NoDelivery,
@@ -124,6 +128,12 @@ impl Problem {
         self
     }
 
+    /// Which delivery it is about.
+    pub(crate) fn about(mut self, id: String) -> Self {
+        self.members.insert("delivery".to_owned(), json!(id));
+        self
+    }
+
     /// A request that was refused.
     pub(crate) fn of_refusal(refusal: Refusal) -> Self {
         let (status, code, title, detail) = refusal.row();
@@ -141,6 +151,13 @@ impl Problem {
             call: None,
             grpc: Grpc { status: grpc::status_of_http(status.as_u16()), pushback_millis: None },
         }
+    }
+
+    /// An order that has to be confirmed, and how.
+    pub(crate) fn of_unconfirmed(wanted: &str) -> Self {
+        let mut problem = Self::of_refusal(Refusal::NotConfirmed);
+        problem.members.insert("wanted".to_owned(), json!(wanted));
+        problem
     }
 
     /// A filter of the admin address that can't be used.
@@ -263,7 +280,7 @@ impl Refusal {
                 StatusCode::NOT_FOUND,
                 "not-found",
                 "There is nothing here",
-                "The admin address has /healthz, /readyz, /status, /events, /metrics, /calls, /calls/ID, /outbox, /outbox/ID, /reload and /upstreams/NAME/endpoints/NAME/breaker.",
+                "The admin address has /, /healthz, /readyz, /status, /live, /timeline, /incidents, /events, /metrics, /calls, /connections, /outbox, /reload and /upstreams/NAME/endpoints/NAME/order.",
             ),
             Self::NoSuchEndpoint => (
                 StatusCode::NOT_FOUND,
@@ -284,6 +301,24 @@ impl Refusal {
                 "Send the admin token as a bearer token.",
             ),
             Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "forbidden", "Refused", detail),
+            Self::BrowserWithoutToken => (
+                StatusCode::FORBIDDEN,
+                "browser-without-token",
+                "A page in a browser may not act here",
+                "Without a token nobody can tell whose page it is: set admin.token, token_file or token_env. Looking needs none on this machine.",
+            ),
+            Self::NotConfirmed => (
+                StatusCode::PRECONDITION_REQUIRED,
+                "not-confirmed",
+                "The order has to be confirmed",
+                "Send it again with the field mainstay-confirm, which says once more what is ordered: see `wanted`.",
+            ),
+            Self::NoSuchLane => (
+                StatusCode::NOT_FOUND,
+                "no-such-lane",
+                "No stopped delivery holds this lane",
+                "It may have been released meanwhile. GET /outbox/lanes lists the lanes that are held.",
+            ),
             Self::BadOrder(detail) => {
                 (StatusCode::BAD_REQUEST, "bad-request", "The order can't be carried out", detail)
             }
@@ -304,6 +339,12 @@ impl Refusal {
                 "outbox-unavailable",
                 "The outbox can't be used",
                 "Its database failed; the proxy's log says how. Nothing was accepted.",
+            ),
+            Self::OutboxUnsure => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "outbox-unsure",
+                "The write may have been stored",
+                "The connection to the outbox's database broke while it was stored, and nobody could find out by now. If it was, it is delivered; ask for the delivery, or come back with the same idempotency key.",
             ),
             Self::KeyReused => (
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -1,5 +1,6 @@
 //! Which addresses are bound, and how a change of settings changes that.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use rustls::ServerConfig;
 use super::listen;
 use super::threads::Threads;
 use crate::error::StartError;
+use crate::heritage::Heritage;
 use crate::tls;
 use crate::worker::{Command, TlsSlot};
 
@@ -27,6 +29,9 @@ struct Bound {
     wanted: SocketAddr,
     address: SocketAddr,
     tls: Arc<TlsSlot>,
+    /// What the workers accept from, once more: for a successor. Closed when nothing is accepted any more, or the kernel would
+    /// go on taking connections in for nobody.
+    sockets: Vec<TcpListener>,
 }
 
 /// A change that can't fail any more.
@@ -46,7 +51,7 @@ enum Next {
 }
 
 impl Listeners {
-    /// Binds what is new, and reads all certificates again. Nothing that runs is touched.
+    /// Binds what is new and wasn't inherited, and reads all certificates again. Nothing that runs is touched.
     ///
     /// # Errors
     ///
@@ -55,9 +60,11 @@ impl Listeners {
         &self,
         settings: &Settings,
         workers: usize,
+        heritage: &mut Heritage,
     ) -> Result<Change, StartError> {
         let mut next: Vec<Next> = Vec::new();
-        for listener in &settings.listeners {
+        for (place, listener) in settings.listeners.iter().enumerate() {
+            let before = settings.listeners[..place].iter().map(|one| one.address);
             let tls = listener.tls.as_ref().map(tls::server).transpose()?;
             let free = |place: &usize| {
                 !next.iter().any(|next| matches!(next, Next::Kept(kept, _) if kept == place))
@@ -67,7 +74,12 @@ impl Listeners {
             next.push(match known {
                 Some(place) => Next::Kept(place, tls),
                 None => {
-                    let sockets = listen::bind(listener.address, workers)?;
+                    let given = heritage.take(named(before, listener.address));
+                    let sockets = if given.is_empty() {
+                        listen::bind(listener.address, workers)?
+                    } else {
+                        listen::complete(listener.address, given, workers)?
+                    };
                     let address = sockets.first().and_then(|socket| socket.local_addr().ok());
                     let address = address.unwrap_or(listener.address);
                     Next::New { wanted: listener.address, address, sockets, tls }
@@ -93,13 +105,20 @@ impl Listeners {
                 }
                 Next::New { wanted, address, sockets, tls } => {
                     self.last_place += 1;
+                    let again: io::Result<Vec<_>> =
+                        sockets.iter().map(TcpListener::try_clone).collect();
+                    // No descriptors to spare: connections are taken in all the same.
+                    let again = again.unwrap_or_else(|error| {
+                        tracing::warn!(%error, %address, "it can't be handed to a successor");
+                        Vec::new()
+                    });
                     let (place, tls) = (self.last_place, TlsSlot::new(tls));
                     let listen = |socket| Command::Listen { place, socket, tls: Arc::clone(&tls) };
                     threads.tell_each(sockets.into_iter().map(listen));
                     if is_change {
                         tracing::info!(%address, "listening");
                     }
-                    self.bound.push(Bound { place, wanted, address, tls });
+                    self.bound.push(Bound { place, wanted, address, tls, sockets: again });
                 }
             }
         }
@@ -109,7 +128,28 @@ impl Listeners {
         }
     }
 
+    /// All of it for a successor.
+    pub(super) fn bequeath(&self, heritage: &mut Heritage) -> io::Result<()> {
+        for (place, bound) in self.bound.iter().enumerate() {
+            let wanted = named(self.bound[..place].iter().map(|one| one.wanted), bound.wanted);
+            for socket in &bound.sockets {
+                heritage.add(wanted, socket.try_clone()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// For when the workers have stopped accepting.
+    pub(super) fn close(&mut self) {
+        self.bound.iter_mut().for_each(|bound| bound.sockets.clear());
+    }
+
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         self.bound.iter().map(|bound| bound.address).collect()
     }
+}
+
+/// A listener as a process and its successor name it, after these addresses.
+fn named(before: impl Iterator<Item = SocketAddr>, address: SocketAddr) -> (SocketAddr, usize) {
+    (address, before.filter(|one| *one == address).count())
 }

@@ -62,9 +62,9 @@ impl Threads {
         }
     }
 
-    /// Tells each worker the next of `commands`.
+    /// Tells each worker the next of `commands`, and begins again with the first where there are more of them.
     pub(super) fn tell_each(&self, commands: impl IntoIterator<Item = Command>) {
-        for (thread, command) in self.0.iter().zip(commands) {
+        for (thread, command) in self.0.iter().cycle().zip(commands) {
             thread.tell(command);
         }
     }

@@ -3,23 +3,26 @@
 //! A [`Table`] is made from one generation of settings and services, once per core, so that what a request counts
 //! up and down (the `Arc`s of its route) is touched by one core only.
 
-mod matcher;
-
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Method, Uri, request::Parts};
-use mainstay::{Degrade, Fields, Plan, Service};
-use mainstay_config::settings::{Forwarded, Route as RouteSettings, RouteOutbox, Settings};
+use http::{HeaderValue, request::Parts};
+pub use mainstay::route::Condition;
+use mainstay::route::{Asked, Compiled};
+use mainstay::stored::Stores;
+use mainstay::{Degrade, Plan, Service};
+use mainstay_config::settings::{Forwarded, Route as RouteSettings, Settings};
 use mainstay_core::EndpointId;
 use mainstay_core::heal::socket::SocketSettings;
+use mainstay_outbox::WEBHOOK_ID;
 
 use crate::generation::Generation;
-use matcher::Compiled;
 
 /// The routes of one generation.
 #[derive(Debug)]
 pub(crate) struct Table {
     routes: Vec<(Compiled, Arc<Route>)>,
+    /// Ways for callbacks of stored writes, which no request takes.
+    callbacks: Vec<Arc<Route>>,
 }
 
 /// Where a request goes, with everything about it that can be prepared.
@@ -30,19 +33,9 @@ pub(crate) struct Route {
     pub(crate) forwarded: Forwarded,
     /// How its WebSocket connections are watched.
     pub(crate) socket: SocketSettings,
-    pub(crate) outbox: Option<RouteStores>,
+    pub(crate) outbox: Option<Stores>,
     /// The `Proxy-Status` member of a plain answer, for each endpoint.
     next_hops: Box<[HeaderValue]>,
-}
-
-/// What a route stores.
-#[derive(Debug)]
-pub(crate) struct RouteStores {
-    pub(crate) settings: RouteOutbox,
-    /// The route's plan, but for what may stand in for an answer: a write that got a fixed answer hasn't arrived.
-    pub(crate) keyed: Plan,
-    /// The same for writes whose key says nothing about whether they may be done twice.
-    pub(crate) keyless: Plan,
 }
 
 impl Table {
@@ -61,15 +54,28 @@ impl Table {
                 Some((Compiled::new(&route.matcher), Arc::new(route_made)))
             })
             .collect();
-        Self { routes }
+        let callbacks = settings
+            .callbacks
+            .iter()
+            .filter_map(|route| {
+                let service = generation.services.get(route.upstream)?;
+                Some(Arc::new(Route::to_tell(route, service)))
+            })
+            .collect();
+        Self { routes, callbacks }
     }
 
-    /// The first route that matches.
+    /// The way for callbacks to an upstream.
+    pub(crate) fn callback(&self, upstream: &str) -> Option<&Arc<Route>> {
+        self.callbacks.iter().find(|route| **route.plan.service.name() == *upstream)
+    }
+
     /// The route of this name.
     pub(crate) fn named(&self, name: &str) -> Option<&Arc<Route>> {
         self.routes.iter().map(|(_, route)| route).find(|route| *route.plan.route == *name)
     }
 
+    /// The first route that matches.
     pub(crate) fn find(&self, head: &Parts, host: &str) -> Option<&Arc<Route>> {
         let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, host };
         self.routes.iter().find(|(compiled, _)| compiled.matches(&asked)).map(|(_, route)| route)
@@ -92,21 +98,6 @@ pub struct Considered<'s> {
     pub failed: Vec<Condition>,
 }
 
-/// One of a route's conditions, of which all must be met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// The host is one of its hosts.
-    Host,
-    /// The path fits.
-    Path,
-    /// The method is one of its methods.
-    Method,
-    /// The query has the parameter at this place of the route's.
-    Query(usize),
-    /// The head has the field at this place of the route's.
-    Header(usize),
-}
-
 /// The routes that a request is held against by these settings, in their order, up to the first that matches.
 pub(crate) fn considered<'s>(
     settings: &'s Settings,
@@ -126,55 +117,26 @@ pub(crate) fn considered<'s>(
     considered
 }
 
-/// What routes look at.
-#[derive(Clone, Copy, Debug)]
-struct Asked<'a> {
-    method: &'a Method,
-    uri: &'a Uri,
-    headers: &'a http::HeaderMap,
-    /// Without port.
-    host: &'a str,
-}
-
 impl Route {
-    fn new(
+    pub(crate) fn new(
         settings: &RouteSettings,
         service: &Arc<Service>,
         body_bytes: Option<u64>,
         degrade: &Degrade,
     ) -> Self {
-        let plan = Plan {
-            route: settings.name.as_str().into(),
-            service: Arc::clone(service),
-            policy: Arc::clone(&settings.policy),
-            replay_bytes: settings.replay_bytes,
-            spill_bytes: settings.spill.as_ref().map_or(0, |spill| spill.bytes),
-            body_bytes,
-            body_idle_timeout: settings.body_idle_timeout,
-            host: settings.host.clone(),
-            strip_prefix: settings.strip_prefix.clone(),
-            idempotency_headers: settings
-                .idempotency_headers
-                .iter()
-                .filter_map(|name| field(name))
-                .collect(),
-            hash_header: settings.hash_header.as_deref().and_then(field),
-            fields: Fields {
-                deadline: settings.fields.deadline.as_deref().and_then(field),
-                priority: settings.fields.priority.as_deref().and_then(field),
-                lane: settings.fields.lane.as_deref().and_then(field),
-                attempt: settings.fields.attempt.then(|| Fields::first_attempt(&settings.policy)),
-            },
-            degrade: degrade.clone(),
-        };
+        let plan = Plan::of(settings, service, body_bytes, degrade.clone());
         let next_hops =
             service.settings().endpoints.iter().map(|endpoint| next_hop(&endpoint.name)).collect();
-        let outbox = settings.outbox.clone().map(|settings| {
-            let keyed = Plan { degrade: Degrade::default(), ..plan.clone() };
-            let keyless = Plan { idempotency_headers: Vec::new(), ..keyed.clone() };
-            RouteStores { settings, keyed, keyless }
-        });
+        let outbox = settings.outbox.clone().map(|settings| Stores::new(settings, &plan));
         Self { plan, forwarded: settings.forwarded, socket: settings.websocket, outbox, next_hops }
+    }
+
+    /// A way for callbacks: each may be made twice, by its id.
+    fn to_tell(settings: &RouteSettings, service: &Arc<Service>) -> Self {
+        let mut settings = settings.clone();
+        settings.idempotency_headers = vec![WEBHOOK_ID.to_owned()];
+        settings.outbox.get_or_insert_default();
+        Self::new(&settings, service, None, &Degrade::default())
     }
 
     /// The `Proxy-Status` member for a plain answer of this endpoint.
@@ -182,11 +144,6 @@ impl Route {
         let known = self.next_hops.get(usize::from(endpoint.0));
         known.cloned().unwrap_or(HeaderValue::from_static("mainstay"))
     }
-}
-
-/// The settings were checked: a name that is none can't come from there.
-fn field(name: &str) -> Option<HeaderName> {
-    HeaderName::try_from(name).ok()
 }
 
 /// `mainstay; next-hop="name"`, a structured field of RFC 8941: printable ASCII only, quote and backslash escaped.

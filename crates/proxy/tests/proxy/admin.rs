@@ -177,11 +177,30 @@ fn a_breaker_can_be_held_open_and_let_go() {
 }
 
 #[test]
+fn the_page_is_served_without_the_token_and_says_what_it_may_do() {
+    let proxy = with_admin(&[], Some("s3cret"));
+    assert_eq!(ask(&proxy, "GET /status").status, 401);
+    for path in ["/", "/dashboard/style.css", "/dashboard/breaks"] {
+        let got = ask(&proxy, &format!("GET {path}"));
+        assert_eq!(got.status, 200, "{path}");
+        let policy = got.field("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+        assert_eq!(got.field("x-content-type-options"), Some("nosniff"));
+        assert_eq!(got.field("cache-control"), Some("no-cache"));
+        let again = format!("GET {path}\nIf-None-Match: {}", got.field("etag").unwrap());
+        assert_eq!(ask(&proxy, &again).status, 304, "{path}");
+    }
+    let breaks = ask(&proxy, "GET /dashboard/breaks").body;
+    assert!(breaks.contains("<h3 id=\"connect-refused\">"), "{breaks}");
+}
+
+#[test]
 fn what_isnt_there_or_allowed_is_a_problem_document() {
     let proxy = with_admin(&[], None);
     for (request, status) in [
         ("GET /nothing", 404),
-        ("GET /", 404),
+        ("GET /dashboard/nothing", 404),
+        ("POST /", 405),
         ("POST /status", 405),
         ("GET /reload", 405),
         ("POST /reload", 409),
@@ -205,4 +224,71 @@ fn a_token_is_asked_for() {
     let got = ask(&proxy, "GET /status");
     assert_eq!((got.status, got.field("www-authenticate")), (401, Some("bearer")));
     assert_eq!(ask(&proxy, "GET /status\nAuthorization: Bearer s3cret").status, 200);
+}
+
+#[test]
+fn a_drained_endpoint_is_asked_no_more_and_its_idle_connections_close() {
+    let (origin, other) = (Origin::good(), Origin::good());
+    let proxy = with_admin(&[origin.address, other.address], None);
+    let mut app = App::of(&proxy);
+    for _ in 0..20 {
+        assert_eq!(app.get("/").status, 200);
+    }
+    let idle = || {
+        let status: serde_json::Value =
+            serde_json::from_str(&ask(&proxy, "GET /status").body).unwrap();
+        let endpoints = status["upstreams"][0]["endpoints"].as_array().unwrap();
+        let name = origin.address.to_string();
+        let drained = endpoints.iter().find(|one| one["name"] == name).unwrap();
+        (drained["ordered"].clone(), drained["connections"]["idle"].clone())
+    };
+    let name = origin.address.to_string().replace(':', "%3A");
+    let order = |order: &str| {
+        ask(&proxy, &format!("POST /upstreams/api/endpoints/{name}/order\n\n{order}"))
+    };
+    let got = order("drain");
+    assert_eq!(
+        (got.status, got.member("order"), got.member("in_flight")),
+        (200, "drain".into(), 0.into())
+    );
+    assert_eq!(idle(), ("drain".into(), 0.into()));
+    let _ = origin.heard();
+    for _ in 0..20 {
+        assert_eq!(app.get("/").status, 200);
+    }
+    assert_eq!(origin.heard(), [""; 0]);
+    assert_eq!(order("auto").status, 200);
+    until(|| App::of(&proxy).get("/").status == 200 && !origin.heard().is_empty());
+    assert_eq!(order("shut").status, 400);
+    // Who ordered what is among the changes.
+    let changes = ask(&proxy, "GET /timeline").member("changes");
+    let orders: Vec<_> =
+        changes.as_array().unwrap().iter().filter(|one| one["event"] == "ordered").collect();
+    assert_eq!((&orders[0]["why"], orders.len()), (&"drain".into(), 2));
+    assert!(orders[0]["who"].as_str().unwrap().starts_with("127.0.0.1:"));
+}
+
+#[test]
+fn a_browser_acts_with_the_token_and_a_confirmation_only() {
+    let origin = Origin::good();
+    let name = origin.address.to_string().replace(':', "%3A");
+    let order = format!("POST /upstreams/api/endpoints/{name}/order");
+    let browser = "Sec-Fetch-Site: same-origin";
+    let open = with_admin(&[origin.address], None);
+    assert_eq!(ask(&open, &format!("GET /status\n{browser}")).status, 200);
+    let got = ask(&open, &format!("{order}\n{browser}\n\nopen"));
+    assert_eq!((got.status, got.member("code")), (403, "browser-without-token".into()));
+    let proxy = with_admin(&[origin.address], Some("s3cret"));
+    let act = |fields: &str| ask(&proxy, &format!("{order}\n{browser}\n{fields}\n\nopen"));
+    assert_eq!(act("X: y").status, 401);
+    let bearer = "Authorization: Bearer s3cret";
+    let got = act(bearer);
+    let wanted = format!("open api/{name}");
+    assert_eq!((got.status, got.member("wanted")), (428, wanted.clone().into()));
+    assert_eq!(act(&format!("{bearer}\nmainstay-confirm: drain api/{name}")).status, 428);
+    assert_eq!(act(&format!("{bearer}\nmainstay-confirm: {wanted}")).status, 200);
+    assert_eq!(App::of(&proxy).get("/").status, 503);
+    // A program needs no confirmation.
+    assert_eq!(ask(&proxy, &format!("{order}\n{bearer}\n\nauto")).status, 200);
+    assert_eq!(App::of(&proxy).get("/").status, 200);
 }

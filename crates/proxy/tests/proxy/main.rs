@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod admin;
+mod callbacks;
 mod degrade;
 mod exchange;
 mod http2;
 mod life;
+mod live;
+mod metrics;
 mod outbox;
 mod parking;
 mod smuggling;

@@ -11,6 +11,7 @@ use mainstay_config::settings::{LaneBy, MaybeDone, Outbox, OutboxMode, RouteOutb
 use mainstay_core::outbox::ScheduleSettings;
 use mainstay_proxy::{Options, Proxy, StartError};
 
+use crate::live::Reader;
 use crate::support::{App, Got, Origin, read_request, settings, start, until};
 
 /// Settings with an outbox in `dir`, whose waits are short.
@@ -508,4 +509,133 @@ fn whoever_is_on_call_sees_what_is_stored_and_decides_about_it() {
     assert_eq!(order(&proxy, &format!("/outbox/{id}/retry")).status, 200);
     until_state(&proxy, &place, "delivered");
     assert_eq!(order(&proxy, &format!("/outbox/{id}/retry")).status, 400);
+}
+
+#[test]
+fn an_outbox_that_cannot_be_counted_is_not_shown_as_an_empty_one() {
+    let (dir, (origin, _is_up)) = (dir(), down_at_first());
+    let mut settings = stored(&dir, origin.address, OutboxMode::Always);
+    settings.admin = Some(mainstay_config::settings::Admin {
+        address: "127.0.0.1:0".parse().unwrap(),
+        token: None,
+    });
+    let proxy = start(settings);
+    post(&mut App::of(&proxy), "/orders", "", "one");
+    let says = |line: &str| look(&proxy, "/metrics").body.lines().any(|found| found == line);
+    let waiting = "mainstay_outbox_items{upstream=\"api\",state=\"waiting\"} 1";
+    assert!(says(waiting));
+    let mut live = Reader::of(&proxy, None);
+    live.find("state", |state| state["outbox"]["waiting"] == 1);
+
+    let file = rusqlite::Connection::open(dir.path().join("outbox.db")).unwrap();
+    file.busy_timeout(Duration::from_secs(60)).unwrap();
+    file.execute_batch("ALTER TABLE totals RENAME TO elsewhere").unwrap();
+    let metrics = look(&proxy, "/metrics").body;
+    assert!(metrics.lines().any(|line| line == "mainstay_outbox_reachable 0"), "{metrics}");
+    let shown = metrics.lines().find(|line| line.starts_with("mainstay_outbox_items"));
+    assert_eq!(shown, None);
+    assert!(look(&proxy, "/status").member("outbox")["deliveries"].is_null());
+    live.find("state", |state| state["outbox"].is_object() && state["outbox"]["waiting"].is_null());
+
+    file.execute_batch("ALTER TABLE elsewhere RENAME TO totals").unwrap();
+    assert!(says(waiting));
+}
+
+#[test]
+fn who_waits_for_an_end_is_answered_when_the_proxy_drains() {
+    let (dir, (origin, _)) = (dir(), down_at_first());
+    let proxy = start(stored(&dir, origin.address, OutboxMode::Always));
+    let got = post(&mut App::of(&proxy), "/orders", "", "one");
+    let place = got.field("location").unwrap();
+    let (mut writer, mut reader) = (App::of(&proxy), App::of(&proxy));
+    writer.send(
+        "POST /orders HTTP/1.1\r\nHost: a.test\r\nPrefer: wait=300\r\nContent-Length: 3\r\n\r\ntwo",
+    );
+    reader.send(format!("GET {place} HTTP/1.1\r\nHost: a.test\r\nPrefer: wait=300\r\n\r\n"));
+    // Both wait by then: the second write is known to the store.
+    until(|| stored_count(dir.path()) == 2);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert_eq!(runtime.block_on(proxy.drain(Duration::from_secs(10))), 0);
+    assert_eq!(writer.answer().status, 202);
+    let told = reader.answer();
+    assert_eq!((told.status, told.member("state")), (200, "waiting".into()));
+}
+
+/// How many deliveries there are, as another process sees it.
+fn stored_count(dir: &std::path::Path) -> u64 {
+    use mainstay_outbox::store::{Access, Limits};
+    use mainstay_outbox::{Keys, Store};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let path = dir.join("outbox.db");
+    let store = Store::open(&path, Keys::default(), Limits::default(), Access::Visit).unwrap();
+    runtime.block_on(store.totals()).unwrap().iter().map(|total| total.items).sum()
+}
+
+#[test]
+fn a_lane_that_a_stopped_write_holds_is_let_go_by_a_person() {
+    let first = AtomicBool::new(true);
+    let origin = Origin::with(move |mut tcp, heard| {
+        while let Some(request) = read_request(&mut tcp) {
+            let _ = heard.send(request);
+            if first.swap(false, SeqCst) {
+                return;
+            }
+            let _ = tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let dir = dir();
+    let mut settings = stored(&dir, origin.address, OutboxMode::Always);
+    settings.admin = Some(mainstay_config::settings::Admin {
+        address: "127.0.0.1:0".parse().unwrap(),
+        token: None,
+    });
+    let outbox = settings.routes[0].outbox.as_mut().unwrap();
+    (outbox.maybe_done, outbox.lane) = (MaybeDone::Stop, LaneBy::parse("header:x-customer"));
+    let proxy = start(settings);
+    let mut app = App::of(&proxy);
+    let write = |app: &mut App, body: &str| {
+        post(app, "/orders", "X-Customer: 7\r\n", body).field("location").unwrap().to_owned()
+    };
+    let stopped = write(&mut app, "one");
+    until_state(&proxy, &stopped, "stopped");
+    let behind = write(&mut app, "two");
+    let lanes = look(&proxy, "/outbox/lanes").member("lanes");
+    assert_eq!((&lanes[0]["lane"], &lanes[0]["behind"]), (&"7".into(), &1.into()));
+    assert_eq!(lanes[0]["held_by"]["reason"], "maybe-done");
+    let release = |body: &str| {
+        let length = body.len();
+        let mut admin = App::at(proxy.admin_address().unwrap());
+        admin.send(format!(
+            "POST /outbox/lanes/release HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+        admin.answer()
+    };
+    assert_eq!(release("settle").status, 400);
+    assert_eq!(release(r#"{"upstream":"api","lane":"7","stopped":"burn"}"#).status, 400);
+    assert_eq!(release(r#"{"upstream":"api","lane":"8","stopped":"settle"}"#).status, 404);
+    let got = release(r#"{"upstream":"api","lane":"7","stopped":"settle"}"#);
+    assert_eq!((got.status, got.member("released")), (200, lanes[0]["held_by"]["id"].clone()));
+    until_state(&proxy, &behind, "delivered");
+    assert_eq!(until_state(&proxy, &stopped, "delivered").status, 200);
+    assert_eq!(look(&proxy, "/outbox/lanes").member("lanes"), serde_json::json!([]));
+}
+
+#[test]
+fn bodies_that_are_read_to_be_stored_count_in_the_memory_for_bodies() {
+    for (mode, wanted) in [(OutboxMode::Always, 507), (OutboxMode::Fallback, 200)] {
+        let (dir, origin) = (dir(), Origin::good());
+        let mut settings = stored(&dir, origin.address, mode);
+        settings.limits.replay_bytes_total = 1000;
+        let proxy = start(settings);
+        let got = post(&mut App::of(&proxy), "/orders", "", &"x".repeat(1001));
+        assert_eq!(got.status, wanted, "{got:?}");
+        if wanted == 507 {
+            assert!(got.body.contains("outbox-full") && got.body.contains("replay_total"));
+        }
+        // What one had is there for the next.
+        for _ in 0..3 {
+            let got = post(&mut App::of(&proxy), "/orders", "", &"x".repeat(900));
+            assert_eq!(got.status, if mode == OutboxMode::Always { 202 } else { 200 }, "{got:?}");
+        }
+    }
 }

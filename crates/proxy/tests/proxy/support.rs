@@ -12,6 +12,7 @@ use mainstay_config::settings::{
     CallFields, ConnectSettings, Endpoint, Forwarded, HostRewrite, Limits, Listener, Matcher,
     Outbox, Records, Route, Scheme, Upstream,
 };
+use mainstay_core::breaker::BreakerSettings;
 use mainstay_core::heal::socket::SocketSettings;
 use mainstay_core::upstream::EndpointSettings;
 use mainstay_core::{CallPolicy, Checked, UpstreamSettings};
@@ -112,6 +113,8 @@ pub(crate) fn settings(endpoints: &[SocketAddr]) -> Settings {
             .map(|address| EndpointSettings { name: names(address), tier: 0, weight: 1 })
             .collect(),
         health: None,
+        // What breakers refuse is told at once.
+        breaker: BreakerSettings { wait_for: Duration::ZERO, ..BreakerSettings::default() },
         ..UpstreamSettings::default()
     };
     let endpoint = |address: &SocketAddr| Endpoint {
@@ -138,7 +141,13 @@ pub(crate) fn settings(endpoints: &[SocketAddr]) -> Settings {
         upstreams: vec![upstream],
         routes: vec![route("all", Matcher::default())],
         outbox: Outbox::default(),
+        traces: mainstay_config::settings::Traces::default(),
+        callbacks: Vec::new(),
+        incidents: mainstay_config::settings::Incidents::default(),
+        metrics: mainstay_config::settings::Metrics::default(),
         log_calls: false,
+        log_format: mainstay_config::settings::LogFormat::default(),
+        access_log: mainstay_config::settings::AccessLog::default(),
     }
 }
 
@@ -262,6 +271,18 @@ impl App {
             }
         };
         self.bytes.drain(..end);
+    }
+
+    /// The next line, without its end.
+    pub(crate) fn line(&mut self) -> String {
+        let end = loop {
+            match find(&self.bytes, b"\r\n") {
+                Some(end) => break end,
+                None => assert!(self.more(), "the connection ended in a line"),
+            }
+        };
+        let line = self.bytes.drain(..end + 2).take(end).collect();
+        String::from_utf8(line).unwrap()
     }
 
     /// The next so many bytes.

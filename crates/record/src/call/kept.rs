@@ -1,12 +1,15 @@
 //! A broken call as it is kept: its events as they came. The record is made when somebody reads it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use mainstay_core::event::{AttemptId, AttemptReason, Saved};
+use mainstay_core::event::{AttemptId, AttemptReason, Held, Saved};
 use mainstay_core::{BreakKind, Event, Timestamp};
 
+use super::RequestFacts;
 use super::facts::{AttemptFacts, Circumstances, ConnectionFacts};
 use super::record::{AttemptRecord, CallRecord, HoldRecord, NoteRecord, TunnelRecord};
+use crate::byte_set::ByteSet;
 use crate::feed::millis;
 use crate::label::{Delay, Label, Outcome};
 use crate::names::Names;
@@ -17,7 +20,7 @@ use crate::{CallId, CallTag, CallTrace};
 const PATH_BYTES: usize = 512;
 
 /// Bytes of a method that are kept; the longest registered one has 17.
-const METHOD_BYTES: usize = 32;
+pub(crate) const METHOD_BYTES: usize = 32;
 
 /// A call that is over.
 #[derive(Debug)]
@@ -29,29 +32,56 @@ pub(crate) struct KeptCall {
     names: Arc<Names>,
     started_unix_ms: u64,
     trace: CallTrace,
+    request: Option<Box<RequestFacts>>,
 }
 
 impl KeptCall {
     /// Keeps what a record needs. `now_unix_ms` is asked only when nothing broke.
     pub(crate) fn new(
-        tag: &CallTag,
+        tag: CallTag,
         names: &Arc<Names>,
         trace: CallTrace,
         now_unix_ms: impl FnOnce() -> u64,
     ) -> Self {
         Self {
             id: tag.id,
-            route: Arc::clone(&tag.route),
+            route: tag.route,
             method: shortened(tag.method.as_str(), METHOD_BYTES).into(),
-            path: clean_path(&tag.path),
+            path: clean_path(&tag.path).into(),
             names: Arc::clone(names),
             started_unix_ms: trace.started_unix_ms(now_unix_ms),
             trace,
+            request: tag.request,
         }
     }
 
     pub(crate) const fn id(&self) -> CallId {
         self.id
+    }
+
+    pub(crate) fn route(&self) -> &str {
+        &self.route
+    }
+
+    pub(crate) fn method(&self) -> &str {
+        &self.method
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(crate) const fn names(&self) -> &Arc<Names> {
+        &self.names
+    }
+
+    pub(crate) const fn trace(&self) -> &CallTrace {
+        &self.trace
+    }
+
+    /// What else spans say, if there are to be some.
+    pub(crate) fn request(&self) -> Option<&RequestFacts> {
+        self.request.as_deref()
     }
 
     /// Whether the application got to feel it: no answer, a broken one, a broken body.
@@ -168,9 +198,18 @@ impl Story<'_> {
             Event::HedgeRefused { reason } => {
                 record.hedge_refused = Some(reason.code().into());
             }
-            Event::AttemptHeld { by } => record
-                .holds
-                .push(HoldRecord { by: by.code().into(), at_ms: millis(at.since(self.began)) }),
+            Event::AttemptHeld { by } => record.holds.push(HoldRecord {
+                by: by.code().into(),
+                at_ms: millis(at.since(self.began)),
+                for_ms: None,
+                passed: None,
+            }),
+            Event::BreakerAwaited { waited, passed } => {
+                let begun = record.holds.iter_mut().rfind(|hold| hold.by == Held::Breaker.code());
+                if let Some(hold) = begun {
+                    (hold.for_ms, hold.passed) = (Some(millis(waited)), Some(passed));
+                }
+            }
             Event::CallShed { reason } => record.stopped = Some(reason.code().into()),
             Event::RetryScheduled { delay, hinted } => {
                 if let Some(last) = record.attempts.last_mut() {
@@ -257,9 +296,13 @@ fn add_facts(attempt: &mut AttemptRecord, facts: &AttemptFacts, began: Timestamp
 /// The path as it may be kept and shown: no query, no control characters, not too long.
 ///
 /// The tag promises a path without a query; a driver that forgets must not put secrets into logs.
-fn clean_path(path: &str) -> Box<str> {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let path = shortened(path, PATH_BYTES);
+pub(crate) fn clean_path(path: &str) -> Cow<'_, str> {
+    static PLAIN: ByteSet = ByteSet::VISIBLE.without(b"?#");
+    if path.len() <= PATH_BYTES && PLAIN.holds(path.as_bytes()) {
+        return path.into();
+    }
+    let end = path.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
+    let path = shortened(&path[..end], PATH_BYTES);
     if !path.contains(char::is_control) {
         return path.into();
     }

@@ -6,12 +6,16 @@
 pub(crate) mod facts;
 mod filter;
 pub(crate) mod kept;
+pub(crate) mod live;
 pub(crate) mod recent;
 mod record;
+mod request;
 
 pub use facts::{AttemptFacts, Circumstances, ConnectionFacts, Step, StepName, StepOutcome};
 pub use filter::{CallFilter, CallOutcome, WrongFilter};
+pub use live::{BreakRow, CALLS_PER_SECOND, CallRow};
 pub use record::{
     AttemptRecord, CallRecord, CircumstancesRecord, ConnectionRecord, HoldRecord, NoteRecord,
     StepRecord, TunnelRecord,
 };
+pub use request::{Origin, RequestFacts};

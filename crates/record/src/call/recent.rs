@@ -73,13 +73,18 @@ impl Recent {
 
     /// The records of all, the newest first. Records are made outside the lock.
     pub(crate) fn records(&self) -> Vec<CallRecord> {
+        self.kept().iter().map(|call| call.record()).collect()
+    }
+
+    /// All, the newest first.
+    pub(crate) fn kept(&self) -> Vec<Arc<KeptCall>> {
         let mut calls: Vec<_> = {
             let rings = self.0.lock();
             rings.broken.iter().chain(&rings.failed).cloned().collect()
         };
         calls.sort_unstable_by_key(|(number, _)| Reverse(*number));
         calls.dedup_by_key(|(number, _)| *number);
-        calls.iter().map(|(_, call)| call.record()).collect()
+        calls.into_iter().map(|(_, call)| call).collect()
     }
 
     /// The record of this call, if it is still kept.

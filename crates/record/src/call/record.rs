@@ -101,10 +101,16 @@ pub struct TunnelRecord {
 /// A wait before an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HoldRecord {
-    /// What it waited for: `limit`, `rate`, `pause`, `budget`, `endpoint`.
+    /// What it waited for: `limit`, `rate`, `pause`, `budget`, `endpoint`, `breaker`.
     pub by: Cow<'static, str>,
     /// When it began to, after the call's start.
     pub at_ms: f64,
+    /// For how long: told of a wait for a breaker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_ms: Option<f64>,
+    /// Whether an attempt followed; of a wait for a breaker without one, the call ended there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed: Option<bool>,
 }
 
 /// One attempt of a call.

@@ -1,15 +1,19 @@
 //! What is counted for an endpoint.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use mainstay_core::breaks::BreakKind;
 use mainstay_core::event::{AttemptReason, EjectCause, OpenCause};
+use parking_lot::{Mutex, MutexGuard};
 
+use super::exemplar::{Exemplar, KeyedExemplars};
 use super::histogram::{Histogram, HistogramSums};
 use super::shard::Sharded;
 use super::tally::{Sums, Tally};
+use crate::history::{EndpointPart, EndpointPast};
 use crate::label::{Change, Label};
 
 /// The result of a check that passed; one that failed has the code of its break.
@@ -36,6 +40,11 @@ pub(crate) struct EndpointCounters {
     outrun: AtomicU64,
     resumed: AtomicU64,
     uploads_resumed: AtomicU64,
+    past: Mutex<Option<Box<EndpointPast>>>,
+    /// Whether it had a past before, so that what was counted until now isn't of the one that begins.
+    had_past: AtomicBool,
+    /// Of breaks, by the place of their kind.
+    examples: KeyedExemplars<usize>,
 }
 
 /// What each attempt counts.
@@ -72,6 +81,45 @@ pub(crate) struct EndpointSums {
     pub(crate) checks_failed: Sums<BreakKind, KINDS>,
     /// What else became of it.
     pub(crate) changes: Sums<Change, CHANGES>,
+    /// Examples of breaks, by the place of their kind.
+    pub(crate) examples: BTreeMap<usize, Exemplar>,
+}
+
+/// The little of it that is read all the time.
+#[derive(Clone, Debug)]
+pub(crate) struct Pulse {
+    /// Attempts that began.
+    pub(crate) attempts: u64,
+    /// Attempts with an answer worth delivering.
+    pub(crate) answered: u64,
+    /// Attempts, and bodies of delivered answers, that broke. Wraps.
+    breaks: [u32; KINDS],
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self { attempts: 0, answered: 0, breaks: [0; KINDS] }
+    }
+}
+
+impl Pulse {
+    /// All that broke.
+    pub(crate) fn broke(&self) -> u64 {
+        self.breaks.iter().map(|count| u64::from(*count)).sum()
+    }
+
+    /// What was counted since `before`.
+    pub(crate) fn since(&self, before: &Self) -> EndpointPart {
+        let kinds = BreakKind::ALL.into_iter().zip(self.breaks.iter().zip(&before.breaks));
+        EndpointPart {
+            attempts: self.attempts.saturating_sub(before.attempts),
+            answered: self.answered.saturating_sub(before.answered),
+            breaks: kinds
+                .map(|(kind, (now, before))| (kind, u64::from(now.wrapping_sub(*before))))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+        }
+    }
 }
 
 impl EndpointCounters {
@@ -89,6 +137,9 @@ impl EndpointCounters {
             outrun: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
             uploads_resumed: AtomicU64::new(0),
+            past: Mutex::new(None),
+            had_past: AtomicBool::new(false),
+            examples: KeyedExemplars::default(),
         })
     }
 
@@ -120,6 +171,11 @@ impl EndpointCounters {
         self.breaks.count(kind);
     }
 
+    /// Keeps a call as an example of a break that was counted.
+    pub(crate) fn keep_example(&self, kind: BreakKind, exemplar: Exemplar) {
+        self.examples.keep(kind.place(), exemplar);
+    }
+
     pub(crate) fn on_body_broke(&self, kind: BreakKind) {
         self.bodies.count(kind);
     }
@@ -145,6 +201,34 @@ impl EndpointCounters {
         self.changes.count(change);
     }
 
+    /// What is kept of its last hour; nothing until it is looked at.
+    pub(crate) fn past(&self) -> MutexGuard<'_, Option<Box<EndpointPast>>> {
+        self.past.lock()
+    }
+
+    /// A past that begins now, or with the counters.
+    pub(crate) fn new_past(&self) -> Box<EndpointPast> {
+        let begun = self.had_past.swap(true, Ordering::Relaxed).then(|| self.pulse());
+        Box::new(EndpointPast::from(begun.unwrap_or_default()))
+    }
+
+    /// What is read all the time.
+    pub(crate) fn pulse(&self) -> Pulse {
+        let mut pulse = Pulse::default();
+        for (kept, kind) in pulse.breaks.iter_mut().zip(BreakKind::ALL) {
+            // Differences are what matters, and they don't mind that it wraps.
+            *kept = self.breaks.of(kind).wrapping_add(self.bodies.of(kind)) as u32;
+        }
+        for shard in self.hot.iter() {
+            pulse.answered += shard.answered.count();
+        }
+        // Starts are read after ends, so that no more are seen to end than to start.
+        for shard in self.hot.iter() {
+            pulse.attempts += shard.started.total();
+        }
+        pulse
+    }
+
     /// Everything that was counted until now.
     pub(crate) fn sums(&self) -> EndpointSums {
         let mut sums = EndpointSums {
@@ -158,6 +242,7 @@ impl EndpointCounters {
             outrun: self.outrun.load(Ordering::Relaxed),
             resumed: self.resumed.load(Ordering::Relaxed),
             uploads_resumed: self.uploads_resumed.load(Ordering::Relaxed),
+            examples: self.examples.all(),
             ..EndpointSums::default()
         };
         for shard in self.hot.iter() {

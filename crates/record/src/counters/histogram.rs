@@ -27,7 +27,7 @@ pub(crate) const BOUNDS: [u64; 16] = [
 ];
 
 /// The buckets, and one for what is above all bounds.
-const BUCKETS: usize = BOUNDS.len() + 1;
+pub(crate) const BUCKETS: usize = BOUNDS.len() + 1;
 
 /// Two relaxed additions a measurement. The number of measurements is the sum of the buckets.
 #[derive(Debug, Default)]
@@ -48,12 +48,15 @@ impl Histogram {
     /// Counts one measurement.
     pub(crate) fn observe(&self, took: Duration) {
         let took = nanos(took);
-        // Comparing with every bound has no branch to mispredict; bounds are inclusive, as Prometheus has it.
-        let place = BOUNDS.iter().filter(|bound| took > **bound).count();
-        if let Some(bucket) = self.buckets.get(place) {
+        if let Some(bucket) = self.buckets.get(bucket_of(took)) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
         self.sum_nanos.fetch_add(took, Ordering::Relaxed);
+    }
+
+    /// How many were measured.
+    pub(crate) fn count(&self) -> u64 {
+        self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
     }
 
     /// Adds what is in here to `sums`.
@@ -74,7 +77,18 @@ impl Histogram {
     }
 }
 
+/// The bucket that so many nanoseconds belong to. Comparing with every bound has no branch to mispredict; bounds are
+/// inclusive, as Prometheus has it.
+pub(super) fn bucket_of(took: u64) -> usize {
+    BOUNDS.iter().filter(|bound| took > **bound).count()
+}
+
 impl HistogramSums {
+    /// How many were measured in each bucket.
+    pub(crate) const fn buckets(&self) -> &[u64; BUCKETS] {
+        &self.buckets
+    }
+
     /// How many were measured.
     pub(crate) fn count(&self) -> u64 {
         self.buckets.iter().sum()

@@ -6,13 +6,16 @@
 
 mod amplification;
 mod endpoint;
+mod exemplar;
 mod histogram;
 mod shard;
 mod tally;
 mod upstream;
 
 pub(crate) use amplification::ratio;
-pub(crate) use endpoint::{EndpointCounters, EndpointSums, PASSED};
-pub(crate) use histogram::{BOUNDS, HistogramSums};
+pub(crate) use endpoint::{EndpointCounters, EndpointSums, PASSED, Pulse};
+pub(crate) use exemplar::Exemplar;
+pub(crate) use histogram::{BOUNDS, BUCKETS, HistogramSums};
+pub(crate) use shard::Sharded;
 pub(crate) use tally::Sums;
-pub(crate) use upstream::{OTHER, UpstreamCounters, UpstreamSums};
+pub(crate) use upstream::{CallPulse, OTHER, UpstreamCounters, UpstreamSums};

@@ -32,6 +32,16 @@ impl<L: Label, const N: usize> Tally<L, N> {
         }
     }
 
+    /// How often this was counted.
+    pub(crate) fn of(&self, label: L) -> u64 {
+        self.counts.get(label.place()).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Everything together.
+    pub(crate) fn total(&self) -> u64 {
+        self.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
     /// Adds what is in here to `sums`.
     pub(crate) fn add_to(&self, sums: &mut Sums<L, N>) {
         for (sum, count) in sums.counts.iter_mut().zip(&self.counts) {

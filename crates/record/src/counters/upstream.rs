@@ -1,7 +1,8 @@
 //! What is counted for an upstream: its calls, and the list of its endpoints.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use mainstay_core::breaks::BreakKind;
@@ -10,14 +11,16 @@ use mainstay_core::event::{AttemptReason, DegradedBy, Held, Saved, StopReason};
 use mainstay_core::heal::NotHealed;
 use mainstay_core::heal::socket::{TunnelCounts, TunnelEnd};
 use mainstay_core::{Certainty, Timestamp};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::amplification::{Amplification, Sample};
 use super::endpoint::{EndpointCounters, EndpointSums};
-use super::histogram::{Histogram, HistogramSums};
+use super::exemplar::{BucketExemplars, Exemplar, KeyedExemplars};
+use super::histogram::{BUCKETS, Histogram, HistogramSums};
 use super::shard::Sharded;
 use super::tally::{Sums, Tally};
-use crate::label::{Cut, Delay, Label};
+use crate::history::{CallPart, UpstreamPast};
+use crate::label::{Cut, Delay, Label, Outcome};
 
 const KINDS: usize = BreakKind::ALL.len();
 const CERTAINTIES: usize = <Certainty as Label>::ALL.len();
@@ -28,6 +31,7 @@ const HELDS: usize = <Held as Label>::ALL.len();
 const DEGRADES: usize = <DegradedBy as Label>::ALL.len();
 const CUTS: usize = <Cut as Label>::ALL.len();
 const TUNNEL_ENDS: usize = <TunnelEnd as Label>::ALL.len();
+const OUTCOMES: usize = <Outcome as Label>::ALL.len();
 const DELAYS: usize = <Delay as Label>::ALL.len();
 
 /// Endpoints that are remembered: twice as many as an upstream may have, so that a reload may replace them all.
@@ -49,8 +53,12 @@ pub(crate) struct UpstreamCounters {
     delays: Tally<Delay, DELAYS>,
     hedges_refused: Tally<HedgeRefusal, HEDGES>,
     held: Tally<Held, HELDS>,
+    /// Waits for an open breaker that ended with an attempt, and without one.
+    breaker_passed: Histogram,
+    breaker_ended: Histogram,
     shed: Tally<StopReason, STOPS>,
     degraded: Tally<DegradedBy, DEGRADES>,
+    incidents: Tally<BreakKind, KINDS>,
     cut: Tally<Cut, CUTS>,
     uploads_not_resumed: Tally<Cut, CUTS>,
     tunnels: Tally<TunnelEnd, TUNNEL_ENDS>,
@@ -58,6 +66,33 @@ pub(crate) struct UpstreamCounters {
     amplification: Amplification,
     endpoints: Mutex<Vec<Arc<EndpointCounters>>>,
     other: Arc<EndpointCounters>,
+    past: Mutex<Option<Box<UpstreamPast>>>,
+    /// Whether it had a past before, so that what was counted until now isn't of the one that begins.
+    had_past: AtomicBool,
+    examples: Examples,
+}
+
+/// The little of it that is read all the time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallPulse {
+    pub(crate) part: CallPart,
+    pub(crate) in_progress: u64,
+}
+
+/// Calls that stand for what was counted.
+#[derive(Debug, Default)]
+struct Examples {
+    /// Of lengths, by the place of the outcome.
+    durations: [BucketExemplars; OUTCOMES],
+    /// Of failures, by the places of certainty and kind.
+    failures: KeyedExemplars<(usize, usize)>,
+}
+
+/// What [`Examples`] held when they were read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ExampleSums {
+    pub(crate) durations: [[Option<Exemplar>; BUCKETS]; OUTCOMES],
+    pub(crate) failures: BTreeMap<(usize, usize), Exemplar>,
 }
 
 /// What each call counts.
@@ -110,10 +145,16 @@ pub(crate) struct UpstreamSums {
     pub(crate) hedges_refused: Sums<HedgeRefusal, HEDGES>,
     /// Attempts that had to wait before they started.
     pub(crate) held: Sums<Held, HELDS>,
+    /// How long attempts waited for an open breaker that let them through then.
+    pub(crate) breaker_passed: HistogramSums,
+    /// How long those waited whose call ended with that.
+    pub(crate) breaker_ended: HistogramSums,
     /// Calls that were refused before their first attempt.
     pub(crate) shed: Sums<StopReason, STOPS>,
     /// Calls whose application got something in place of an answer.
     pub(crate) degraded: Sums<DegradedBy, DEGRADES>,
+    /// Incidents that began.
+    pub(crate) incidents: Sums<BreakKind, KINDS>,
     /// Connections that had switched protocols, by why they ended.
     pub(crate) tunnels: Sums<TunnelEnd, TUNNEL_ENDS>,
     /// Bytes that applications sent over them, until they ended.
@@ -136,6 +177,8 @@ pub(crate) struct UpstreamSums {
     pub(crate) broken: u64,
     /// Events for which a trace had no room.
     pub(crate) trace_dropped: u64,
+    /// Calls that stand for it.
+    pub(crate) examples: ExampleSums,
     /// Its endpoints.
     pub(crate) endpoints: Vec<(Arc<str>, EndpointSums)>,
 }
@@ -153,8 +196,11 @@ impl UpstreamCounters {
             delays: Tally::default(),
             hedges_refused: Tally::default(),
             held: Tally::default(),
+            breaker_passed: Histogram::default(),
+            breaker_ended: Histogram::default(),
             shed: Tally::default(),
             degraded: Tally::default(),
+            incidents: Tally::default(),
             cut: Tally::default(),
             uploads_not_resumed: Tally::default(),
             tunnels: Tally::default(),
@@ -162,6 +208,9 @@ impl UpstreamCounters {
             amplification: Amplification::default(),
             endpoints: Mutex::default(),
             other: EndpointCounters::new(OTHER),
+            past: Mutex::new(None),
+            had_past: AtomicBool::new(false),
+            examples: Examples::default(),
         })
     }
 
@@ -223,6 +272,10 @@ impl UpstreamCounters {
         self.held.count(by);
     }
 
+    pub(crate) fn on_breaker_awaited(&self, waited: Duration, passed: bool) {
+        if passed { &self.breaker_passed } else { &self.breaker_ended }.observe(waited);
+    }
+
     pub(crate) fn on_shed(&self, reason: StopReason) {
         self.shed.count(reason);
     }
@@ -233,6 +286,10 @@ impl UpstreamCounters {
         self.rare.tunnel_received.fetch_add(counts.received, Ordering::Relaxed);
         self.rare.tunnel_pings.fetch_add(counts.pings, Ordering::Relaxed);
         self.rare.tunnels_reopened.fetch_add(counts.reopened.into(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn on_incident(&self, kind: BreakKind) {
+        self.incidents.count(kind);
     }
 
     pub(crate) fn on_degraded(&self, by: DegradedBy) {
@@ -255,6 +312,18 @@ impl UpstreamCounters {
             failures.count(kind);
         }
         self.failed.observe(took);
+    }
+
+    /// Keeps a call as an example of its length.
+    pub(crate) fn keep_duration(&self, outcome: Outcome, exemplar: Exemplar) {
+        if let Some(durations) = self.examples.durations.get(outcome.place()) {
+            durations.keep(exemplar);
+        }
+    }
+
+    /// Keeps a call as an example of its failure.
+    pub(crate) fn keep_failure(&self, kind: BreakKind, certainty: Certainty, exemplar: Exemplar) {
+        self.examples.failures.keep((certainty.place(), kind.place()), exemplar);
     }
 
     pub(crate) fn on_stop(&self, reason: StopReason) {
@@ -292,6 +361,44 @@ impl UpstreamCounters {
         }
     }
 
+    /// What is kept of its last hour; nothing until it is looked at.
+    pub(crate) fn past(&self) -> MutexGuard<'_, Option<Box<UpstreamPast>>> {
+        self.past.lock()
+    }
+
+    /// Those of its endpoints that are remembered.
+    pub(crate) fn known(&self) -> Vec<Arc<EndpointCounters>> {
+        self.endpoints.lock().clone()
+    }
+
+    /// A past that begins now, or with the counters.
+    pub(crate) fn new_past(&self) -> Box<UpstreamPast> {
+        let begun = self.had_past.swap(true, Ordering::Relaxed).then(|| self.pulse());
+        Box::new(UpstreamPast::from(begun.map(|pulse| pulse.part).unwrap_or_default()))
+    }
+
+    /// What is read all the time.
+    pub(crate) fn pulse(&self) -> CallPulse {
+        let saves =
+            [Saved::ByRetry, Saved::ByFailover, Saved::ByHedge].map(|saved| self.saved.of(saved));
+        let [retry, failover, hedge] = saves;
+        let mut part = CallPart {
+            as_is: self.as_is.count(),
+            failed: self.failed.count(),
+            shed: self.shed.total(),
+            cut: self.cut.total(),
+            degraded: self.degraded.total(),
+            saved: [retry, failover, hedge, self.rare.healed.load(Ordering::Relaxed)],
+            delivered: self.hot.iter().map(|shard| shard.delivered.count()).sum(),
+            ..CallPart::default()
+        };
+        // Starts are read after ends, so that no more are seen to end than to start.
+        let Sample { calls, attempts, .. } = self.sample();
+        (part.calls, part.attempts) = (calls, attempts);
+        let ended = part.delivered + part.as_is + part.failed;
+        CallPulse { part, in_progress: calls.saturating_sub(ended) }
+    }
+
     /// Attempts and calls now.
     pub(crate) fn sample(&self) -> Sample {
         let mut sample = Sample::default();
@@ -319,6 +426,7 @@ impl UpstreamCounters {
             held: self.held.sums(),
             shed: self.shed.sums(),
             degraded: self.degraded.sums(),
+            incidents: self.incidents.sums(),
             tunnels: self.tunnels.sums(),
             tunnel_sent: self.rare.tunnel_sent.load(Ordering::Relaxed),
             tunnel_received: self.rare.tunnel_received.load(Ordering::Relaxed),
@@ -331,8 +439,11 @@ impl UpstreamCounters {
             broken: self.rare.broken.load(Ordering::Relaxed),
             trace_dropped: self.rare.trace_dropped.load(Ordering::Relaxed),
             endpoints: self.endpoint_sums(),
+            examples: self.examples.sums(),
             ..UpstreamSums::default()
         };
+        self.breaker_passed.add_to(&mut sums.breaker_passed);
+        self.breaker_ended.add_to(&mut sums.breaker_ended);
         self.as_is.add_to(&mut sums.as_is);
         self.failed.add_to(&mut sums.failed);
         for shard in self.hot.iter() {
@@ -352,6 +463,15 @@ impl UpstreamCounters {
             |endpoint: &Arc<EndpointCounters>| (Arc::clone(endpoint.name()), endpoint.sums());
         let other = Some(sums(&self.other)).filter(|(_, sums)| !sums.is_empty());
         known.iter().map(sums).chain(other).collect()
+    }
+}
+
+impl Examples {
+    fn sums(&self) -> ExampleSums {
+        ExampleSums {
+            durations: std::array::from_fn(|place| self.durations[place].all()),
+            failures: self.failures.all(),
+        }
     }
 }
 

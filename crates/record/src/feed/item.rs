@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_core::event::{AttemptId, AttemptReason, Saved};
+use mainstay_core::event::{AttemptId, AttemptReason, Held, Saved};
 use mainstay_core::{Event, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,10 @@ pub struct FeedItem {
     pub v: u8,
     /// When, in milliseconds since 1970.
     pub at_unix_ms: u64,
+    /// When it was known, where that is later: an incident began with its first break and ended with what ended it, and either is
+    /// known to be so some seconds later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noticed_unix_ms: Option<u64>,
     /// The event's code: `attempt-failed`, `breaker-opened`, and so on.
     pub event: Cow<'static, str>,
     /// The name of the upstream.
@@ -65,6 +69,12 @@ pub struct FeedItem {
     /// How long it took, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<f64>,
+    /// Who ordered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub who: Option<Arc<str>>,
+    /// What it is about, where that is neither a call nor an endpoint: a delivery, a lane, an incident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub what: Option<Arc<str>>,
     /// For how long it will be so: a delay, an open breaker, an ejection; in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_ms: Option<f64>,
@@ -89,6 +99,7 @@ pub(crate) const fn is_news(event: &Event) -> bool {
         | Event::AttemptOutrun { .. }
         | Event::HedgeRefused { .. }
         | Event::AttemptHeld { .. }
+        | Event::BreakerAwaited { .. }
         | Event::CallShed { .. }
         | Event::RetryScheduled { .. }
         | Event::RetryRefused { .. }
@@ -180,6 +191,12 @@ impl Source<'_> {
             Event::AttemptHeld { by } => {
                 FeedItem { decision: Some("wait".into()), why: code(by), ..item }
             }
+            Event::BreakerAwaited { waited, passed } => FeedItem {
+                decision: Some(if passed { "go" } else { "stop" }.into()),
+                why: code(Held::Breaker),
+                took_ms: Some(millis(waited)),
+                ..item
+            },
             Event::CallShed { reason } => {
                 FeedItem { decision: Some("stop".into()), why: code(reason), ..item }
             }

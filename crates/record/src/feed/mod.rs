@@ -109,7 +109,7 @@ mod tests {
     use mainstay_core::{EndpointId, Event, Timestamp};
 
     fn item(attempt: u16) -> Arc<FeedItem> {
-        let names = crate::names::Names::new("api".into(), Box::default());
+        let names = crate::names::Names::new("api".into(), Box::default(), Box::default());
         let source = Source { names: &names, call: None, unix_ms: attempt.into() };
         let event = Event::BreakerClosed { endpoint: EndpointId(0) };
         Arc::new(source.item(Timestamp::ZERO, &event))

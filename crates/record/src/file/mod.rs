@@ -10,6 +10,7 @@ mod writer;
 use std::path::PathBuf;
 
 pub use rotation::rotated;
+pub(crate) use rotation::{Appended, append};
 pub(crate) use writer::RecordWriter;
 
 /// Which broken calls are written.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::rotation::{Appended, rotate};
+use super::rotation::{Appended, append};
 use super::{RecordFile, RecordsStatus};
 
 /// Records that may wait to be written: about two megabytes. Past that the newest are dropped.
@@ -132,23 +132,7 @@ impl Thread {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let settings = &self.settings;
-        if self.open.as_ref().is_some_and(|open| open.is_full(bytes.len(), settings)) {
-            self.open = None;
-            rotate(settings)?;
-        }
-        let mut open = match self.open.take() {
-            Some(open) => open,
-            None => Appended::open(&settings.path)?,
-        };
-        if open.is_full(bytes.len(), settings) {
-            drop(open);
-            rotate(settings)?;
-            open = Appended::open(&settings.path)?;
-        }
-        open.write(bytes)?;
-        self.open = Some(open);
-        Ok(())
+        append(&mut self.open, &self.settings, bytes)
     }
 
     /// Remembers how it went. A failure is told once, not for each line, and so is its end.

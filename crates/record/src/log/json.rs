@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Level, time::rfc3339};
+use super::{LogLevel, time::rfc3339};
 use crate::call::CallRecord;
 use crate::feed::FeedItem;
 
@@ -22,15 +22,20 @@ pub(crate) fn record(record: &CallRecord) -> String {
     written(record)
 }
 
-pub(super) fn call(record: &CallRecord, level: Level, now_unix_ms: u64) -> String {
+pub(super) fn call(record: &CallRecord, level: LogLevel, now_unix_ms: u64) -> String {
     line(now_unix_ms, level, Some("call-over"), record)
 }
 
-pub(super) fn transition(item: &FeedItem, level: Level) -> String {
-    line(item.at_unix_ms, level, None, item)
+pub(super) fn transition(item: &FeedItem, level: LogLevel) -> String {
+    line(item.noticed_unix_ms.unwrap_or(item.at_unix_ms), level, None, item)
 }
 
-fn line<T: Serialize>(unix_ms: u64, level: Level, event: Option<&'static str>, what: &T) -> String {
+fn line<T: Serialize>(
+    unix_ms: u64,
+    level: LogLevel,
+    event: Option<&'static str>,
+    what: &T,
+) -> String {
     let line = Line { time: rfc3339(unix_ms), level: level.code(), event, what };
     written(&line)
 }

@@ -6,7 +6,7 @@ use mainstay_core::event::Saved;
 
 use super::page::{Family, Page};
 use super::table::{self, Metric};
-use crate::counters::{EndpointSums, HistogramSums, PASSED, UpstreamSums, ratio};
+use crate::counters::{BUCKETS, EndpointSums, HistogramSums, PASSED, UpstreamSums, ratio};
 use crate::label::{Change, Cut, Label, Outcome};
 
 /// An upstream's sums, and what only a scrape with a clock knows.
@@ -14,6 +14,8 @@ pub(crate) struct Counted {
     pub(crate) sums: UpstreamSums,
     /// Attempts per call in the last minute.
     pub(crate) recent_amplification: Option<f64>,
+    /// Incidents that haven't ended.
+    pub(crate) incidents_open: usize,
 }
 
 /// Writes everything that is counted for calls.
@@ -32,8 +34,11 @@ pub(super) fn write_calls(page: &mut Page, all: &[Counted]) {
     });
     write_failures(page, all);
     let mut family = page.family(&table::CALL_DURATION);
-    for (upstream, outcome, sums) in outcomes(all) {
-        family.histogram(&[("upstream", upstream), ("outcome", outcome.code())], sums);
+    for Counted { sums, .. } in all {
+        for (place, (outcome, durations)) in by_outcome(sums).into_iter().enumerate() {
+            let labels = [("upstream", &*sums.name), ("outcome", outcome.code())];
+            family.histogram(&labels, durations, &sums.examples.durations[place]);
+        }
     }
     per_upstream(page, &table::RECORDS, all, |sums| sums.over);
     per_upstream(page, &table::BROKEN_CALLS, all, |sums| sums.broken);
@@ -52,10 +57,22 @@ pub(super) fn write_calls(page: &mut Page, all: &[Counted]) {
         sums.hedges_refused.iter().collect()
     });
     by_label(page, &table::ATTEMPTS_HELD, "by", all, |sums| sums.held.iter().collect());
+    let mut family = page.family(&table::BREAKER_WAIT);
+    for Counted { sums, .. } in all {
+        for (outcome, waits) in [("passed", &sums.breaker_passed), ("ended", &sums.breaker_ended)] {
+            let labels = [("upstream", &*sums.name), ("outcome", outcome)];
+            family.histogram(&labels, waits, &[None; BUCKETS]);
+        }
+    }
     by_label(page, &table::CALLS_SHED, "reason", all, |sums| {
         sums.shed.iter().filter(|(reason, _)| reason.is_shed()).collect()
     });
     by_label(page, &table::DEGRADED, "kind", all, |sums| sums.degraded.iter().collect());
+    by_label(page, &table::INCIDENTS, "cause", all, |sums| sums.incidents.seen().collect());
+    let mut family = page.family(&table::INCIDENTS_OPEN);
+    for counted in all {
+        family.gauge(&[("upstream", &counted.sums.name)], counted.incidents_open as f64);
+    }
     per_upstream(page, &table::ANSWERS_HEALED, all, |sums| sums.healed);
     by_label(page, &table::ANSWERS_CUT, "why", all, |sums| sums.cut.iter().collect());
     by_label(page, &table::UPLOADS_NOT_RESUMED, "why", all, |sums| {
@@ -92,14 +109,16 @@ pub(super) fn write_endpoints(page: &mut Page, all: &[Counted]) {
         }
     });
     each(page, &table::ATTEMPT_DURATION, all, |family, upstream, endpoint, sums| {
-        family.histogram(&[("upstream", upstream), ("endpoint", endpoint)], &sums.answered);
+        let labels = [("upstream", upstream), ("endpoint", endpoint)];
+        family.histogram(&labels, &sums.answered, &[None; BUCKETS]);
     });
     each(page, &table::BREAKS, all, |family, upstream, endpoint, sums| {
         for (kind, count) in sums.breaks.seen() {
             let [upstream, endpoint, kind_label] =
                 labels3(upstream, endpoint, ("kind", kind.code()));
             let phase = ("phase", kind.phase().code());
-            family.count(&[upstream, endpoint, kind_label, phase], count);
+            let example = sums.examples.get(&kind.place());
+            family.count_like(&[upstream, endpoint, kind_label, phase], count, example);
         }
     });
     each(page, &table::BODY_FAILURES, all, |family, upstream, endpoint, sums| {
@@ -161,9 +180,10 @@ fn write_failures(page: &mut Page, all: &[Counted]) {
     for sums in all.iter().map(|counted| &counted.sums) {
         for (certainty, kinds) in mainstay_core::Certainty::ALL.iter().zip(&sums.failures) {
             for (kind, count) in kinds.seen() {
+                let example = sums.examples.failures.get(&(certainty.place(), kind.place()));
                 let kind = ("kind", kind.code());
                 let certainty = ("certainty", Label::code(*certainty));
-                family.count(&[("upstream", &sums.name), kind, certainty], count);
+                family.count_like(&[("upstream", &sums.name), kind, certainty], count, example);
             }
         }
     }
@@ -171,7 +191,7 @@ fn write_failures(page: &mut Page, all: &[Counted]) {
 
 fn write_amplification(page: &mut Page, all: &[Counted]) {
     let mut family = page.family(&table::AMPLIFICATION);
-    for Counted { sums, recent_amplification } in all {
+    for Counted { sums, recent_amplification, .. } in all {
         let total = ratio(sums.attempts, sums.started);
         for (window, ratio) in [("60s", *recent_amplification), ("total", total)] {
             if let Some(ratio) = ratio {
@@ -183,15 +203,17 @@ fn write_amplification(page: &mut Page, all: &[Counted]) {
 
 fn outcomes(all: &[Counted]) -> impl Iterator<Item = (&str, Outcome, &HistogramSums)> {
     all.iter().flat_map(|Counted { sums, .. }| {
-        Outcome::ALL.iter().map(|outcome| {
-            let durations = match outcome {
-                Outcome::Delivered => &sums.delivered,
-                Outcome::AsIs => &sums.as_is,
-                Outcome::Failed => &sums.failed,
-            };
-            (&*sums.name, *outcome, durations)
-        })
+        by_outcome(sums).map(|(outcome, durations)| (&*sums.name, outcome, durations))
     })
+}
+
+/// In the order of their places.
+const fn by_outcome(sums: &UpstreamSums) -> [(Outcome, &HistogramSums); 3] {
+    [
+        (Outcome::Delivered, &sums.delivered),
+        (Outcome::AsIs, &sums.as_is),
+        (Outcome::Failed, &sums.failed),
+    ]
 }
 
 fn per_upstream(

@@ -27,6 +27,14 @@ endpoints that were removed by reloads so many names ago that they aren't kept a
 Series with a `kind`, `cause`, `certainty` or a code as `result` appear when they are first counted; all others are there from the start.
 States and levels are those at the time of the scrape.
 
+In OpenMetrics the buckets of `mainstay_call_duration_seconds`, `mainstay_call_failures_total` and `mainstay_breaks_total` carry an exemplar each: the last call
+of that kind that can be looked up, by `call_id` (`mainstay explain`, `GET /calls/ID`) and, where its spans are [exported](traces.md), by `trace_id` and `span_id`. Healthy
+calls that aren't sampled are none. Prometheus asks for OpenMetrics by itself and keeps exemplars with `--enable-feature=exemplar-storage`.
+
+The same metrics can be sent by OTLP (`[metrics]`), cumulative since the process began; counters are called there as here, without `_total`.
+
+`ops/` has a dashboard for Grafana and alerts for Prometheus; each alert leads to the page of its break code.
+
 | metric | type | labels | what it tells |
 |---|---|---|---|
 ";
@@ -73,12 +81,13 @@ fn row(metric: &Metric) -> String {
     format!("| `{name}{total}` | {} | {} | {help}. |\n", kind.code(), labels.join(", "))
 }
 
-fn values() -> [(&'static str, Vec<&'static str>); 13] {
+/// Labels with their closed sets of values.
+pub(super) fn values() -> Vec<(&'static str, Vec<&'static str>)> {
     let mut phases: Vec<_> = BreakKind::ALL.iter().map(|kind| kind.phase()).collect();
     phases.sort_unstable();
     phases.dedup();
     let saved = codes::<Saved>().into_iter().filter(|code| *code != Saved::NotNeeded.code());
-    [
+    vec![
         ("`outcome`", codes::<Outcome>()),
         ("`saved`", saved.collect()),
         ("`reason` of attempts", codes::<AttemptReason>()),
@@ -92,6 +101,9 @@ fn values() -> [(&'static str, Vec<&'static str>); 13] {
         ("`cause` of ejections", codes::<EjectCause>()),
         ("`state` and `to` of breakers", vec!["closed", "open", "half_open"]),
         ("`window`", vec!["60s", "total"]),
+        ("`outcome` of hedges", vec!["launched", "won", "wasted"]),
+        ("`state` of stored writes", vec!["waiting", "stopped", "delivered", "dead"]),
+        ("`state` of connections", vec!["idle", "busy"]),
     ]
 }
 

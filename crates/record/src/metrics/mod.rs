@@ -5,6 +5,8 @@
 
 mod counted;
 mod manual;
+#[cfg(test)]
+mod ops;
 mod page;
 mod seen;
 mod table;
@@ -16,12 +18,19 @@ pub use seen::{
 
 pub(crate) use counted::Counted;
 use page::Page;
+pub(crate) use page::Span;
+
+use crate::span::SpanStatus;
 
 /// What is counted for the process, not for an upstream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ProcessSums {
     pub(crate) log_dropped: u64,
     pub(crate) feed_lost: u64,
+    pub(crate) traces: SpanStatus,
+    pub(crate) access_dropped: u64,
+    /// None where there is no outbox.
+    pub(crate) outbox_reachable: Option<bool>,
 }
 
 /// The value of `Content-Type` for a text of metrics.
@@ -41,11 +50,39 @@ pub(crate) fn text(
     seen: &[UpstreamSnapshot],
     process: ProcessSums,
 ) -> String {
-    let mut page = Page::new(openmetrics);
+    let page = write(Page::text(openmetrics), counted, seen, process);
+    // Nothing but text was written.
+    String::from_utf8(page).unwrap_or_default()
+}
+
+/// The whole as OTLP's metrics of a scope, counted from one time to another.
+pub(crate) fn otlp(
+    span: Span,
+    counted: &[Counted],
+    seen: &[UpstreamSnapshot],
+    process: ProcessSums,
+) -> Vec<u8> {
+    write(Page::otlp(span), counted, seen, process)
+}
+
+fn write(
+    mut page: Page,
+    counted: &[Counted],
+    seen: &[UpstreamSnapshot],
+    process: ProcessSums,
+) -> Vec<u8> {
     counted::write_calls(&mut page, counted);
     counted::write_endpoints(&mut page, counted);
     seen::write(&mut page, seen);
+    if let Some(is_reachable) = process.outbox_reachable {
+        page.family(&table::OUTBOX_REACHABLE).gauge(&[], f64::from(is_reachable));
+    }
     page.family(&table::LOG_DROPPED).count(&[], process.log_dropped);
+    page.family(&table::ACCESS_DROPPED).count(&[], process.access_dropped);
     page.family(&table::FEED_LOST).count(&[], process.feed_lost);
+    page.family(&table::TRACES_EXPORTED).count(&[], process.traces.exported);
+    page.family(&table::TRACES_DROPPED).count(&[], process.traces.dropped);
+    page.family(&table::TRACES_REFUSED).count(&[], process.traces.refused);
+    page.family(&table::TRACES_QUEUED).gauge(&[], process.traces.queued as f64);
     page.finish()
 }

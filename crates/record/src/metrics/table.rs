@@ -22,6 +22,13 @@ pub(crate) enum Kind {
     Histogram,
 }
 
+impl Metric {
+    /// The unit that its name ends with, if it has one.
+    pub(crate) fn unit(&self) -> Option<&'static str> {
+        ["seconds", "bytes", "ratio"].into_iter().find(|unit| self.name.ends_with(unit))
+    }
+}
+
 impl Kind {
     pub(crate) const fn code(self) -> &'static str {
         match self {
@@ -149,6 +156,11 @@ pub(crate) static ATTEMPTS_HELD: Metric = counter(
     &["upstream", "by"],
     "Attempts that had to wait before they started, by what for",
 );
+pub(crate) static BREAKER_WAIT: Metric = histogram(
+    "mainstay_breaker_wait_seconds",
+    &["upstream", "outcome"],
+    "How long attempts waited while every breaker was open, until one let them through (`passed`) or the call ended (`ended`)",
+);
 pub(crate) static CALLS_SHED: Metric = counter(
     "mainstay_calls_shed",
     &["upstream", "reason"],
@@ -159,6 +171,10 @@ pub(crate) static DEGRADED: Metric = counter(
     &["upstream", "kind"],
     "Calls whose application got something in place of an answer: a stale one, or the route's fixed one",
 );
+pub(crate) static INCIDENTS: Metric =
+    counter("mainstay_incidents", &["upstream", "cause"], "Incidents that began, by what broke");
+pub(crate) static INCIDENTS_OPEN: Metric =
+    gauge("mainstay_incidents_open", UPSTREAM, "Incidents that haven't ended");
 pub(crate) static TUNNELS: Metric = counter(
     "mainstay_tunnels",
     &["upstream", "end"],
@@ -255,13 +271,34 @@ pub(crate) static OUTBOX_OLDEST: Metric = gauge(
     &["upstream", "state"],
     "How long ago the first of them was accepted",
 );
+pub(crate) static OUTBOX_REACHABLE: Metric = gauge(
+    "mainstay_outbox_reachable",
+    &[],
+    "Whether the outbox's file or database could be asked (1) or not (0); `mainstay_outbox_items` isn't there, then",
+);
 pub(crate) static LOG_DROPPED: Metric =
     counter("mainstay_log_lines_dropped", &[], "Lines of the log that couldn't be written in time");
+pub(crate) static ACCESS_DROPPED: Metric = counter(
+    "mainstay_access_lines_dropped",
+    &[],
+    "Lines of the access log that couldn't be written in time",
+);
 pub(crate) static FEED_LOST: Metric = counter(
     "mainstay_feed_items_lost",
     &[],
     "Items of the live feed that readers lost by being slow",
 );
+pub(crate) static TRACES_EXPORTED: Metric =
+    counter("mainstay_traces_exported", &[], "Calls whose spans the collector took");
+pub(crate) static TRACES_DROPPED: Metric = counter(
+    "mainstay_traces_dropped",
+    &[],
+    "Calls whose spans weren't exported, since too many waited already",
+);
+pub(crate) static TRACES_REFUSED: Metric =
+    counter("mainstay_traces_refused", &[], "Calls whose spans the collector didn't take");
+pub(crate) static TRACES_QUEUED: Metric =
+    gauge("mainstay_traces_queued", &[], "Calls whose spans wait to be exported");
 pub(crate) static BREAKER_STATE: Metric = gauge(
     "mainstay_breaker_state",
     &["upstream", "endpoint", "state"],
@@ -388,7 +425,7 @@ pub(crate) static PAUSED: Metric =
     gauge("mainstay_paused", UPSTREAM, "Whether the upstream asked all of us to stay away now");
 
 /// Every metric, in the order of the exposition and the manual.
-pub(crate) static ALL: [&Metric; 75] = [
+pub(crate) static ALL: [&Metric; 84] = [
     &CALLS_STARTED,
     &CALLS,
     &CALLS_IN_PROGRESS,
@@ -402,8 +439,11 @@ pub(crate) static ALL: [&Metric; 75] = [
     &HEDGES,
     &HEDGES_REFUSED,
     &ATTEMPTS_HELD,
+    &BREAKER_WAIT,
     &CALLS_SHED,
     &DEGRADED,
+    &INCIDENTS,
+    &INCIDENTS_OPEN,
     &ANSWERS_HEALED,
     &ANSWERS_CUT,
     &UPLOADS_NOT_RESUMED,
@@ -462,6 +502,12 @@ pub(crate) static ALL: [&Metric; 75] = [
     &OUTBOX_ITEMS,
     &OUTBOX_BYTES,
     &OUTBOX_OLDEST,
+    &OUTBOX_REACHABLE,
     &LOG_DROPPED,
+    &ACCESS_DROPPED,
     &FEED_LOST,
+    &TRACES_EXPORTED,
+    &TRACES_DROPPED,
+    &TRACES_REFUSED,
+    &TRACES_QUEUED,
 ];

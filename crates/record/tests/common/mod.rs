@@ -44,8 +44,10 @@ impl Lines {
 }
 
 impl LogSink for Lines {
-    fn write(&self, line: String) {
-        self.0.lock().push(line);
+    fn write(&self, write: &mut dyn FnMut(&mut Vec<u8>)) {
+        let mut line = Vec::new();
+        write(&mut line);
+        self.0.lock().push(String::from_utf8(line).expect("lines are UTF-8"));
     }
 
     fn dropped(&self) -> u64 {
@@ -77,6 +79,7 @@ pub(crate) fn tag(id: CallId) -> CallTag {
         route: "main".into(),
         method: http::Method::GET,
         path: "/v1/charges?key=secret".into(),
+        request: None,
     }
 }
 
@@ -186,6 +189,8 @@ pub(crate) fn everything() -> Vec<(u64, Event)> {
             Event::AttemptOutrun { attempt: AttemptId(1), endpoint: A, took: ms(5) },
             Event::HedgeRefused { reason: HedgeRefusal::BudgetEmpty },
             Event::AttemptHeld { by: Held::Rate },
+            Event::AttemptHeld { by: Held::Breaker },
+            Event::BreakerAwaited { waited: ms(7), passed: true },
             Event::CallShed { reason: StopReason::LineFull },
             Event::CallDegraded { by: DegradedBy::Stale, status: 200 },
             Event::BodyFailed { endpoint: B, kind: BreakKind::BodyReset },

@@ -12,7 +12,7 @@ use http_body::Body as _;
 use mainstay_core::call::Connection;
 use mainstay_core::event::AttemptId;
 use mainstay_core::heal::range::{Ask, Asked, Download, End, REPLACED, Splice};
-use mainstay_core::heal::{NotHealed, Progress};
+use mainstay_core::heal::{NotHealed, Progress, Proof};
 use mainstay_core::{Action, BreakKind, EndpointId};
 
 use super::running::Running;
@@ -174,15 +174,15 @@ impl Healing {
         matches!(&self.what, What::Download(download) if download.is_complete())
     }
 
-    /// The least wait before it is asked for what is missing.
+    /// That it can be told whether what comes is what is missing.
     ///
     /// # Errors
     ///
-    /// The code of what is missing to the proof that what would come is that.
-    pub(super) fn proof(&self) -> Result<Duration, &'static str> {
+    /// The code of what is missing to that proof.
+    pub(super) fn proof(&self) -> Result<Proof, &'static str> {
         match &self.what {
-            What::Download(_) => Ok(Duration::ZERO),
-            What::Events(events) => events.proof(),
+            What::Download(_) => Ok(Proof { after: Duration::ZERO, anywhere: true }),
+            What::Events(events) => Ok(Proof { after: events.proof()?, anywhere: false }),
         }
     }
 

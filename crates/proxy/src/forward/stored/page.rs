@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Method, Response, header};
+use mainstay::stored::INCOMPLETE;
 use mainstay_core::outbox::WallTime;
 use mainstay_outbox::{DeliveryId, Detail, State};
 use mainstay_record::rfc3339;
@@ -13,7 +14,7 @@ use super::super::reply::Inner;
 use super::super::{Refused, hop, request};
 use super::prefer::Preferences;
 use super::{cant, mark, place};
-use crate::outbox::{INCOMPLETE, Outbox};
+use crate::outbox::Outbox;
 use crate::problem::Refusal;
 
 /// The answer to a request for something below the status path; `None` if it isn't.
@@ -47,11 +48,11 @@ async fn asked(
     let (id, rest) = below.split_once('/').map_or((below, None), |(id, rest)| (id, Some(rest)));
     let id: DeliveryId = id.parse().map_err(|_| Refusal::NoDelivery)?;
     if let Some(patience) = Preferences::of(&head.headers).wait {
-        outbox.store().settled(id, patience).await.map_err(cant)?;
+        outbox.settled(id, patience).await.map_err(cant(outbox))?;
     }
     match rest {
         None => {
-            let detail = outbox.store().detail(id).await.map_err(cant)?;
+            let detail = outbox.store().detail(id).await.map_err(cant(outbox))?;
             let text = document(outbox, &detail).to_string();
             let mut response = Response::new(Inner::Whole(text.into()));
             mark(response.headers_mut(), id);
@@ -64,7 +65,7 @@ async fn asked(
 
 /// The API's last answer, as it came but for what concerned its connection.
 pub(super) async fn answer_of(outbox: &Outbox, id: DeliveryId) -> Result<Response<Inner>, Refused> {
-    let detail = outbox.store().detail(id).await.map_err(cant)?;
+    let detail = outbox.store().detail(id).await.map_err(cant(outbox))?;
     let (head, body) = match detail.answer {
         Ok(Some(answer)) => answer,
         Ok(None) => return Err(Refusal::NoAnswerYet.into()),

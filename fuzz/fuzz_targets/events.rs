@@ -1,0 +1,4 @@
+//! `cargo fuzz run events --features libfuzzer`
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mainstay_fuzz::targets::events::run(bytes));

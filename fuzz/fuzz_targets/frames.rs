@@ -1,0 +1,4 @@
+//! `cargo fuzz run frames --features libfuzzer`
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mainstay_fuzz::targets::frames::run(bytes));
