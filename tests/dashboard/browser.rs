@@ -155,7 +155,20 @@ impl Browser {
     }
 
     /// Waits until an expression is true, and gives what it is then. What the page shows is told if it never is.
+    ///
+    /// What waits is a promise of the document that is open. A click, `history.back()` or [`open`](Self::open) may replace that
+    /// document only after they were answered, and its promise goes with it: then the next document is asked.
     pub(crate) async fn until(&self, script: &str) -> Result<Value, String> {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match self.until_in_document(script).await {
+                Err(why) if is_left(&why) && tokio::time::Instant::now() < end => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn until_in_document(&self, script: &str) -> Result<Value, String> {
         let wait = format!(
             "(async () => {{ const end = performance.now() + {}; for (;;) {{ let value; try {{ value = {script}; }} catch {{}}
              if (value) return value; if (performance.now() > end) return null;
@@ -344,6 +357,18 @@ impl Shared {
     fn problem(&self, what: &Value) {
         lock(&self.problems).push(what.to_string());
     }
+}
+
+/// Whether a document couldn't answer because another took its place.
+fn is_left(why: &str) -> bool {
+    let said = [
+        "Inspected target navigated or closed",
+        "Execution context was destroyed",
+        "Cannot find context with specified id",
+        "Cannot find default execution context",
+        "Promise was collected",
+    ];
+    said.iter().any(|said| why.contains(said))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

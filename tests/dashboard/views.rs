@@ -116,7 +116,7 @@ async fn feed_and_call(stage: &Stage, browser: &Browser) -> Outcome {
         browser.eval("document.querySelector('h3:target').textContent").await?,
         "connect-refused"
     );
-    browser.eval("history.back()").await?;
+    browser.eval("void setTimeout(() => history.back())").await?;
     browser
         .until("location.pathname === '/' && document.querySelector('.waterfall')")
         .await
