@@ -34,9 +34,10 @@
 //! releases; the upstream wraps it in a permit that does so when dropped.
 //!
 //! In the order in which a call meets them: the settings, the state `word`, the failures in a row
-//! (`streak`), the `window`; `facts` are the values that go in and come out.
+//! (`streak`), the `window`, the probes (`probing`); `facts` are the values that go in and come out.
 
 mod facts;
+mod probing;
 mod settings;
 mod streak;
 mod sync;
@@ -141,41 +142,6 @@ impl Breaker {
         self.admit_unless_closed(settings, mode_of_first(settings), now)
     }
 
-    /// Lets an attempt pass as a probe before its time: through an open breaker, which becomes half-open, or beside probes of
-    /// which no news came yet, up to `probe_limit` of them. For whoever has nowhere else to go, and keeps to a pace. Its failure
-    /// opens the breaker again, but for no longer than before: it was asked sooner than the breaker would have.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`] where an operator ordered it, or as many probes are out as may be.
-    pub fn admit_early(
-        &self,
-        settings: &BreakerSettings,
-        now: Timestamp,
-    ) -> Result<(Admission, Option<Transition>), Refusal> {
-        let mut bits = self.word.load(ALONE);
-        loop {
-            let word = Word::unpack(bits);
-            let (next, transition) = match word.state {
-                State::Closed | State::ForcedClosed => return Ok((pass(word.generation), None)),
-                State::ForcedOpen => return Err(Refusal { until: Timestamp::MAX }),
-                State::Open { .. } => {
-                    let first = State::HalfOpen(Probes::first(settings, now));
-                    (word.next(first), Some(Transition::HalfOpened))
-                }
-                State::HalfOpen(probes) => match probes.start_beyond(settings, now) {
-                    Start::Probe(probes) => (word.with(State::HalfOpen(probes)), None),
-                    Start::Anew(probes) => (word.next(State::HalfOpen(probes)), None),
-                    Start::Refuse(until) => return Err(Refusal { until }),
-                },
-            };
-            match self.replace(bits, next) {
-                Ok(()) => return Ok((Admission::early_probe_of(next.generation), transition)),
-                Err(other) => bits = other,
-            }
-        }
-    }
-
     /// Lets an attempt pass whatever the state: its outcome counts in the window, but it is no probe.
     pub fn pass(&self) -> Admission {
         pass(word::generation(self.word.load(ALONE)))
@@ -275,43 +241,6 @@ impl Breaker {
             return None;
         }
         self.count_failure(Count::FAILED_LATER, bits, settings, now, chance)
-    }
-
-    /// A health check passed: an open breaker may begin to probe at once.
-    pub fn on_check_passed(
-        &self,
-        settings: &BreakerSettings,
-        now: Timestamp,
-    ) -> Option<Transition> {
-        let bits = self.word.load(ALONE);
-        let word = Word::unpack(bits);
-        let State::Open { .. } = word.state else { return None };
-        let next = word.next(State::HalfOpen(Probes::none(settings, now)));
-        self.replace(bits, next).ok().map(|()| Transition::HalfOpened)
-    }
-
-    /// A health check passed after one that had failed: as [`Breaker::on_check_passed`], and probes that went out before, of which
-    /// no news came yet, are written off. What they meet began before the trouble ended.
-    pub fn on_check_turned(
-        &self,
-        settings: &BreakerSettings,
-        now: Timestamp,
-    ) -> Option<Transition> {
-        let bits = self.word.load(ALONE);
-        let word = Word::unpack(bits);
-        match word.state {
-            State::HalfOpen(probes) if probes.in_flight > 0 => {
-                let next = word.next(State::HalfOpen(probes.written_off(settings, now)));
-                // Where another thread was faster, there is news of a probe, and that counts for more.
-                let _ = self.replace(bits, next);
-                None
-            }
-            State::HalfOpen(_)
-            | State::Open { .. }
-            | State::Closed
-            | State::ForcedOpen
-            | State::ForcedClosed => self.on_check_passed(settings, now),
-        }
     }
 
     /// An operator's order. It holds in every mode. Taking one back ([`Forced::No`]) leaves a closed breaker that
@@ -501,56 +430,6 @@ impl Breaker {
         self.replace(bits, next).ok().map(|()| Transition::Opened { cause, open_for })
     }
 
-    /// A probe succeeded: one more, and perhaps the last one needed. One that went before its time went beside others of which no
-    /// news had come, and they are written off: what they met is over.
-    fn count_probe(
-        &self,
-        probe: &Admission,
-        settings: &BreakerSettings,
-        now: Timestamp,
-    ) -> Option<Transition> {
-        let mut bits = self.word.load(ALONE);
-        loop {
-            let (word, probes) = half_open(bits, probe.generation())?;
-            let (next, transition) = match probes.succeed(settings, now) {
-                Some(probes) if probe.is_early() && probes.in_flight > 0 => {
-                    (word.next(State::HalfOpen(probes.written_off(settings, now))), None)
-                }
-                Some(probes) => (word.with(State::HalfOpen(probes)), None),
-                None => (word.closed(), Some(Transition::Closed)),
-            };
-            match self.replace(bits, next) {
-                Ok(()) => return transition,
-                Err(other) => bits = other,
-            }
-        }
-    }
-
-    /// A probe failed: open again, for longer; but for one that went out before its time.
-    fn reopen(
-        &self,
-        probe: &Admission,
-        settings: &BreakerSettings,
-        now: Timestamp,
-        chance: &mut Chance,
-    ) -> Option<Transition> {
-        let mut bits = self.word.load(ALONE);
-        loop {
-            let (word, _) = half_open(bits, probe.generation())?;
-            let longer = u8::from(!probe.is_early());
-            let reopenings = word.reopenings.saturating_add(longer).min(word::REOPENINGS_MAX);
-            let open_for = open_length(settings, reopenings, chance);
-            let until_ms = word::until_ms(now, open_for);
-            let next = Word { reopenings, ..word.next(State::Open { until_ms }) };
-            match self.replace(bits, next) {
-                Ok(()) => {
-                    return Some(Transition::Opened { cause: OpenCause::ProbeFailed, open_for });
-                }
-                Err(other) => bits = other,
-            }
-        }
-    }
-
     /// Puts a word in the place of the one that was seen, or gives the one that is there instead.
     fn replace(&self, seen: u64, next: Word) -> Result<(), u64> {
         self.word.compare_exchange(seen, next.pack(), ALONE, ALONE).map(|_| ())
@@ -597,19 +476,6 @@ fn plan(
             Start::Anew(probes) => Ok(Plan::Probe(word.next(State::HalfOpen(probes)), None)),
             Start::Refuse(until) => refused(until),
         },
-    }
-}
-
-/// The probes of this generation, if it is half-open still.
-fn half_open(bits: u64, generation: u16) -> Option<(Word, Probes)> {
-    let word = Word::unpack(bits);
-    match word.state {
-        State::HalfOpen(probes) if word.generation == generation => Some((word, probes)),
-        State::HalfOpen(_)
-        | State::Closed
-        | State::Open { .. }
-        | State::ForcedOpen
-        | State::ForcedClosed => None,
     }
 }
 

@@ -30,10 +30,5 @@ fn known(upstream: &str, control: &Control, recent: &[CallRecord]) -> Result<(),
     if names.contains(&upstream) || recent.iter().any(|record| *record.upstream == *upstream) {
         return Ok(());
     }
-    Err(WrongFilter {
-        parameter: "upstream".to_owned(),
-        value: upstream.to_owned(),
-        why: "there is no such upstream",
-        allowed: names.join(", "),
-    })
+    Err(WrongFilter::new("upstream", upstream, "there is no such upstream", names.join(", ")))
 }

@@ -62,12 +62,7 @@ pub(super) fn detail(
 fn most_calls(query: Option<&str>) -> Result<usize, WrongFilter> {
     let mut most = MOST_CALLS;
     for (name, value) in paths::parameters(query) {
-        let wrong = |why, allowed: &str| WrongFilter {
-            parameter: name.clone(),
-            value: value.clone(),
-            why,
-            allowed: allowed.to_owned(),
-        };
+        let wrong = |why, allowed: &str| WrongFilter::new(&name, &value, why, allowed);
         if name != "calls" {
             return Err(wrong("there is no such parameter", "calls"));
         }

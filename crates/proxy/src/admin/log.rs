@@ -124,7 +124,7 @@ fn one_of<T: Copy>(
 
 fn wrong(key: &str, value: &Value, why: &'static str, allowed: String) -> WrongFilter {
     let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    WrongFilter { parameter: key.to_owned(), value, why, allowed }
+    WrongFilter::new(key, &value, why, allowed)
 }
 
 /// The settings by which a log begins; a reload that brings others brings these.

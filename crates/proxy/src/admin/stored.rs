@@ -133,12 +133,7 @@ async fn list(outbox: &Outbox, filter: Filter, page: Page) -> Result<Response<Re
 fn asked(query: Option<&str>) -> Result<(Filter, Page), WrongFilter> {
     let (mut filter, mut page) = (Filter::default(), Page { after: None, most: 100 });
     for (name, value) in paths::parameters(query) {
-        let wrong = |why, allowed: &str| WrongFilter {
-            parameter: name.clone(),
-            value: value.clone(),
-            why,
-            allowed: allowed.to_owned(),
-        };
+        let wrong = |why, allowed: &str| WrongFilter::new(&name, &value, why, allowed);
         match name.as_str() {
             "state" => {
                 let known = State::NAMES.into_iter().find(|known| *known == value);

@@ -67,12 +67,7 @@ impl CallFilter {
     }
 
     fn add(&mut self, name: &str, value: &str) -> Result<(), WrongFilter> {
-        let wrong = |why, allowed| WrongFilter {
-            parameter: name.to_owned(),
-            value: value.to_owned(),
-            why,
-            allowed,
-        };
+        let wrong = |why, allowed: String| WrongFilter::new(name, value, why, allowed);
         let is_new = match name {
             "limit" => {
                 let range = 1..=Self::MOST;
@@ -183,6 +178,23 @@ fn broke_by(record: &CallRecord, code: &str) -> bool {
     let ends = record.code.iter().chain(&record.body_broke);
     let mut codes = ends.chain(record.attempts.iter().filter_map(|attempt| attempt.code.as_ref()));
     codes.any(|broke| broke == code)
+}
+
+impl WrongFilter {
+    /// A parameter and what was given, with what is wrong with it and what is allowed instead.
+    pub fn new(
+        parameter: &str,
+        value: &str,
+        why: &'static str,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Self {
+            parameter: parameter.to_owned(),
+            value: value.to_owned(),
+            why,
+            allowed: allowed.into(),
+        }
+    }
 }
 
 impl std::fmt::Display for WrongFilter {

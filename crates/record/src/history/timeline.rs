@@ -108,12 +108,7 @@ impl TimelineFilter {
     ) -> Result<Self, WrongFilter> {
         let mut filter = Self::default();
         for (name, value) in parameters {
-            let wrong = |why, allowed: String| WrongFilter {
-                parameter: name.to_owned(),
-                value: value.to_owned(),
-                why,
-                allowed,
-            };
+            let wrong = |why, allowed: String| WrongFilter::new(name, value, why, allowed);
             let time = || {
                 let parsed = value.parse::<u64>();
                 parsed.map_err(|_| wrong("it is no number", "milliseconds since 1970".to_owned()))
@@ -138,12 +133,8 @@ impl TimelineFilter {
             }
         }
         if let (Some(endpoint), None) = (&filter.endpoint, &filter.upstream) {
-            return Err(WrongFilter {
-                parameter: "endpoint".to_owned(),
-                value: endpoint.clone(),
-                why: "it needs `upstream`, since names of endpoints are an upstream's own",
-                allowed: "upstream and endpoint".to_owned(),
-            });
+            let why = "it needs `upstream`, since names of endpoints are an upstream's own";
+            return Err(WrongFilter::new("endpoint", endpoint, why, "upstream and endpoint"));
         }
         Ok(filter)
     }
@@ -194,11 +185,8 @@ impl TimelineFilter {
         upstreams: &[Arc<UpstreamCounters>],
     ) -> Result<Vec<Arc<UpstreamCounters>>, WrongFilter> {
         let Some(name) = &self.upstream else { return Ok(upstreams.to_vec()) };
-        let wrong = |parameter: &str, value: &str, why, allowed: Vec<&str>| WrongFilter {
-            parameter: parameter.to_owned(),
-            value: value.to_owned(),
-            why,
-            allowed: allowed.join(", "),
+        let wrong = |parameter: &str, value: &str, why, allowed: Vec<&str>| {
+            WrongFilter::new(parameter, value, why, allowed.join(", "))
         };
         let upstream = upstreams.iter().find(|upstream| **upstream.name() == **name);
         let names = || upstreams.iter().map(|upstream| &**upstream.name()).collect();

@@ -136,12 +136,7 @@ impl IncidentFilter {
     ) -> Result<Self, WrongFilter> {
         let mut filter = Self::default();
         for (name, value) in parameters {
-            let wrong = |why, allowed: &str| WrongFilter {
-                parameter: name.to_owned(),
-                value: value.to_owned(),
-                why,
-                allowed: allowed.to_owned(),
-            };
+            let wrong = |why, allowed: &str| WrongFilter::new(name, value, why, allowed);
             match (name, value) {
                 ("state", "open") => filter.open = Some(true),
                 ("state", "ended") => filter.open = Some(false),
