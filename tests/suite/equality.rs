@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use mainstay_lab::Snapshot;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::figures::{executions, is_good};
 use crate::run::Ended;
@@ -50,10 +50,7 @@ pub(crate) fn problems(
         let Some(attempts) = call.attempts else { continue };
         let received = received(books, &call.id);
         let broken = call.call_id.as_ref().and_then(|id| kept.0.get(id));
-        let (not_sent, unsure, later) = broken.copied().unwrap_or_default();
-        // The head said how many there were when it left; what continued the body came later.
-        let made = u64::from(attempts).max(not_sent + unsure) + later;
-        let (fewest, highest) = (made - not_sent - unsure, made - not_sent);
+        let (fewest, highest) = broken.copied().unwrap_or_default().requests(attempts.into());
         (least, most) = (least + fewest, most + highest);
         if !(fewest..=highest).contains(&received) {
             let record = call.call_id.as_ref().and_then(|id| found(records, id));
@@ -79,28 +76,57 @@ fn found<'a>(records: &'a Value, id: &str) -> Option<&'a Value> {
     records["calls"].as_array()?.iter().find(|call| call["id"] == id)
 }
 
-/// Of each call in which something broke: attempts that weren't sent, those of which nobody knows whether the server saw them, and those
-/// that came after the head.
-struct Records(BTreeMap<String, (u64, u64, u64)>);
+/// Of each call in which something broke: its attempts until the head of its answer, and those that continued the body.
+struct Records(BTreeMap<String, Broken>);
+
+#[derive(Clone, Copy, Default)]
+struct Broken {
+    head: Attempts,
+    later: Attempts,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Attempts {
+    /// All that are in the record.
+    made: u64,
+    /// Those that weren't sent.
+    not_sent: u64,
+    /// Those of which nobody knows whether the server saw them.
+    unsure: u64,
+}
+
+impl Broken {
+    /// How many requests the servers must have seen, and may have, of a call whose head told of so many attempts when it left. What is
+    /// in the record is what broke: of those before the head, the last one may be missing.
+    fn requests(self, told: u64) -> (u64, u64) {
+        let Self { head, later } = self;
+        let made = told.max(head.not_sent + head.unsure) + later.made;
+        let sent = made - head.not_sent - later.not_sent;
+        (sent - head.unsure - later.unsure, sent)
+    }
+}
 
 impl Records {
     fn read(answer: &Value) -> Self {
         let calls = answer["calls"].as_array().into_iter().flatten();
         let read = |call: &Value| {
-            let attempts = call["attempts"].as_array().map_or(&[][..], Vec::as_slice);
-            let count = |holds: &dyn Fn(&Value) -> bool| {
-                attempts.iter().filter(|attempt| holds(attempt)).count() as u64
-            };
-            let not_sent = count(&|attempt| attempt["certainty"] == "not-sent");
-            let unsure = count(&|attempt| {
+            let mut broken = Broken::default();
+            for attempt in call["attempts"].as_array().into_iter().flatten() {
+                let is_later = attempt["reason"] == "resume";
+                let group = if is_later { &mut broken.later } else { &mut broken.head };
                 let code = attempt["code"].as_str().unwrap_or_default();
-                // Stopped, or cut off: its request may not have been read.
-                attempt["certainty"] != "not-sent" && UNSURE.contains(&code)
+                group.made += 1;
+                if attempt["certainty"] == "not-sent" {
+                    group.not_sent += 1;
+                } else if UNSURE.contains(&code)
+                    // Stopped, or cut off: its request may not have been read.
                     || attempt["result"] == "outrun"
                     || attempt["result"] == "unfinished"
-            });
-            let later = count(&|attempt| attempt["reason"] == "resume");
-            Some((call["id"].as_str()?.to_owned(), (not_sent, unsure, later)))
+                {
+                    group.unsure += 1;
+                }
+            }
+            Some((call["id"].as_str()?.to_owned(), broken))
         };
         Self(calls.filter_map(read).collect())
     }
@@ -141,4 +167,29 @@ fn broken_promises(loads: &[Ended], books: &Snapshot, problems: &mut Vec<String>
         }
     }
     problems.truncate(20);
+}
+
+/// What was not sent was not seen, before the head or after it.
+pub(crate) fn check_requests() -> Result<(), String> {
+    let attempt = |code: &str, certainty: &str, reason: &str| json!({ "code": code, "certainty": certainty, "reason": reason });
+    let refused = |reason: &str| attempt("connect-refused", "not-sent", reason);
+    let reset = |reason: &str| attempt("reset-before-head", "maybe-processed", reason);
+    let cut = |reason: &str| attempt("body-reset", "processed", reason);
+    // The last column: how many requests there must have been, and may have been.
+    let cases = [
+        (vec![refused("first"), cut("retry")], 2, (1, 1)),
+        (vec![reset("first"), cut("retry")], 2, (1, 2)),
+        // The head told of one attempt, and of those that continued its body two weren't sent.
+        (vec![cut("first"), refused("resume"), refused("resume"), cut("resume")], 1, (2, 2)),
+        (vec![cut("first"), reset("resume"), refused("resume"), cut("resume")], 1, (2, 3)),
+        (vec![refused("first"), refused("retry")], 0, (0, 0)),
+    ];
+    for (attempts, told, wanted) in cases {
+        let records = Records::read(&json!({ "calls": [{ "id": "1", "attempts": attempts }] }));
+        let found = records.0.get("1").map(|broken| broken.requests(told));
+        if found != Some(wanted) {
+            return Err(format!("{attempts:?}: {found:?}, not {wanted:?}"));
+        }
+    }
+    Ok(())
 }

@@ -50,6 +50,9 @@ fn main() -> std::process::ExitCode {
         Trial::test("a_break_is_masked_when_no_more_calls_fail_while_it_lasts", || {
             figures::check_back().map_err(Failed::from)
         }),
+        Trial::test("what_was_not_sent_was_not_seen_by_a_server", || {
+            equality::check_requests().map_err(Failed::from)
+        }),
         Trial::test("what_neither_idled_nor_was_ours_went_to_others", || {
             noise::check_others().map_err(Failed::from)
         }),

@@ -12,7 +12,7 @@ pub(crate) fn run() -> Result<(), String> {
     if !setup::answers("cargo", &["deb", "--version"]) {
         step::run(&[Step::cargo("install --locked cargo-deb")])?;
     }
-    step::run(&[Step::cargo("build --release --package mainstay-cli")])?;
+    step::run(&[Step::cargo("build --profile dist --package mainstay-cli")])?;
     let folder = Path::new("target/packaging");
     let wrong = |error: std::io::Error| format!("{}: {error}", folder.display());
     fs::create_dir_all(folder).map_err(wrong)?;
@@ -22,7 +22,7 @@ pub(crate) fn run() -> Result<(), String> {
         let script = File::create(folder.join(format!("mainstay.{shell}"))).map_err(wrong)?;
         asked(Command::new(BINARY).args(["completions", shell]).stdout(script))?;
     }
-    step::run(&[Step::cargo("deb --package mainstay-cli --no-build --strip")])
+    step::run(&[Step::cargo("deb --package mainstay-cli --profile dist --no-build --strip")])
 }
 
 fn asked(command: &mut Command) -> Result<(), String> {
@@ -33,4 +33,4 @@ fn asked(command: &mut Command) -> Result<(), String> {
     }
 }
 
-const BINARY: &str = "target/release/mainstay";
+const BINARY: &str = "target/dist/mainstay";

@@ -69,7 +69,7 @@ fn built(folder: &Path) -> Result<String, String> {
     let c_flags =
         format!("-ffile-prefix-map={folder_text}=/mainstay -ffile-prefix-map={registry}=/cargo");
     let manifest = format!(
-        "build --release --locked --package mainstay-cli --manifest-path {folder_text}/Cargo.toml"
+        "build --profile dist --locked --package mainstay-cli --manifest-path {folder_text}/Cargo.toml"
     );
     let target = format!("{folder_text}/target");
     step::run(&[Step::cargo(&manifest)
@@ -78,7 +78,7 @@ fn built(folder: &Path) -> Result<String, String> {
         .env("CARGO_INCREMENTAL", "0")
         .env("SOURCE_DATE_EPOCH", "0")
         .env("CARGO_TARGET_DIR", target)])?;
-    let hash = shell(&format!("sha256sum < {folder_text}/target/release/mainstay"))?;
+    let hash = shell(&format!("sha256sum < {folder_text}/target/dist/mainstay"))?;
     std::fs::remove_dir_all(folder.join("target")).map_err(|error| error.to_string())?;
     Ok(hash.trim().to_owned())
 }

@@ -244,7 +244,9 @@ impl Client {
         head: head::Parts,
         body: Source,
     ) -> Result<Answer, Unanswered> {
-        let mut running = Box::new(Running::new(self, origin, plan, head, body));
+        // It is made where it stays: it is too large to be moved without need.
+        let mut running =
+            Box::write(Box::new_uninit(), Running::new(self, origin, plan, head, body));
         running.tell(|call, ctx| call.on_start(ctx));
         loop {
             match running.next_action() {

@@ -200,6 +200,61 @@ impl futures_core::Stream for Pieces {
 }
 
 #[tokio::test]
+async fn a_write_that_fails_while_a_body_is_sent_is_told_as_such() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/file", listener.local_addr().unwrap());
+    let (orders, ordered) = std::sync::mpsc::channel();
+    let (does, done) = std::sync::mpsc::channel();
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        ordered.recv().unwrap();
+        // What is closed so is reset.
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(stream);
+        does.send(()).unwrap();
+    });
+    let mut turns = 0;
+    let pieces = std::future::poll_fn(move |cx| {
+        turns += 1;
+        match turns {
+            // What there is by now, the head among it, is written.
+            2 => {
+                cx.waker().wake_by_ref();
+                std::task::Poll::Pending
+            }
+            // Within one turn of the connection's task: it reads before it writes, and mustn't have seen the reset then.
+            3 => {
+                orders.send(()).unwrap();
+                done.recv().unwrap();
+                std::thread::sleep(Duration::from_millis(100));
+                std::task::Poll::Ready(1 << 20)
+            }
+            _ => std::task::Poll::Ready(100),
+        }
+    });
+    let client = Mainstay::new();
+    let sent = client.post(url).body(Body::from_stream(Endless(pieces))).send().await;
+    server.join().unwrap();
+    let error = sent.unwrap_err();
+    assert_eq!(error.break_code(), Some("write-failed"), "{error}");
+    assert_eq!(error.certainty(), Certainty::MaybeProcessed);
+}
+
+/// Pieces of as many bytes as the future says, without an end.
+struct Endless<F>(F);
+
+impl<F: Future<Output = usize> + Unpin> futures_core::Stream for Endless<F> {
+    type Item = Result<Bytes, &'static str>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        std::pin::Pin::new(&mut self.0).poll(cx).map(|bytes| Some(Ok(vec![0; bytes].into())))
+    }
+}
+
+#[tokio::test]
 async fn a_body_by_any_http_body_is_sent() {
     let lab = lab(&["a"]).await;
     let frames = Pieces([Ok("four")].into_iter().collect());

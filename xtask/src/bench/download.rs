@@ -55,7 +55,7 @@ pub(crate) fn download(words: &[&str]) -> Result<(), String> {
         .and_then(|file| file.set_len(options.mib << 20))
         .map_err(|error| format!("large.bin: {error}"))?;
     let (_origin, origins) = system::origin(folder.path(), None)?;
-    let mainstay = target.join("release/mainstay");
+    let mainstay = target.join("dist/mainstay");
     let place = Place {
         folder: folder.path(),
         mainstay,

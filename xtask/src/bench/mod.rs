@@ -60,7 +60,7 @@ pub(crate) fn proxy(words: &[&str]) -> Result<(), String> {
     }
     let mut options = Options::parse(words)?;
     let target = target()?;
-    let mainstay = options.binary.clone().unwrap_or_else(|| target.join("release/mainstay"));
+    let mainstay = options.binary.clone().unwrap_or_else(|| target.join("dist/mainstay"));
     prepare(&mut options)?;
     let folder = Folder::new(&target.join("bench-proxy"))?;
     let idle = idle::allowed(options.idle)?;
@@ -104,9 +104,9 @@ pub(crate) fn proxy(words: &[&str]) -> Result<(), String> {
     options.markdown.as_deref().map_or(Ok(()), |file| page::write(file, &text))
 }
 
-/// Builds what is measured.
+/// Builds what is measured: what packages hold.
 fn build() -> Result<(), String> {
-    step::run(&[Step::cargo("build --release --package mainstay-cli")])
+    step::run(&[Step::cargo("build --profile dist --package mainstay-cli")])
 }
 
 /// The binary that is measured: that one, or this code's, which is built then.
@@ -115,7 +115,7 @@ fn binary(given: Option<&Path>, target: &Path) -> Result<PathBuf, String> {
         return Ok(given.to_owned());
     }
     build()?;
-    Ok(target.join("release/mainstay"))
+    Ok(target.join("dist/mainstay"))
 }
 
 /// Where the proxies are that come as Python packages.

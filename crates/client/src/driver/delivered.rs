@@ -46,7 +46,7 @@ pub struct DeliveredBody {
     /// Armed by the first wait, and looked at when it ends: a body that comes as one piece needs no timer.
     timer: Option<Pin<Box<Sleep>>>,
     /// A sign of life for the application of an event stream, and when it is due, while that is being continued.
-    beat: Option<(Bytes, Vigil)>,
+    beat: Option<Box<(Bytes, Vigil)>>,
     /// Whether anything of the body has been given, or a break held back once.
     begun: bool,
     held_back: Option<AnswerError>,
@@ -64,10 +64,6 @@ pub struct DeliveredBody {
 }
 
 /// Where the body comes from.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are answers, and a box would cost each of them an allocation"
-)]
 enum Source {
     /// An answer.
     Answer(AnswerBody),
@@ -240,7 +236,7 @@ impl DeliveredBody {
                 healing.on_break();
                 self.beat = healing.events().and_then(|events| {
                     let vigil = events.vigil;
-                    events.heartbeat().map(|beat| (beat, vigil))
+                    events.heartbeat().map(|beat| Box::new((beat, vigil)))
                 });
                 self.source = Source::Healing(Box::pin(healing.go_on(running)));
             }
@@ -256,8 +252,8 @@ impl DeliveredBody {
     fn poll_healing(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AnswerError>> {
         let Source::Healing(healing) = &mut self.source else { return Poll::Ready(Ok(())) };
         let GoesOn { running, mut healing, by } = ready!(healing.as_mut().poll(cx));
-        if let (Some(events), Some((_, vigil))) = (healing.events(), self.beat.take()) {
-            events.vigil.resume(vigil);
+        if let (Some(events), Some(beat)) = (healing.events(), self.beat.take()) {
+            events.vigil.resume(beat.1);
         }
         self.running = Some(running);
         self.healing = Ok(healing);
@@ -361,7 +357,8 @@ impl DeliveredBody {
 
     /// Ready when what is waited for is stalled, or with a sign of life for the application.
     fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let (Source::Healing(_), Some((beat, vigil))) = (&self.source, &mut self.beat) {
+        if let (Source::Healing(_), Some(beat)) = (&self.source, &mut self.beat) {
+            let (beat, vigil) = &mut **beat;
             return poll_vigil(&mut self.timer, vigil, cx).map(|_| Some(beat.clone()));
         }
         if self.running.is_none() || matches!(self.source, Source::Healing(_)) {

@@ -42,13 +42,13 @@ pub(crate) fn facts(plan: &Plan, head: &Parts, has_body: bool) -> CallFacts {
 fn time_left_of(plan: &Plan, fields: &HeaderMap) -> Option<std::time::Duration> {
     let named = plan.fields.deadline.as_ref().and_then(|name| fields.get(name));
     let plain = named.and_then(|value| time_left::parse_plain(value.as_bytes()));
-    let grpc = fields.get(time_left::GRPC_TIMEOUT).filter(|_| is_grpc(fields));
+    let grpc = is_grpc(fields).then(|| fields.get(GRPC_TIMEOUT)).flatten();
     let grpc = grpc.and_then(|value| time_left::parse_grpc(value.as_bytes()));
     plain.into_iter().chain(grpc).min()
 }
 
 fn layer_of(plan: &Plan, fields: &HeaderMap) -> Option<Layer> {
-    let value = plan.fields.attempt.as_ref().and_then(|_| fields.get(Layer::FIELD));
+    let value = plan.fields.attempt.as_ref().and_then(|_| fields.get(ATTEMPT));
     value.and_then(|value| Layer::parse(value.as_bytes()))
 }
 
@@ -70,7 +70,7 @@ impl Running {
             let layer = self.call.layer();
             let is_plain = (layer.attempt, layer.depth) == (1, 1);
             let value = if is_plain { first.clone() } else { value_of(&layer) };
-            fields.insert(HeaderName::from_static(Layer::FIELD), value);
+            fields.insert(ATTEMPT, value);
         }
         let deadline = &plan.fields.deadline;
         if deadline.is_none() && !self.is_grpc {
@@ -82,9 +82,9 @@ impl Running {
             fields.insert(name.clone(), HeaderValue::from(left.as_millis() as u64));
         }
         // A stream that was given no time has none: the attempt's timeout ends with the head of its answer.
-        if self.is_grpc && fields.contains_key(time_left::GRPC_TIMEOUT) {
+        if self.is_grpc && fields.contains_key(GRPC_TIMEOUT) {
             let value = value_of(&time_left::GrpcTimeout(left));
-            fields.insert(HeaderName::from_static(time_left::GRPC_TIMEOUT), value);
+            fields.insert(GRPC_TIMEOUT, value);
         }
     }
 }
@@ -146,6 +146,9 @@ fn fnv1a(bytes: &[u8]) -> u64 {
     })
 }
 
+// Names that were read once: as text each look-up would read them anew.
+const ATTEMPT: HeaderName = HeaderName::from_static(Layer::FIELD);
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static(time_left::GRPC_TIMEOUT);
 /// W3C Trace Context.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");

@@ -66,7 +66,7 @@ pub(super) struct Running {
     pub(super) beside: Option<Beside>,
     /// The last answer, and the one that is kept for the case that nothing better comes.
     last: Option<Held>,
-    kept: Option<Held>,
+    kept: Option<Box<Held>>,
     put_back: Option<Action>,
 }
 
@@ -393,13 +393,13 @@ impl Running {
 
     /// Keeps the last answer for the case that nothing better comes.
     pub(super) fn keep(&mut self) {
-        self.kept = self.last.take();
+        self.kept = self.last.take().map(Box::new);
     }
 
     /// The answer of an attempt: the last one, or the one that was kept.
     pub(super) fn answer_of(&mut self, attempt: AttemptId) -> Option<Held> {
         let last = self.last.take().filter(|held| held.attempt == attempt);
-        last.or_else(|| self.kept.take())
+        last.or_else(|| self.kept.take().map(|kept| *kept))
     }
 
     /// A part of the memory for answers that are held back; none if there isn't so much.

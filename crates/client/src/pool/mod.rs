@@ -50,8 +50,8 @@ pub type Told = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
 /// A connection that a lease, or an answer's body, holds.
 #[derive(Debug)]
 enum Connection {
-    /// HTTP/1.1: one exchange at a time.
-    Single(single::Single),
+    /// HTTP/1.1: one exchange at a time. In a box, which stays its own as long as it lives: it changes hands often.
+    Single(Box<single::Single>),
     /// HTTP/2: one of many streams.
-    Stream(multi::Stream),
+    Stream(Box<multi::Stream>),
 }

@@ -36,7 +36,7 @@ struct Division {
 
 #[derive(Debug)]
 struct Idle {
-    single: Single,
+    single: Box<Single>,
     terms: Terms,
     /// It has been told that it lived past what was thought to be the peer's limit.
     outlived: bool,
@@ -46,7 +46,7 @@ struct Idle {
 #[derive(Debug)]
 pub(super) enum Found {
     /// A connection that can take a request.
-    Ready(Single),
+    Ready(Box<Single>),
     /// None can, but one may at once: its task hasn't had its turn since its last exchange.
     Soon,
     /// None.
@@ -119,7 +119,7 @@ impl Shelf {
     }
 
     /// Puts a connection back, to rest on these terms. Closes it when there is no room.
-    pub(super) fn put(&self, single: Single, terms: Terms) {
+    pub(super) fn put(&self, single: Box<Single>, terms: Terms) {
         // In one order with those who wait for a connection, and whom the giver wakes.
         if self.idle.fetch_add(1, Ordering::SeqCst) >= self.max_idle {
             self.idle.fetch_sub(1, Ordering::Relaxed);

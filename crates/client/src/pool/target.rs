@@ -121,7 +121,7 @@ impl Target {
             Found::Ready(single) => Connection::Single(single),
             Found::Nothing | Found::Soon if self.speaks() == HTTP1 => return None,
             Found::Nothing | Found::Soon => {
-                Connection::Stream(self.hub.take(self.shelf.own(), now, &self.rest)?)
+                Connection::Stream(Box::new(self.hub.take(self.shelf.own(), now, &self.rest)?))
             }
         };
         self.note_taken();
@@ -320,7 +320,9 @@ impl Target {
         if self.speaks() == HTTP1 {
             None
         } else {
-            self.hub.take(self.shelf.own(), now, &self.rest).map(Connection::Stream)
+            self.hub
+                .take(self.shelf.own(), now, &self.rest)
+                .map(|stream| Connection::Stream(Box::new(stream)))
         }
     }
 
@@ -360,7 +362,7 @@ impl Target {
         if self.speaks() == HTTP1 {
             drop(opening);
         } else if let Some(stream) = self.hub.take(own, Clock::now(), &self.rest) {
-            return Ok(Connection::Stream(stream));
+            return Ok(Connection::Stream(Box::new(stream)));
         }
         self.open(true, steps).await
     }
@@ -371,7 +373,7 @@ impl Target {
             return self.establish(place, keep, steps).await;
         }
         if let Some(stream) = self.hub.take_any(Clock::now(), &self.rest) {
-            return Ok(Connection::Stream(stream));
+            return Ok(Connection::Stream(Box::new(stream)));
         }
         let step = Underway::begin(steps, StepName::Queue);
         match self.queue().await {
@@ -434,7 +436,7 @@ impl Target {
         if self.settings.http2 != Http2::Always && !transport.agreed_on_http2() {
             self.speaks.store(HTTP1, Ordering::Relaxed);
             self.registry.enter(&transport, "http/1.1");
-            let single = Single::start(transport, own, lifetime).await?;
+            let single = Box::new(Single::start(transport, own, lifetime).await?);
             return Ok(Connection::Single(single));
         }
         self.speaks.store(HTTP2, Ordering::Relaxed);
@@ -444,7 +446,7 @@ impl Target {
         if keep {
             self.hub.put(multi, own);
         }
-        Ok(Connection::Stream(stream))
+        Ok(Connection::Stream(Box::new(stream)))
     }
 
     /// A place for one more connection, an idle one's if there is no other.
