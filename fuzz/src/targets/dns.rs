@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a stage that can't be set is a failure")]
 
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
+use hickory_resolver::proto::op::Message;
+use hickory_resolver::proto::rr::RData;
 use mainstay_proxy::Proxy;
 
 use super::net::{say, started};
@@ -66,13 +68,38 @@ fn set() -> Stage {
                 .map_or(rest.len(), |end| (end + 5).min(rest.len()));
             answer.extend_from_slice(&rest[..end]);
             answer.extend_from_slice(records);
-            let _ = socket.send_to(&answer, from);
+            let _ = socket.send_to(&at_home(answer), from);
         }
     });
-    // A port at which nobody listens: whatever address is found, nothing is connected.
+    // A port at which nobody listens, at whatever address of the loopback is found.
     let proxy = started(&format!(
         "endpoints = [\"http://api.fuzz:1\"]\nconnect.dns.servers = [\"{server}\"]\nconnect.dns.min_ttl = \"0s\"\nbreaker.mode = \"off\"\n\
          retry.max_attempts = 1\nattempt_timeout = \"100ms\"\ntotal_timeout = \"300ms\"\n"
     ));
     Stage { proxy, says }
+}
+
+/// The same answer; where it can be read, its addresses are of the loopback: nobody else is to be asked for a connection.
+fn at_home(answer: Vec<u8>) -> Vec<u8> {
+    let Ok(mut message) = Message::from_vec(&answer) else { return answer };
+    let mut moved = false;
+    let Message { answers, authorities, additionals, .. } = &mut message;
+    for record in answers.iter_mut().chain(authorities).chain(additionals) {
+        match &mut record.data {
+            RData::A(address) if !address.0.is_loopback() => {
+                let [.., last] = address.0.octets();
+                *address = Ipv4Addr::new(127, 0, 0, last).into();
+            }
+            RData::AAAA(address) if !address.0.is_loopback() => {
+                *address = Ipv6Addr::LOCALHOST.into();
+            }
+            _ => continue,
+        }
+        moved = true;
+    }
+    if !moved {
+        return answer;
+    }
+    // What was read can be written, as a rule; what can't isn't said.
+    message.to_vec().unwrap_or_default()
 }
