@@ -57,6 +57,10 @@ struct Kept {
 #[derive(Debug, Default)]
 struct Group {
     met: Met,
+    /// How many incidents it has had.
+    incidents: usize,
+    /// How many calls had met it at moments before, from when it has several.
+    past: past::Past,
     /// Those that were over before the incident which they met had begun: one may have met several.
     early: HashSet<CallId>,
 }
@@ -211,10 +215,7 @@ impl Incidents {
         let kept = &mut *self.kept.lock();
         let turns = kept.watches.look(&kept.settings, upstream, now.at, seen);
         kept.note_signs(upstream);
-        kept.open
-            .values_mut()
-            .filter(|known| known.key.upstream == *upstream)
-            .for_each(|known| known.past.note(now.at, known.met));
+        kept.note_past(upstream, now.at);
         turns.into_iter().filter_map(|(key, turn)| kept.take(&key, Some(turn), now)).collect()
     }
 
@@ -259,6 +260,7 @@ impl Kept {
             |other: &&Known| other.key.upstream == key.upstream && other.key.kind == key.kind;
         let group = self.open.values().find(is_near).map_or(self.last, |other| other.group);
         let counted = self.groups.entry(group).or_default();
+        counted.incidents += 1;
         let mut met = Met::default();
         for call in early.calls {
             met.add(call.met);
@@ -300,6 +302,16 @@ impl Kept {
             }
         }
         Some(())
+    }
+
+    /// Notes how many calls have met the open ones of an upstream, and their groups.
+    fn note_past(&mut self, upstream: &str, at: Timestamp) {
+        for known in self.open.values_mut().filter(|known| *known.key.upstream == *upstream) {
+            known.past.note(at, known.met);
+            if let Some(group) = self.groups.get_mut(&known.group).filter(|it| it.incidents > 1) {
+                group.past.note(at, group.met);
+            }
+        }
     }
 
     /// Notes at the open ones of an upstream what speaks for their end.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::call::Met;
+use super::past::Past;
 use super::{Incidents, Kept, Known, Now};
 use crate::WrongFilter;
 use crate::feed::millis;
@@ -58,6 +59,9 @@ pub struct Incident {
     /// How many calls had met it at moments before, the oldest first, where that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past: Vec<IncidentMoment>,
+    /// The same of its group, each call once; told by the group's first, where it has had several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group_past: Vec<IncidentMoment>,
     /// What was seen first.
     pub first: IncidentFirst,
     /// The same in a sentence, without times.
@@ -174,7 +178,7 @@ impl Incidents {
         all.sort_unstable_by_key(|known| std::cmp::Reverse(known.number));
         let limit = filter.limit.unwrap_or(usize::MAX);
         let show = |known: &Known| match filter.past {
-            true => Incident { past: known.moments(), ..kept.show(known, now) },
+            true => kept.show_past(known, now),
             false => kept.show(known, now),
         };
         all.into_iter().take(limit).map(show).collect()
@@ -187,8 +191,7 @@ impl Incidents {
         let all = || kept.open.values().chain(&kept.ended);
         let found = all().find(|known| known.number == number)?;
         let others = all().filter(|known| known.group == found.group && known.number != number);
-        let shown = Incident { past: found.moments(), ..kept.show(found, now) };
-        Some((shown, others.map(|known| kept.show(known, now)).collect()))
+        Some((kept.show_past(found, now), others.map(|known| kept.show(known, now)).collect()))
     }
 
     /// Those that have changed since this version, and the version now.
@@ -205,6 +208,17 @@ impl Kept {
     pub(super) fn show(&self, known: &Known, now: Now) -> Incident {
         let group = self.groups.get(&known.group).map(|group| group.met).unwrap_or_default();
         Incident { group_calls: group.calls(), group_saved_by: group.saved_by(), ..known.show(now) }
+    }
+
+    /// The same, with how it stood before.
+    fn show_past(&self, known: &Known, now: Now) -> Incident {
+        let is_first = known.number == known.group;
+        let group = self.groups.get(&known.group).filter(|_| is_first);
+        Incident {
+            past: known.moments(&known.past),
+            group_past: group.map(|group| known.moments(&group.past)).unwrap_or_default(),
+            ..self.show(known, now)
+        }
     }
 }
 
@@ -226,13 +240,13 @@ impl Known {
         self.began_unix_ms + u64::try_from(after).unwrap_or(u64::MAX)
     }
 
-    fn moments(&self) -> Vec<IncidentMoment> {
+    fn moments(&self, past: &Past) -> Vec<IncidentMoment> {
         let moment = |(at, met): &(mainstay_core::Timestamp, Met)| IncidentMoment {
             at_unix_ms: self.unix(*at),
             calls: met.calls(),
             saved_by: met.saved_by(),
         };
-        self.past.moments().iter().map(moment).collect()
+        past.moments().iter().map(moment).collect()
     }
 
     fn show(&self, now: Now) -> Incident {
@@ -259,6 +273,7 @@ impl Known {
             group_calls: IncidentCalls::default(),
             group_saved_by: IncidentSaves::default(),
             past: Vec::new(),
+            group_past: Vec::new(),
             first: IncidentFirst {
                 call: self.first.call.map(|call| call.to_string()),
                 at_unix_ms: self.began_unix_ms,

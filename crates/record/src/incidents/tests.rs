@@ -8,8 +8,8 @@ use mainstay_core::{Break, BreakKind, Certainty, EndpointId, Event, Timestamp};
 
 use crate::history::{EndpointLook, EndpointState};
 use crate::{
-    CallId, CallTag, CallTrace, Incident, IncidentFilter, Recorder, RecorderOptions,
-    UpstreamRecorder,
+    CallId, CallTag, CallTrace, Incident, IncidentFilter, IncidentMoment, Recorder,
+    RecorderOptions, UpstreamRecorder,
 };
 
 const A: EndpointId = EndpointId(0);
@@ -340,4 +340,32 @@ fn a_reader_asks_for_what_has_changed() {
     world.call(A, BreakKind::ServerError, End::Failed);
     let (changed, later) = world.recorder.incidents_after(version, world.now);
     assert!(changed[0].calls.met == 6 && later > version);
+}
+
+#[test]
+fn how_a_group_stood_at_a_moment_is_told_by_its_first() {
+    let mut world = World::new();
+    let past = IncidentFilter::of([("past", "true")]).unwrap();
+    let shown = |world: &World| {
+        let mut all = world.recorder.incidents(&past, world.now);
+        all.sort_by(|left, right| left.id.cmp(&right.id));
+        let met = |moments: &[IncidentMoment]| {
+            moments.iter().map(|it| (it.at_unix_ms, it.calls.met)).collect::<Vec<_>>()
+        };
+        all.iter().map(|one| met(&one.group_past)).collect::<Vec<_>>()
+    };
+    (0..5).for_each(|_| {
+        world.call(A, BreakKind::ConnectRefused, End::Failed);
+    });
+    world.look(EndpointState::Up);
+    assert_eq!(shown(&world), [[]], "of one they are its own");
+    (0..5).for_each(|_| {
+        world.call_at(&[A, B], BreakKind::ConnectRefused, End::Failed);
+    });
+    world.wait(1000);
+    world.look(EndpointState::Up);
+    world.wait(1000);
+    world.call_at(&[A, B], BreakKind::ConnectRefused, End::Failed);
+    world.look(EndpointState::Up);
+    assert_eq!(shown(&world), [vec![(1_001_000, 10), (1_002_000, 11)], vec![]]);
 }
