@@ -178,11 +178,11 @@ pub(crate) fn stopped(code: &str) -> &str {
 pub(crate) fn unsent(code: &str) -> &str {
     match code {
         "breaker-open" => {
-            "refused at once, without an attempt: the breaker of each endpoint that could be asked was open, so that \
+            "refused without an attempt: the breaker of each endpoint that could be asked was open, so that \
              nothing more was sent to servers that are down; the application was told when to come back"
         }
         "no-endpoint" => {
-            "refused at once, without an attempt: no endpoint might be asked; the application was told when to come back"
+            "refused without an attempt: no endpoint might be asked; the application was told when to come back"
         }
         "limit-reached" => {
             "refused without an attempt: a limit was reached (pool.max_connections, load, or this host's own)"

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use mainstay_core::Event;
+use mainstay_core::event::Held;
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -48,6 +49,9 @@ pub struct CallRow {
     pub failed: bool,
     /// From its start to the head of the answer, or to its end.
     pub took_ms: Option<f64>,
+    /// How long it waited for a breaker that lets it through, where every one was open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waited_ms: Option<f64>,
     /// Attempts that were made.
     pub attempts: usize,
     /// What broke, in its order.
@@ -80,6 +84,7 @@ impl CallRow {
         let healed = record.healed.filter(|_| !failed).map(|_| "heal".into());
         Self {
             breaks: breaks(&record),
+            waited_ms: waited_ms(&record),
             id: record.id,
             at_unix_ms,
             started_unix_ms: record.started_unix_ms,
@@ -98,6 +103,12 @@ impl CallRow {
             attempts: record.attempts.len(),
         }
     }
+}
+
+/// All of its waits for a breaker together.
+fn waited_ms(record: &CallRecord) -> Option<f64> {
+    let of_breakers = record.holds.iter().filter(|hold| hold.by == Held::Breaker.code());
+    of_breakers.filter_map(|hold| hold.for_ms).reduce(|sum, one| sum + one)
 }
 
 fn breaks(record: &CallRecord) -> Vec<BreakRow> {

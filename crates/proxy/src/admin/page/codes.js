@@ -21,8 +21,8 @@ export const STOPS = {
 };
 
 export const UNSENT = {
-  "breaker-open": "refused at once, without an attempt: the breaker of each endpoint that could be asked was open, so that nothing more was sent to servers that are down; the application was told when to come back",
-  "no-endpoint": "refused at once, without an attempt: no endpoint might be asked; the application was told when to come back",
+  "breaker-open": "refused without an attempt: the breaker of each endpoint that could be asked was open, so that nothing more was sent to servers that are down; the application was told when to come back",
+  "no-endpoint": "refused without an attempt: no endpoint might be asked; the application was told when to come back",
   "limit-reached": "refused without an attempt: a limit was reached (pool.max_connections, load, or this host's own)",
   "deadline-exceeded": "given up without an attempt: its time (total_timeout) had passed before an endpoint could be asked",
   "client-gone": "given up without an attempt: the application went away before an endpoint was asked",
