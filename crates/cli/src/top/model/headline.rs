@@ -21,6 +21,9 @@ pub(crate) struct Group<'a> {
     /// How many they are.
     pub(crate) incidents: u64,
     pub(crate) endpoints: Vec<&'a str>,
+    /// Those of which nothing says that they are well; all of them, if all are.
+    breaking: Vec<&'a str>,
+    last_break: u64,
     pub(crate) began: u64,
     pub(crate) met: u64,
     pub(crate) saved: u64,
@@ -43,19 +46,26 @@ impl<'a> Group<'a> {
         let saved_by = newest.group_saved_by.as_ref().filter(|_| !is_one);
         let (Met { met, saved, failed, .. }, saved_by) =
             (calls, saved_by.unwrap_or(&newest.saved_by));
-        let mut endpoints: Vec<_> = all.iter().filter_map(|one| one.endpoint.as_deref()).collect();
-        endpoints.sort_unstable();
         let well = all.iter().map(|one| one.well_since_unix_ms);
+        let well_since = well.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
+        let names = |is_wanted: &dyn Fn(&Incident) -> bool| {
+            let wanted = all.iter().filter(|one| is_wanted(one));
+            let mut names: Vec<_> = wanted.filter_map(|one| one.endpoint.as_deref()).collect();
+            names.sort_unstable();
+            names
+        };
         Some(Self {
             first,
             incidents: all.len() as u64,
-            endpoints,
+            endpoints: names(&|_| true),
+            breaking: names(&|one| well_since.is_some() || one.well_since_unix_ms.is_none()),
+            last_break: all.iter().filter_map(|one| one.last_break_unix_ms).max().unwrap_or(0),
             began: all.iter().map(|one| one.began_unix_ms).min()?,
             met: *met,
             saved: *saved,
             failed: *failed,
             saved_by: saved_by.clone(),
-            well_since: well.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max()),
+            well_since,
         })
     }
 
@@ -82,7 +92,14 @@ pub(crate) fn headline(known: &Known, now: u64) -> Headline {
     if !open.is_empty() {
         return of_incident(picture, &open, now);
     }
-    of_endpoints(picture, now).unwrap_or_else(|| of_peace(picture, &incidents, now))
+    let out = Out::all(picture);
+    let all = out.len();
+    // What nobody misses and nobody asks isn't what is to be said first.
+    let (idle, rest): (Vec<_>, Vec<_>) =
+        out.into_iter().partition(|one| is_calm(picture) && one.is_idle(now));
+    let idle: Vec<_> = idle.iter().map(|one| &*one.endpoint.name).collect();
+    of_endpoints(picture, &rest, all, now)
+        .unwrap_or_else(|| of_peace(picture, &incidents, &idle, now))
 }
 
 /// The worst first: what isn't well again, then what failed, then what was met by more calls, then what began earlier.
@@ -106,58 +123,116 @@ pub(crate) fn groups<'a>(incidents: impl Iterator<Item = &'a Incident>) -> Vec<G
 fn of_incident(picture: &Picture, open: &[Group<'_>], now: u64) -> Headline {
     let worst = &open[0];
     let upstream = picture.upstream(&worst.first.upstream);
-    let endpoints: Vec<_> = worst
-        .endpoints
-        .iter()
-        .filter_map(|name| upstream.and_then(|upstream| upstream.endpoint(name)))
-        .collect();
-    let is_out = !endpoints.is_empty() && endpoints.iter().all(|one| !takes(one));
-    let (who, verb) = match worst.endpoints.len() {
-        0 => ("calls find no endpoint".to_owned(), ""),
-        1 => (
-            format!("endpoint {}", worst.endpoints[0]),
-            if is_out { " is down" } else { " breaks" },
-        ),
-        many => {
-            let mut shown = worst.endpoints[..many.min(MOST_NAMES)].to_vec();
-            let more = format!("{} more", many.saturating_sub(MOST_NAMES));
-            shown.extend((many > MOST_NAMES).then_some(&*more));
-            (format!("endpoints {}", list(&shown)), if is_out { " are down" } else { " break" })
-        }
-    };
-    let upstream_name = &worst.first.upstream;
-    let (begun, cause) = (since(worst.began, now), &worst.first.cause);
+    let names = worst.breaking.iter();
+    let endpoints: Vec<_> =
+        names.filter_map(|name| upstream.and_then(|upstream| upstream.endpoint(name))).collect();
+    let is_out = !endpoints.is_empty() && !endpoints.iter().any(|one| takes(one));
     let well = worst.well_since.filter(|_| endpoints.iter().all(|one| takes(one)));
     let told = match well {
-        None => format!("{upstream_name}: {who}{verb} since {begun} ({cause})"),
-        Some(well) => {
-            let by = worst.first.well_by.as_deref().map_or("", ended);
-            let (back, by) = match worst.endpoints.len() {
-                0 => ("calls find an endpoint again".to_owned(), String::new()),
-                1 => (format!("{who} is back"), format!(": {by}")),
-                _ => (format!("{who} are back"), String::new()),
-            };
-            let well = since(well, now);
-            format!("{upstream_name}: {back} since {well}{by} ({cause} from {begun} on)")
-        }
+        Some(well) => Some(back(worst, well, now)),
+        None if is_quiet(worst, &endpoints, upstream, now) => Some(last_broke(worst, now)),
+        None => None,
     };
+    let is_told = told.is_some();
+    let (text, doing) = told.unwrap_or_else(|| {
+        let reason = reason(worst, open);
+        let (begun, cause) = (since(worst.began, now), &worst.first.cause);
+        let text = format!("{} since {begun} ({cause}{reason})", breaks(worst, is_out));
+        (text, upstream.map_or_else(String::new, |upstream| doing(upstream, &endpoints, now)))
+    });
     let number: u64 = open.iter().map(|group| group.incidents).sum();
     let others = match number {
         1 => String::new(),
         all => format!(" {} are open.", of(all, "incident", "incidents")),
     };
-    let doing = match (well, upstream) {
-        (Some(_), _) => "It is over once nothing has broken there for some seconds.".to_owned(),
-        (None, Some(upstream)) => doing(upstream, &endpoints, now),
-        (None, None) => String::new(),
-    };
     let is_bad =
         worst.failed > 0 || is_out || upstream.is_some_and(|one| one.own.says.state == "down");
     Headline {
-        kind: if is_bad && well.is_none() { Kind::Bad } else { Kind::Warn },
-        text: format!("{told}; {}.", worst.costs()),
+        kind: if is_bad && !is_told { Kind::Bad } else { Kind::Warn },
+        text: format!("{}: {text}; {}.", worst.first.upstream, worst.costs()),
         next: format!("{doing}{others}").trim().to_owned(),
     }
+}
+
+/// Who breaks: endpoints, or calls that find none.
+fn breaks(worst: &Group<'_>, is_out: bool) -> String {
+    match (worst.breaking.len(), is_out) {
+        (0, _) => "calls find no endpoint".to_owned(),
+        (1, true) => format!("{} is down", who(worst)),
+        (1, false) => format!("{} breaks", who(worst)),
+        (_, true) => format!("{} are down", who(worst)),
+        (_, false) => format!("{} break", who(worst)),
+    }
+}
+
+fn who(worst: &Group<'_>) -> String {
+    let endpoints = if worst.breaking.len() > 1 { "endpoints" } else { "endpoint" };
+    format!("{endpoints} {}", named(&worst.breaking))
+}
+
+/// A sentence holds a few names.
+fn named(names: &[&str]) -> String {
+    let more = format!("{} more", names.len().saturating_sub(MOST_NAMES));
+    let mut shown = names[..names.len().min(MOST_NAMES)].to_vec();
+    shown.extend((names.len() > MOST_NAMES).then_some(&*more));
+    list(&shown)
+}
+
+/// Why breakers are open is what broke at the endpoints.
+fn reason(worst: &Group<'_>, open: &[Group<'_>]) -> String {
+    if !worst.endpoints.is_empty() || worst.first.cause != "breaker-open" {
+        return String::new();
+    }
+    let is_of = |one: &&Group<'_>| one.first.upstream == worst.first.upstream;
+    let why = open.iter().filter(is_of).find(|one| !one.endpoints.is_empty());
+    why.map_or_else(String::new, |why| format!(": {} at {}", why.first.cause, named(&why.breaking)))
+}
+
+/// What is well again, and what is waited for.
+fn back(worst: &Group<'_>, well: u64, now: u64) -> (String, String) {
+    let by = worst.first.well_by.as_deref().map_or("", ended);
+    let (what, by) = match worst.breaking.len() {
+        0 => ("calls find an endpoint again".to_owned(), String::new()),
+        1 => (format!("{} is back", who(worst)), format!(": {by}")),
+        _ => (format!("{} are back", who(worst)), String::new()),
+    };
+    let (well, begun) = (since(well, now), since(worst.began, now));
+    (
+        format!("{what} since {well}{by} ({} from {begun} on)", worst.first.cause),
+        "It is over once nothing has broken there for some seconds.".to_owned(),
+    )
+}
+
+/// Whether nothing has broken for a while where calls may go, and too little is asked there to say that it is well.
+fn is_quiet(
+    worst: &Group<'_>,
+    endpoints: &[&Endpoint],
+    upstream: Option<&UpstreamPart>,
+    now: u64,
+) -> bool {
+    let may = match (endpoints, upstream) {
+        ([], Some(upstream)) if worst.breaking.is_empty() => {
+            upstream.endpoints.iter().any(|one| takes(&one.says))
+        }
+        ([], _) => false,
+        (some, _) => some.iter().all(|one| takes(one)),
+    };
+    may && worst.last_break > 0 && worst.last_break.saturating_add(QUIET_MS) <= now
+}
+
+/// Longer than what is well again takes to be over.
+const QUIET_MS: u64 = 10_000;
+
+fn last_broke(worst: &Group<'_>, now: u64) -> (String, String) {
+    let what = match worst.breaking.len() {
+        0 => "calls last found no endpoint".to_owned(),
+        _ => format!("{} last broke", who(worst)),
+    };
+    let (last, begun) = (since(worst.last_break, now), since(worst.began, now));
+    (
+        format!("{what} at {last} ({} from {begun} on)", worst.first.cause),
+        "It is over once nothing has broken there for a while.".to_owned(),
+    )
 }
 
 /// Whether calls are sent there: not only probes.
@@ -242,17 +317,43 @@ pub(crate) const fn is_late(due: u64, now: u64) -> bool {
 /// So late, and what is due isn't on its way: there is nobody who asks.
 const LATE_MS: u64 = 2000;
 
-/// Endpoints that are out although no incident is open.
-fn of_endpoints(picture: &Picture, now: u64) -> Option<Headline> {
-    let all = picture.upstreams.iter();
-    let all = all.flat_map(|up| up.endpoints.iter().map(move |one| (up.name(), &one.says)));
-    let out: Vec<_> = all
-        .filter(|(_, one)| matches!(state(&one.state).0, Kind::Bad | Kind::Probing | Kind::Off))
-        .filter(|(_, one)| one.state != "unknown")
-        .collect();
+/// An endpoint that is out, of which and of what else there is no incident.
+struct Out<'a> {
+    upstream: &'a UpstreamPart,
+    endpoint: &'a Endpoint,
+}
+
+impl<'a> Out<'a> {
+    fn all(picture: &'a Picture) -> Vec<Self> {
+        let all = picture.upstreams.iter();
+        let all = all.flat_map(|up| up.endpoints.iter().map(move |one| (up, &one.says)));
+        let out = all.filter(|(_, one)| {
+            one.state != "unknown"
+                && matches!(state(&one.state).0, Kind::Bad | Kind::Probing | Kind::Off)
+        });
+        out.map(|(upstream, endpoint)| Self { upstream, endpoint }).collect()
+    }
+
+    /// Whether it waits for a call, which goes to another.
+    fn is_idle(&self, now: u64) -> bool {
+        let waits = waits_for_call(std::iter::once(self.endpoint), now).is_some();
+        (is_unasked(self.endpoint) || waits)
+            && self.upstream.endpoints.iter().any(|one| takes(&one.says))
+    }
+}
+
+/// Whether in the last minute nothing broke.
+fn is_calm(picture: &Picture) -> bool {
+    let mut endpoints = picture.upstreams.iter().flat_map(|one| &one.endpoints);
+    Failures::of(picture).minute == 0 && endpoints.all(|one| one.says.minute.broke == 0)
+}
+
+/// Endpoints that are out although no incident is open, of so many in all.
+fn of_endpoints(picture: &Picture, out: &[Out<'_>], all: usize, now: u64) -> Option<Headline> {
     // What nobody ordered comes first.
     let ordered = |one: &Endpoint| one.ordered != "auto" || state(&one.state).0 == Kind::Off;
-    let (upstream, one) = *out.iter().find(|(_, one)| !ordered(one)).or_else(|| out.first())?;
+    let first = out.iter().find(|one| !ordered(one.endpoint)).or_else(|| out.first())?;
+    let (upstream, one) = (first.upstream.name(), first.endpoint);
     let cause = one.ejected.as_ref().and_then(|ejected| ejected.cause.as_deref());
     let cause = cause.or_else(|| one.check.as_ref().and_then(|check| check.code.as_deref()));
     let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
@@ -271,7 +372,7 @@ fn of_endpoints(picture: &Picture, now: u64) -> Option<Headline> {
         _ => (word, None),
     };
     let idle = idle.map_or_else(String::new, |idle| idle + ": the next call there is a probe");
-    let more = match out.len() as u64 - 1 {
+    let more = match all as u64 - 1 {
         0 => String::new(),
         more => format!("{} up. ", of(more, "more endpoint isn't", "more endpoints aren't")),
     };
@@ -313,7 +414,7 @@ impl Failures {
     }
 }
 
-fn of_peace(picture: &Picture, incidents: &[&Incident], now: u64) -> Headline {
+fn of_peace(picture: &Picture, incidents: &[&Incident], idle: &[&str], now: u64) -> Headline {
     let upstreams = of(picture.upstreams.len() as u64, "upstream", "upstreams");
     let endpoints = of(picture.endpoints() as u64, "endpoint", "endpoints");
     let ended = incidents.iter().filter_map(|one| Some((one.ended_unix_ms?, *one)));
@@ -329,9 +430,15 @@ fn of_peace(picture: &Picture, incidents: &[&Incident], now: u64) -> Headline {
     let Failures { minute, lately, calls, minutes } = Failures::of(picture);
     let (failed, calls) = (count(lately), of(calls, "call", "calls"));
     let long = format!("{failed} of {calls} failed in the last {minutes} minutes");
+    let waits = match idle {
+        [] => String::new(),
+        [one] => format!("; {one} waits for a call to probe with"),
+        some => format!("; {} wait for a call to probe with", named(some)),
+    };
+    let up = if idle.is_empty() { "each" } else { "the others" };
     let (kind, text) = match (minute, lately) {
-        (0, 0) => (Kind::Good, "All is well.".to_owned()),
-        (0, _) => (Kind::Good, format!("All is well now; {long}.")),
+        (0, 0) => (Kind::Good, format!("All is well{waits}.")),
+        (0, _) => (Kind::Good, format!("All is well now; {long}{waits}.")),
         (some, _) => {
             let failed = of(some, "call", "calls");
             let text = format!("No incident is open, but {failed} failed in the last minute.");
@@ -339,7 +446,7 @@ fn of_peace(picture: &Picture, incidents: &[&Incident], now: u64) -> Headline {
         }
     };
     let more = if minute > 0 && lately > minute { format!("{long}. ") } else { String::new() };
-    Headline { kind, text, next: format!("{more}{upstreams} with {endpoints}, each up.{last}") }
+    Headline { kind, text, next: format!("{more}{upstreams} with {endpoints}, {up} up.{last}") }
 }
 
 /// Why an endpoint is in its state, and what comes next.

@@ -12,8 +12,26 @@ export function headline(state, incidents, at) {
   if (open.length > 0) return ofIncident(state, open, at);
   const out = state.upstreams.flatMap((upstream) =>
     upstream.endpoints.filter((endpoint) => ["bad", "probing", "off"].includes(kind(endpoint.state)) && endpoint.state !== "unknown").map((endpoint) => ({ upstream, endpoint })));
-  if (out.length > 0) return ofEndpoints(state, out);
-  return ofPeace(state, incidents, at);
+  // What nobody misses and nobody asks isn't what is to be said first.
+  const idle = isCalm(state) ? out.filter(isIdle(state.now_unix_ms)) : [];
+  const rest = out.filter((one) => !idle.includes(one));
+  if (rest.length > 0) return ofEndpoints(state, rest, out.length);
+  return ofPeace(state, incidents, idle.map(({ endpoint }) => endpoint.name), at);
+}
+
+/// Whether in the last minute nothing broke.
+function isCalm(state) {
+  return failures(state).minute === 0 && state.upstreams.every((upstream) => upstream.endpoints.every((one) => !one.minute || !one.minute.broke));
+}
+
+/// Whether one that is out waits for a call, which goes to another.
+function isIdle(now) {
+  return ({ upstream, endpoint }) => (isUnasked(endpoint) || waitsForCall([endpoint], now) != null) && upstream.endpoints.some(takes);
+}
+
+/// Whether calls are sent there: not only probes.
+function takes(endpoint) {
+  return takesCalls(endpoint.state) && endpoint.state !== "probing";
 }
 
 /// Incidents of one group are told as one; each of them still is one wherever incidents are counted.
@@ -36,38 +54,78 @@ function together(all) {
   return {
     all, first: all[0], upstream: all[0].upstream, cause: all[0].cause,
     endpoints: all.map((one) => one.endpoint).filter(Boolean).sort(),
+    // Those of which nothing says that they are well; all of them, if all are.
+    breaking: (all.some((one) => !one.well_since_unix_ms) ? all.filter((one) => !one.well_since_unix_ms) : all).map((one) => one.endpoint).filter(Boolean).sort(),
+    lastBreak: Math.max(0, ...all.map((one) => one.last_break_unix_ms || 0)),
     began: Math.min(...all.map((one) => one.began_unix_ms)),
     met: calls.met, saved: calls.saved, failed: calls.failed, savedBy: savedBy || {},
     // All of them are well again, since the last of them is.
     wellSince: all.every((one) => one.well_since_unix_ms) ? Math.max(...all.map((one) => one.well_since_unix_ms)) : null,
     wellBy: all[0].well_by,
-    // Of a moment that is past, the counts aren't known to it: they are those of the whole.
-    isWhole: all.some((one) => one.isWhole) || Boolean(newest && newest.wasOpen),
+    // Of a moment that is past they may not be kept: then they are those of the whole.
+    isWhole: Boolean(newest ? newest.isGroupWhole : all[0].isWhole),
   };
 }
 
 function ofIncident(state, open, at) {
   const worst = open[0];
   const upstream = state.upstreams.find((one) => one.name === worst.upstream);
-  const endpoints = upstream ? upstream.endpoints.filter((one) => worst.endpoints.includes(one.name)) : [];
-  const who = worst.endpoints.length === 0 ? "calls find no endpoint"
-    : `${worst.endpoints.length > 1 ? "endpoints" : "endpoint"} ${named(worst.endpoints)}`;
-  const isOut = endpoints.length > 0 && endpoints.every((one) => !takesCalls(one.state) || one.state === "probing");
-  const many = worst.endpoints.length > 1;
-  const isWell = worst.wellSince && !at && endpoints.every((one) => takesCalls(one.state) && one.state !== "probing");
-  const verb = worst.endpoints.length === 0 ? "" : isOut ? (many ? " are down" : " is down") : many ? " break" : " breaks";
-  const back = worst.endpoints.length === 0 ? `${worst.upstream}: calls find an endpoint again` : `${worst.upstream}: ${who} ${many ? "are" : "is"} back`;
-  const spoken = isWell
-    ? `${back} since ${since(worst.wellSince)}${worst.endpoints.length === 1 ? `: ${ended(worst.wellBy)}` : ""} (${worst.cause} from ${since(worst.began)} on)`
-    : `${worst.upstream}: ${who}${verb} since ${since(worst.began)} (${worst.cause})`;
+  const names = worst.breaking;
+  const endpoints = upstream ? upstream.endpoints.filter((one) => names.includes(one.name)) : [];
+  const isOut = endpoints.length > 0 && !endpoints.some(takes);
+  const isWell = worst.wellSince && !at && endpoints.every(takes);
+  const told = isWell ? back(worst) : !at && isQuiet(worst, endpoints, upstream, state.now_unix_ms) ? lastBroke(worst) : null;
+  const spoken = `${worst.upstream}: ${told ? told.text : `${breaks(worst, isOut)} since ${since(worst.began)} (${worst.cause}${reason(worst, open)})`}`;
   const number = open.reduce((sum, one) => sum + one.all.length, 0);
   const others = number > 1 ? ` ${of(number, "incident")} ${at ? "were" : "are"} open.` : "";
   return {
-    tone: !isWell && (worst.failed > 0 || (upstream && upstream.state === "down") || isOut) ? "bad" : "warn",
+    tone: !told && (worst.failed > 0 || (upstream && upstream.state === "down") || isOut) ? "bad" : "warn",
     text: `${spoken}; ${costs(worst)}${worst.isWhole && at ? " in all" : ""}.`,
-    next: `${isWell ? "It is over once nothing has broken there for some seconds." : doing(state, upstream, endpoints, at)}${others}`.trim(),
+    next: `${told ? told.next : doing(state, upstream, endpoints, at)}${others}`.trim(),
     spoken: `${spoken}.${others}`,
     id: worst.first.id,
+  };
+}
+
+/// Who breaks: endpoints, or calls that find none.
+function breaks(worst, isOut) {
+  const many = worst.breaking.length > 1;
+  if (worst.breaking.length === 0) return "calls find no endpoint";
+  return `${who(worst)}${isOut ? (many ? " are down" : " is down") : many ? " break" : " breaks"}`;
+}
+
+function who(worst) {
+  return `${worst.breaking.length > 1 ? "endpoints" : "endpoint"} ${named(worst.breaking)}`;
+}
+
+/// Why breakers are open is what broke at the endpoints.
+function reason(worst, open) {
+  const why = worst.endpoints.length === 0 && worst.cause === "breaker-open" && open.find((one) => one.upstream === worst.upstream && one.endpoints.length > 0);
+  return why ? `: ${why.cause} at ${named(why.breaking)}` : "";
+}
+
+function back(worst) {
+  const by = worst.breaking.length === 1 ? `: ${ended(worst.wellBy)}` : "";
+  const what = worst.breaking.length === 0 ? "calls find an endpoint again" : `${who(worst)} ${worst.breaking.length > 1 ? "are" : "is"} back`;
+  return {
+    text: `${what} since ${since(worst.wellSince)}${by} (${worst.cause} from ${since(worst.began)} on)`,
+    next: "It is over once nothing has broken there for some seconds.",
+  };
+}
+
+/// Nothing has broken for so long where calls may go, and too little is asked there to say that it is well.
+const QUIET_MS = 10_000;
+
+function isQuiet(worst, endpoints, upstream, now) {
+  const may = endpoints.length > 0 ? endpoints.every(takes) : Boolean(upstream) && worst.breaking.length === 0 && upstream.endpoints.some(takes);
+  return may && worst.lastBreak > 0 && now - worst.lastBreak >= QUIET_MS;
+}
+
+function lastBroke(worst) {
+  const what = worst.breaking.length === 0 ? "calls last found no endpoint" : `${who(worst)} last broke`;
+  return {
+    text: `${what} at ${since(worst.lastBreak)} (${worst.cause} from ${since(worst.began)} on)`,
+    next: "It is over once nothing has broken there for a while.",
   };
 }
 
@@ -88,8 +146,8 @@ export function costs(one) {
 function doing(state, upstream, endpoints, at) {
   if (!upstream) return "";
   const names = new Set(endpoints.map((one) => one.name));
-  const usable = upstream.endpoints.filter((one) => takesCalls(one.state) && one.state !== "probing" && !names.has(one.name));
-  const breaking = endpoints.filter((one) => takesCalls(one.state) && one.state !== "probing");
+  const usable = upstream.endpoints.filter((one) => takes(one) && !names.has(one.name));
+  const breaking = endpoints.filter(takes);
   const asked = usable.filter((one) => one.last_s && one.last_s.attempts > 0);
   const tier = Math.min(...usable.map((one) => one.tier));
   const shown = (asked.length > 0 ? asked : usable.filter((one) => one.tier === tier)).map((one) => one.name);
@@ -132,7 +190,7 @@ export function waitsForCall(endpoints, now) {
   return due.length > 0 ? Math.min(...due) : null;
 }
 
-function ofEndpoints(state, out) {
+function ofEndpoints(state, out, all) {
   const ordered = out.filter(({ endpoint }) => endpoint.ordered !== "auto" || kind(endpoint.state) === "off");
   const shown = ordered.length === out.length ? ordered : out.filter((one) => !ordered.includes(one));
   const { upstream, endpoint } = shown[0];
@@ -142,7 +200,7 @@ function ofEndpoints(state, out) {
   const told = endpoint.state === "open" ? "out, by its breaker," : isUnasked(endpoint) ? "half-open" : word(endpoint.state);
   const idle = isUnasked(endpoint) ? ", and nobody asks it: the next call there is a probe" : waits ? `, and nobody has asked it since ${since(waits)}: the next call there is a probe` : "";
   const text = `${upstream.name}: endpoint ${endpoint.name} is ${told}${begun}${cause}${idle}.`;
-  const more = out.length > 1 ? `${of(out.length - 1, "more endpoint isn't", "more endpoints aren't")} up. ` : "";
+  const more = all > 1 ? `${of(all - 1, "more endpoint isn't", "more endpoints aren't")} up. ` : "";
   const { minute } = failures(state);
   const calm = minute > 0 ? `No incident is open, but ${of(minute, "call")} failed in the last minute.` : "No incident is open: calls aren't broken by it now.";
   return { tone: kind(endpoint.state) === "off" ? "warn" : kind(endpoint.state) === "probing" ? "warn" : "bad", text, next: `${more}${calm}`, spoken: text };
@@ -163,15 +221,16 @@ export function broken(counts) {
   return counts ? (counts.failed || 0) + (counts.as_is || 0) + (counts.cut || 0) : 0;
 }
 
-function ofPeace(state, incidents, at) {
+function ofPeace(state, incidents, idle, at) {
   const endpoints = state.upstreams.reduce((sum, one) => sum + one.endpoints.length, 0);
   const last = incidents.filter((one) => one.state === "ended").sort((a, b) => b.ended_unix_ms - a.ended_unix_ms)[0];
   const { minute, lately, calls, minutes } = failures(state);
   const long = `${count(lately)} of ${of(calls, "call")} failed in the last ${minutes} minutes`;
+  const waits = idle.length > 0 ? `; ${named(idle)} ${idle.length > 1 ? "wait" : "waits"} for a call to probe with` : "";
   const text = minute > 0 ? `No incident ${at ? "was" : "is"} open, but ${of(minute, "call")} failed in ${at ? "that" : "the last"} minute.`
-    : at ? "All was well." : lately > 0 ? `All is well now; ${long}.` : "All is well.";
+    : at ? "All was well." : lately > 0 ? `All is well now; ${long}${waits}.` : `All is well${waits}.`;
   const more = minute > 0 && !at && lately > minute ? `${long}. ` : "";
-  const next = `${more}${of(state.upstreams.length, "upstream")} with ${of(endpoints, "endpoint")}${at ? "" : `, each up`}.` + (last
+  const next = `${more}${of(state.upstreams.length, "upstream")} with ${of(endpoints, "endpoint")}${at ? "" : idle.length > 0 ? ", the others up" : ", each up"}.` + (last
     ? ` The last incident ended ${span((at || state.now_unix_ms) - last.ended_unix_ms)} before${at ? " that" : " now"}: ${last.upstream}${last.endpoint ? `/${last.endpoint}` : ""} (${last.cause}), ${costs(last)}.`
     : ` No incident is kept.`);
   // Numbers that change by themselves aren't read aloud again and again.
