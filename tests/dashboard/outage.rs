@@ -47,12 +47,23 @@ async fn an_outage_of_all_is_told_by_the_same_numbers_and_times_everywhere() -> 
     let told = "/No incident is open, but [1-9][\\d,]* calls? failed in the last minute\\.|All is well now; [1-9][\\d,]* of [\\d,]+ calls failed in the last 10 minutes\\./";
     browser.until(&format!("{told}.test({})", words("#headline"))).await?;
     // The one of the lower tier is asked by nobody any more, so that nothing says that it is well.
-    let idle = "/ is well now|^No incident|endpoint standby is half-open since .*, and nobody asks it: the next call there is a probe\\./";
+    let idle = "/All is well|^No incident|endpoint standby is half-open since .*, and nobody asks it: the next call there is a probe\\./";
     browser.until(&format!("{idle}.test({})", words("#headline h1"))).await?;
     times_agree(&browser).await?;
     as_it_was(&browser).await?;
     browser.check()?;
     browser.close().await
+}
+
+/// To the page of the newest incident, open or ended, whose row has these words.
+async fn to_incident(browser: &Browser, state: &str, told: &str) -> Outcome {
+    browser.go("#/incidents").await?;
+    let row = format!(
+        "[...document.querySelectorAll('[id^=incidents-{state}] .tr')].find((row) => row.innerText.includes({}))",
+        json!(told)
+    );
+    let link = browser.until(&format!("{row}.querySelector('a').getAttribute('href')")).await?;
+    browser.go(link.as_str().unwrap_or_default()).await
 }
 
 /// The row of a cause at three endpoints counts calls, not how often they met it.
@@ -80,11 +91,15 @@ async fn refused_calls(browser: &Browser) -> Outcome {
         .await?;
     browser.go("#/feed?code=breaker-open").await?;
     let first = "document.querySelector('#feed .tr')";
-    browser.until(&format!("/refused at once: nothing was sent/.test({first}.innerText)")).await?;
+    browser
+        .until(&format!(
+            "/(refused at once|waited [\\d.]+ m?s): nothing was sent/.test({first}.innerText)"
+        ))
+        .await?;
     browser.eval(&format!("{first}.querySelector('a.cover').click()")).await?;
     browser
         .until(&format!(
-            "/Nothing was sent\\. The call was refused at once, without an attempt: the breaker of each endpoint/.test({})",
+            "/Nothing was sent\\. The call was refused without an attempt: the breaker of each endpoint/.test({})",
             words("main")
         ))
         .await?;
@@ -99,11 +114,7 @@ async fn refused_calls(browser: &Browser) -> Outcome {
 
 /// Twenty are listed, of how many is said, and the others can be had.
 async fn every_call_can_be_seen(browser: &Browser) -> Outcome {
-    browser.go("#/incidents").await?;
-    let link = browser
-        .until("[...document.querySelectorAll('[id^=incidents-open] .tr')].find((row) => row.innerText.includes('breaker-open')).querySelector('a').getAttribute('href')")
-        .await?;
-    browser.go(link.as_str().unwrap_or_default()).await?;
+    to_incident(browser, "open", "breaker-open").await?;
     let about = words("section[aria-labelledby=its-calls] header");
     browser.until(&format!("/failed ones first: 20 of \\d+/.test({about})")).await?;
     // What is still to come moves the button.
@@ -178,11 +189,7 @@ async fn until_the_history_has_it(browser: &Browser) -> Outcome {
 
 /// An incident began and ended when its list of changes says so, and nothing that came later is in that.
 async fn times_agree(browser: &Browser) -> Outcome {
-    browser.go("#/incidents").await?;
-    let link = browser
-        .until("[...document.querySelectorAll('[id^=incidents-ended] a.cover')].find((link) => link.textContent === 'payments / a').getAttribute('href')")
-        .await?;
-    browser.go(link.as_str().unwrap_or_default()).await?;
+    to_incident(browser, "ended", "payments / a").await?;
     let told = "(() => { const fact = (name) => [...document.querySelectorAll('dt')].find((one) => one.textContent === name).nextElementSibling.querySelector('time').getAttribute('datetime');
         const change = (name) => [...document.querySelectorAll('.change')].filter((one) => one.innerText.includes(name)).map((one) => one.querySelector('time').getAttribute('datetime'));
         const all = [...document.querySelectorAll('.change time')].map((one) => one.getAttribute('datetime'));
@@ -196,11 +203,14 @@ async fn times_agree(browser: &Browser) -> Outcome {
 
 /// At its begin fewer calls had met it than in all.
 async fn as_it_was(browser: &Browser) -> Outcome {
-    browser.go("#/incidents").await?;
-    let link = browser
-        .until("[...document.querySelectorAll('[id^=incidents-ended] .tr')].find((row) => row.innerText.includes('breaker-open')).querySelector('a').getAttribute('href')")
+    to_incident(browser, "ended", "breaker-open").await?;
+    // Why no endpoint was found stands there, and what their breakers did.
+    let why = words("main");
+    browser
+        .until(&format!(
+            "/At the endpoints\\n.*a connect-refused/.test({why}) && /breaker opened/.test({why})"
+        ))
         .await?;
-    browser.go(link.as_str().unwrap_or_default()).await?;
     let met =
         "Number(document.querySelector('.figures dd').firstChild.textContent.replace(/\\D/g, ''))";
     let name = words(".figures dt");
@@ -208,6 +218,12 @@ async fn as_it_was(browser: &Browser) -> Outcome {
     browser.eval("[...document.querySelectorAll('a.button')].find((link) => link.textContent === 'Go to its begin').click()").await?;
     browser
         .until(&format!("({name} === 'Calls that had met it' && {met} > 0 && {met} < {all})"))
+        .await?;
+    // So is what three incidents of one cause were met by together.
+    browser.key("1").await?;
+    let rows = "[...document.querySelectorAll('.incident-row')].map((row) => row.innerText).join()";
+    browser
+        .until(&format!("/3 incidents.*calls met them · /s.test({rows}) && !/in all/.test({rows})"))
         .await?;
     browser.key("Escape").await?;
     browser.until("!location.hash.includes('at=')").await.map(drop)

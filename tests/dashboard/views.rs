@@ -261,3 +261,24 @@ async fn the_page_tells_what_is_wrong_in_the_words_of_mainstay_top() -> Outcome 
     browser.check()?;
     browser.close().await
 }
+
+/// What both fold, by one table.
+const CHANGES: &str = include_str!("../../crates/cli/src/top/model/changes.json");
+
+#[tokio::test]
+async fn the_page_folds_changes_as_mainstay_top_does() -> Outcome {
+    let stage = Stage::set().await?;
+    let browser = stage.browser().await?;
+    let told = format!(
+        "(async () => {{ const cases = {CHANGES}; const {{ folded }} = await import('/dashboard/changes.js');
+          return cases.map((one) => [one.what, folded(one.changes).map(({{ first, last, probes }}) => [first.seq, last.seq, probes]), one.rows]); }})()"
+    );
+    let told = browser.eval(&told).await?;
+    let cases = told.as_array().map(Vec::as_slice).unwrap_or_default();
+    assert!(cases.len() > 3, "{told}");
+    for case in cases {
+        assert_eq!(case[1], case[2], "{}", case[0]);
+    }
+    browser.check()?;
+    browser.close().await
+}

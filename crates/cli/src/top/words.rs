@@ -250,6 +250,21 @@ pub(crate) fn change_line(change: &Change) -> String {
     line
 }
 
+/// Probes that failed one after the other, in a line.
+pub(crate) fn probes_line(first: &Change, last: &Change, probes: u32) -> String {
+    let place = place(last.upstream.as_deref(), last.endpoint.as_deref());
+    match probes {
+        1 => {
+            let long = last.for_ms.map(|for_ms| format!(" for {}", milliseconds(for_ms)));
+            format!("{place} probed once, opened again{}", long.unwrap_or_default())
+        }
+        many => {
+            let since = seconds(first.at_unix_ms);
+            format!("{place} probed {many} times since {since}, opened again each time")
+        }
+    }
+}
+
 /// `upstream/endpoint`, as far as it is known.
 pub(crate) fn place(upstream: Option<&str>, endpoint: Option<&str>) -> String {
     [upstream, endpoint].into_iter().flatten().collect::<Vec<_>>().join("/")

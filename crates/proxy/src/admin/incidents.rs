@@ -45,7 +45,10 @@ pub(super) fn detail(
         .filter(|change| {
             let item = &change.item;
             *item.upstream == *incident.upstream
-                && (item.endpoint.is_none() || item.endpoint == incident.endpoint)
+                && (item.endpoint.is_none()
+                    // Where calls find no endpoint, what happened to any of them is why.
+                    || incident.endpoint.is_none()
+                    || item.endpoint == incident.endpoint)
                 && around(&incident).contains(&item.at_unix_ms)
                 && !is_of_another(item, &incident)
         })

@@ -33,6 +33,7 @@ const FILES: &[File] = &[
     File { name: "actions.js", kind: SCRIPT, bytes: include_bytes!("page/actions.js") },
     File { name: "app.js", kind: SCRIPT, bytes: include_bytes!("page/app.js") },
     File { name: "call.js", kind: SCRIPT, bytes: include_bytes!("page/call.js") },
+    File { name: "changes.js", kind: SCRIPT, bytes: include_bytes!("page/changes.js") },
     File { name: "charts.js", kind: SCRIPT, bytes: include_bytes!("page/charts.js") },
     File { name: "codes.js", kind: SCRIPT, bytes: include_bytes!("page/codes.js") },
     File { name: "connections.js", kind: SCRIPT, bytes: include_bytes!("page/connections.js") },

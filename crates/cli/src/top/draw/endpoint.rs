@@ -5,6 +5,7 @@ use super::ink::{Text, Tone, fold, sign, text};
 use super::{DocLine, pages, rows, section};
 use crate::top::asked::{EndpointSeries, Timeline};
 use crate::top::model::Model;
+use crate::top::model::changes::folded;
 use crate::top::model::headline::{is_late, why};
 use crate::top::model::page::{Content, Page, What};
 use crate::top::told::{Breaker, Endpoint};
@@ -55,10 +56,13 @@ pub(crate) fn doc(
         lines.push(DocLine { text: text(tone, line), link: Some(What::Incident(one.id.clone())) });
     }
     lines.extend([DocLine::default(), section("What changed")]);
-    let changes = model.known.changes.iter().rev();
-    let changes = changes.filter(|one| its(one.upstream.as_deref(), one.endpoint.as_deref()));
+    let changes = model.known.changes.iter().enumerate();
+    let changes = changes.filter(|(_, one)| its(one.upstream.as_deref(), one.endpoint.as_deref()));
+    let changes = folded(changes).into_iter().rev().take(MOST_CHANGES);
     let before = lines.len();
-    lines.extend(changes.take(MOST_CHANGES).map(|one| plain(rows::change(one, model))));
+    lines.extend(
+        changes.map(|row| plain(rows::change(row, |place| model.known.changes.get(place), model))),
+    );
     if lines.len() == before {
         lines.push(plain(text(Tone::Dim, "  Nothing that is kept here.")));
     }

@@ -254,9 +254,8 @@ fn draw_item(model: &Model, item: Item, buffer: &mut Buffer, area: Rect, columns
         Item::Title(title) => {
             return lines(model, buffer, area, &[text(Tone::Strong, title)]);
         }
-        Item::Change(place) => {
-            let change = model.known.changes.get(place);
-            let line = change.map_or_else(Text::new, |change| rows::change(change, model));
+        Item::Change(row) => {
+            let line = rows::change(row, |place| model.known.changes.get(place), model);
             return lines(model, buffer, area, &[line]);
         }
         Item::Upstream(place) | Item::Endpoint(place, _) if model.view == View::Timeline => {

@@ -8,6 +8,7 @@ use crate::explain;
 use crate::paper::Paper;
 use crate::top::asked::IncidentPage;
 use crate::top::model::Model;
+use crate::top::model::changes::folded;
 use crate::top::model::page::{Content, Page, What};
 use crate::top::model::wish::{DeliveryPage, Fetched};
 use crate::top::told::Incident;
@@ -199,8 +200,8 @@ fn of_incident(model: &Model, page: &IncidentPage, columns: usize) -> Vec<DocLin
         }
     }
     lines.title("What changed until its end");
-    for change in page.changes.iter().rev() {
-        lines.add(&rows::change(change, model), 12);
+    for row in folded(page.changes.iter().enumerate()).into_iter().rev() {
+        lines.add(&rows::change(row, |place| page.changes.get(place), model), 12);
     }
     let (listed, met) = (page.calls.len() as u64, one.calls.met);
     let some = if listed < met { format!(", {listed} of {}", count(met)) } else { String::new() };

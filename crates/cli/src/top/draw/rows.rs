@@ -4,6 +4,7 @@ use super::chart;
 use super::ink::{Text, Tone, plain, sign, text};
 use super::table::{Column, left, right};
 use crate::top::model::Model;
+use crate::top::model::changes::Row;
 use crate::top::model::list::{self, Section};
 use crate::top::told::{Call, Change, Incident};
 use crate::top::words::{
@@ -174,13 +175,24 @@ pub(crate) fn call_line(call: &Call, model: &Model) -> Text {
     line
 }
 
-/// A change of state in one line.
-pub(crate) fn change(change: &Change, model: &Model) -> Text {
-    let kind = words::change(&change.event).0;
+/// A change of state in one line, or several that are told as one.
+pub(crate) fn change<'a>(
+    row: Row,
+    changes: impl Fn(usize) -> Option<&'a Change>,
+    model: &Model,
+) -> Text {
+    let (Some(first), Some(last)) = (changes(row.first), changes(row.last)) else {
+        return Text::new();
+    };
+    let kind = words::change(&last.event).0;
+    let line = match row.probes {
+        0 => words::change_line(last),
+        probes => words::probes_line(first, last, probes),
+    };
     vec![
-        (Tone::Dim, format!("  {}  ", seconds(change.at_unix_ms))),
+        (Tone::Dim, format!("  {}  ", seconds(last.at_unix_ms))),
         (kind.into(), sign(kind, &model.paper).to_owned()),
-        (Tone::Plain, format!(" {}", words::change_line(change))),
+        (Tone::Plain, format!(" {line}")),
     ]
 }
 

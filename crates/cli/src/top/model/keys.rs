@@ -177,8 +177,8 @@ impl Model {
                 let (upstream, endpoint) = (one.upstream.clone(), one.endpoint.clone());
                 Some(What::Endpoint { upstream, endpoint })
             }
-            Item::Change(place) => {
-                let one = self.known.changes.get(place)?;
+            Item::Change(row) => {
+                let one = self.known.changes.get(row.last)?;
                 let (upstream, endpoint) = (one.upstream.clone()?, one.endpoint.clone()?);
                 Some(What::Endpoint { upstream, endpoint })
             }

@@ -3,9 +3,9 @@
 //! Items are places in what is known, so that a thousand of them cost little; only those that are seen are drawn. They come and go
 //! and change their order under the cursor, which stays with what it stands on; at the top it stays at the top.
 
-use super::{Model, View};
+use super::{Model, View, changes};
 use crate::top::asked::Delivery;
-use crate::top::told::{Call, Endpoint};
+use crate::top::told::{Call, Change, Endpoint};
 use crate::top::words::{Kind, state};
 
 /// A row of a view.
@@ -23,8 +23,8 @@ pub(crate) enum Item {
     Lane(usize),
     Delivery(Section, usize),
     Connection(usize),
-    /// By its place among the changes.
-    Change(usize),
+    /// By their places among the changes.
+    Change(changes::Row),
 }
 
 /// Stored writes by their state.
@@ -104,8 +104,9 @@ fn identity(model: &Model, item: Item) -> String {
             delivery(model, section, place).map_or_else(String::new, |one| one.id.clone())
         }
         Item::Connection(place) => connection(model, place),
-        Item::Change(place) => {
-            model.known.changes.get(place).map_or_else(String::new, |one| format!("c{}", one.seq))
+        Item::Change(row) => {
+            let first = model.known.changes.get(row.first);
+            first.map_or_else(String::new, |one| format!("c{}", one.seq))
         }
     }
 }
@@ -133,18 +134,16 @@ pub(crate) fn items(model: &Model) -> Vec<Item> {
         View::Now => endpoints(model, wanted),
         View::Timeline => {
             let mut items = endpoints(model, wanted);
-            let changes = &model.known.changes;
-            let fits = |place: &usize| {
-                let change = &changes[*place];
+            let fits = |(_, change): &(usize, &Change)| {
                 contains(
                     wanted,
                     &[change.upstream.as_deref(), change.endpoint.as_deref(), Some(&*change.event)],
                 )
             };
-            let changed: Vec<_> = (0..changes.len()).rev().filter(fits).map(Item::Change).collect();
+            let changed = changes::folded(model.known.changes.iter().enumerate().filter(fits));
             if !changed.is_empty() {
                 items.push(Item::Title("What changed"));
-                items.extend(changed);
+                items.extend(changed.into_iter().rev().map(Item::Change));
             }
             items
         }

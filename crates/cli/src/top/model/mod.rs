@@ -10,6 +10,7 @@
 //! - `page`: what can be opened on top of a view; `list`: where the person is in it.
 //! - `keys`: what keys do; `order`: what can be ordered; `wish`: what is asked.
 
+pub(crate) mod changes;
 pub(crate) mod headline;
 mod keys;
 pub(crate) mod known;

@@ -6,7 +6,7 @@ import { Stream } from "./sse.js";
 import { onResource } from "./resource.js";
 import { isLost, lostFor, now, SILENCE_MS, store, take } from "./store.js";
 import { headline } from "./headline.js";
-import { incidentsAt, loadOld, refresh, seedSparks, startHistory, stateAt } from "./history.js";
+import { incidentsAt, loadOld, momentError, refresh, seedSparks, startHistory, stateAt } from "./history.js";
 import { address, place, readPlace } from "./route.js";
 import { applyTheme, nextTheme, theme } from "./theme.js";
 import { remember, takeFromAddress, token } from "./token.js";
@@ -76,7 +76,10 @@ function titleOf() {
 function view(state, at) {
   if (store.link.status === 401) return gate();
   if (!store.state) return h("div", { class: "card empty" }, h("strong", null, store.link.state === "broken" ? "Mainstay can't be reached" : "Connecting"), store.link.why || "");
-  if (!state) return h("div", { class: "card empty" }, "Loading that moment");
+  if (!state) {
+    return momentError ? h("div", { class: "card empty", role: "alert" }, h("strong", null, "How it was at that moment can't be had"), momentError.message)
+      : h("div", { class: "card empty" }, "Loading that moment");
+  }
   const known = VIEWS[place.parts[0] || ""];
   if (!known) return h("div", { class: "card empty", role: "alert" }, h("strong", null, "There is no such page"), h("a", { href: "#/" }, "Back to now"));
   return known[0]({ state, at, parts: place.parts });

@@ -8,7 +8,8 @@ import { use } from "./resource.js";
 import { LETTERS, kind, state as stateOf } from "./states.js";
 import { store } from "./store.js";
 import { to } from "./route.js";
-import { callTable, changeList, code, fact } from "./widgets.js";
+import { changeList } from "./changes.js";
+import { callTable, code, fact } from "./widgets.js";
 import { count, left, ms, of, percent, rate, since, span } from "./words.js";
 import { ORDERS, orderDialog } from "./actions.js";
 import { connectionTable } from "./connections.js";
@@ -75,7 +76,7 @@ export function endpointCharts(doc, one, incidents, at, span = null) {
   const cut = (list) => (list || []).slice(first, last);
   const times = [doc.from_unix_ms + first * doc.bucket_ms, doc.from_unix_ms + last * doc.bucket_ms];
   const width = isNarrow() && !span ? 344 : 620;
-  const spans = incidents.map((incident) => ({ from: incident.began_unix_ms, to: incident.ended_unix_ms || times[1], class: "bad" }));
+  const spans = incidents.map((incident) => ({ from: incident.began_unix_ms, to: incident.ended_unix_ms || at || times[1], class: "bad" }));
   const seconds = doc.bucket_ms / 1000;
   const per = (list) => cut(list).map((value) => (value == null ? null : value / seconds));
   const good = one.attempts && one.attempts.map((value, place) => (value == null ? null : value - (one.broke[place] || 0)));

@@ -30,7 +30,7 @@ export function feedView({ state, at }) {
   return [
     h("div", { class: "title" }, h("h1", null, "Feed"),
       h("p", { class: "quiet" }, "Calls in which something broke, as they end. At most ", String(store.hello ? store.hello.calls_per_s : 50), " a second are shown, the first of each endpoint and code before others. ",
-        h("span", { class: "num strong", id: "left-out" }, store.leftOut > 0 ? `${of(store.leftOut, "more was", "more were")} left out since this page was opened.` : "None was left out since this page was opened."))),
+        h("span", { class: "num strong", id: "left-out" }, store.leftOut > 0 ? `${of(store.leftOut, "more was", "more were")} left out since this page was opened.` : "None is left out since this page was opened."))),
     h("div", { class: "bar" },
       at ? null : h("button", { "aria-pressed": String(Boolean(paused)), id: "pause", onclick: togglePause },
         h("span", { class: "with-icon" }, icon(paused ? "play" : "pause"), paused ? `Go on (${count(news)} new)` : "Pause")),

@@ -2,7 +2,7 @@
 
 import { ask } from "./token.js";
 import { LETTERS } from "./states.js";
-import { SPARK_POINTS, addCalls, incidentList, now, pushSpark, store } from "./store.js";
+import { SPARK_POINTS, addKeptCalls, incidentList, now, pushSpark, store } from "./store.js";
 import { use } from "./resource.js";
 
 const HOUR_MS = 3_600_000;
@@ -17,8 +17,8 @@ const PIECE_MS = 600_000;
 /// What went before is needed too: rates are those of a minute.
 const MINUTE = 6;
 
-/// `{ bucketMs, from, calls, saved, failed }`, or null before anything has come.
-export const overview = { bucketMs: EVERY_MS, from: 0, columns: null, changes: [], error: null };
+/// `columns`: `{ calls, saved, failed }`, or null before anything has come; the last one is counted until `seen`.
+export const overview = { bucketMs: EVERY_MS, from: 0, seen: 0, columns: null, error: null };
 
 let changed = () => {};
 
@@ -45,6 +45,7 @@ export async function refresh() {
 
 function merge(doc) {
   const news = added(doc);
+  overview.seen = now();
   const before = overview.columns;
   const shift = before ? Math.round((doc.from_unix_ms - overview.from) / doc.bucket_ms) : -1;
   if (!before || shift < 0 || shift > before.calls.length || doc.bucket_ms !== overview.bucketMs) {
@@ -111,7 +112,7 @@ export async function loadOld(everyMs = 60_000) {
   if (performance.now() - loadedOldAt < everyMs) return;
   loadedOldAt = performance.now();
   try {
-    addCalls((await ask(`/calls?limit=${MOST_OLD}`)).calls.map(row));
+    addKeptCalls((await ask(`/calls?limit=${MOST_OLD}`)).calls.map(row));
     changed();
   } catch {
     // Then what the stream told is all there is.
@@ -125,29 +126,39 @@ function row(call) {
     id: call.id, at_unix_ms: call.started_unix_ms + (call.took_ms || 0), upstream: call.upstream, route: call.route, method: call.method, path: call.path,
     outcome: call.outcome, status: call.status, saved: call.saved || (call.healed ? "heal" : null), code: call.code, stopped: call.stopped, degraded: call.degraded || null,
     failed: call.outcome !== "delivered" || (call.body_broke != null && !call.healed && call.body_broke !== "client-gone"),
-    took_ms: call.took_ms, attempts: call.attempts.length, breaks,
+    took_ms: call.took_ms, waited_ms: waited(call), attempts: call.attempts.length, breaks,
   };
 }
 
-/// What is known of a moment, in the form that the stream has for now; `null` while it is being asked for.
+/// For how long it waited for a breaker that lets it through.
+function waited(call) {
+  const waits = (call.holds || []).filter((hold) => hold.by === "breaker" && hold.for_ms != null);
+  return waits.length > 0 ? waits.reduce((sum, hold) => sum + hold.for_ms, 0) : null;
+}
+
+/// Why a moment that was asked for can't be had.
+export let momentError = null;
+
+/// What is known of a moment, in the form that the stream has for now; `null` while it is being asked for, or can't be had: `momentError` says why.
 export function stateAt(at) {
   if (!store.state) return null;
   const piece = Math.floor(at / PIECE_MS) * PIECE_MS;
   const upstreams = [];
-  let waits = false;
+  let why = null;
   for (const upstream of store.state.upstreams) {
     const name = encodeURIComponent(upstream.name);
     const from = piece - MINUTE * EVERY_MS;
     const doc = use(`/timeline?upstream=${name}&from=${from}&to=${piece + PIECE_MS}`, 30_000);
     if (!doc.data) {
-      waits = waits || !doc.error;
+      why = why || doc.error;
       continue;
     }
     const found = doc.data.upstreams.find((one) => one.name === upstream.name);
     if (found) upstreams.push(upstreamAt(doc.data, found, upstream, at));
   }
-  if (upstreams.length === 0 && waits) return null;
-  return { ...store.state, now_unix_ms: at, past: true, calls_in_progress: null, connections: null, outbox: store.state.outbox, upstreams };
+  momentError = why;
+  if (upstreams.length === 0 && store.state.upstreams.length > 0) return null;
+  return { ...store.state, now_unix_ms: at, past: true, draining: false, calls_in_progress: null, connections: null, outbox: store.state.outbox, upstreams };
 }
 
 function upstreamAt(doc, past, live, at) {
@@ -159,11 +170,12 @@ function upstreamAt(doc, past, live, at) {
   const delivered = total(past.delivered);
   const asIs = total(past.as_is);
   const tiers = new Map(live.endpoints.map((endpoint) => [endpoint.name, endpoint]));
-  const endpoints = (past.endpoints || []).map((one) => endpointAt(doc, one, tiers.get(one.name), place, total));
+  const endpoints = (past.endpoints || []).map((one) => endpointAt(doc, one, tiers.get(one.name), { upstream: live.name, at, place, total }));
   const out = endpoints.filter((endpoint) => !["up", "warming", "forced-closed", "unknown"].includes(endpoint.state));
   return {
     ...live,
     state: out.length === 0 ? "up" : out.length === endpoints.length ? "down" : "degraded",
+    minuteEnd: doc.from_unix_ms + (place + 1) * doc.bucket_ms,
     rate: past.calls[place] == null ? null : past.calls[place] / (doc.bucket_ms / 1000),
     last_s: null,
     minute: {
@@ -179,7 +191,20 @@ function upstreamAt(doc, past, live, at) {
   };
 }
 
-function endpointAt(doc, past, live, place, total) {
+/// When an endpoint ceased to be up in the column at `from`: a change says it to the second, and nothing else does of the column of the
+/// moment itself.
+function leftAt(upstream, endpoint, from, at) {
+  const until = Math.min(from + EVERY_MS, at);
+  for (const one of store.changes.values()) {
+    if (one.endpoint === endpoint && one.upstream === upstream && LEAVES.has(one.event) && one.at_unix_ms >= from && one.at_unix_ms <= until) return one.at_unix_ms;
+  }
+  return at - from < EVERY_MS ? null : from;
+}
+
+/// Changes after which an endpoint isn't up.
+const LEAVES = new Set(["breaker-opened", "breaker-half-opened", "endpoint-unhealthy", "endpoint-ejected", "endpoint-throttled"]);
+
+function endpointAt(doc, past, live, { upstream, at, place, total }) {
   const state = LETTERS[past.state ? past.state[place] : "-"] || "unknown";
   const begin = doc.from_unix_ms;
   let since = place;
@@ -189,7 +214,7 @@ function endpointAt(doc, past, live, place, total) {
   const cause = past.cause ? past.cause.slice(Math.max(0, place - MINUTE + 1), place + 1).filter(Boolean).pop() : null;
   return {
     name: past.name, tier: live ? live.tier : 0, state, gone: past.gone,
-    since_unix_ms: since === 0 ? null : begin + since * doc.bucket_ms,
+    since_unix_ms: since === 0 ? null : state === "up" ? begin + since * doc.bucket_ms : leftAt(upstream, past.name, begin + since * doc.bucket_ms, at),
     ordered: "auto", breaker: null, check: null, ejected: null, healthy: state !== "unhealthy", throttled_until_unix_ms: null, warm_percent: 100,
     latency: { p50_ms: past.p50_ms ? past.p50_ms[place] : null, p99_ms: past.p99_ms ? past.p99_ms[place] : null },
     in_flight: past.in_flight ? past.in_flight[place] : null,
@@ -207,12 +232,22 @@ export function incidentsAt(at) {
   return all.filter((one) => one.began_unix_ms <= at).map((one) => (one.ended_unix_ms != null && one.ended_unix_ms <= at ? one : incidentAt(one, at)));
 }
 
-/// One that was open at a time, with the counts of then where they are kept; `isWhole` says that they are those of all of it.
+/// One that was open at a time, with the counts of then where they are kept: `isWhole`, and `isGroupWhole` of its group's, say that they
+/// are those of all of it.
 export function incidentAt(one, at) {
   const doc = use("/incidents?past=true", 15_000).data;
-  const known = doc && doc.incidents.find((other) => other.id === one.id);
-  const moments = (known && known.past) || [];
-  const moment = moments.filter((other) => other.at_unix_ms <= at).pop() || moments[0];
-  const then = { ...one, state: "open", wasOpen: true, ended_by: null, ended_unix_ms: null, well_since_unix_ms: null, lasted_ms: at - one.began_unix_ms };
-  return moment ? { ...then, calls: moment.calls, saved_by: moment.saved_by } : { ...then, isWhole: true };
+  const named = (id) => (doc && doc.incidents.find((other) => other.id === id)) || {};
+  const own = momentAt(named(one.id).past, at);
+  const group = momentAt(named(one.group).group_past, at);
+  return {
+    ...one, state: "open", wasOpen: true, ended_by: null, ended_unix_ms: null, well_since_unix_ms: null, lasted_ms: at - one.began_unix_ms,
+    isWhole: !own, isGroupWhole: !group,
+    ...(own ? { calls: own.calls, saved_by: own.saved_by } : {}),
+    ...(group ? { group_calls: group.calls, group_saved_by: group.saved_by } : {}),
+  };
+}
+
+/// It was so until the next one.
+function momentAt(moments = [], at) {
+  return moments.filter((one) => one.at_unix_ms <= at).pop() || moments[0];
 }

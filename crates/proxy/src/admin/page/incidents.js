@@ -11,7 +11,8 @@ import { began, ended, savedBy } from "./states.js";
 import { store } from "./store.js";
 import { address, to } from "./route.js";
 import { table } from "./table.js";
-import { callTable, changeList, code, endpointLink, fact, time, waiting } from "./widgets.js";
+import { changeList } from "./changes.js";
+import { callTable, code, endpointLink, fact, time, waiting } from "./widgets.js";
 import { count, list, of, percent, rate, seconds, span } from "./words.js";
 import { saveDialog } from "./save.js";
 
@@ -65,6 +66,9 @@ export function incidentTable(incidents, now, empty = "None.") {
 /// Calls of an incident that are listed when all are asked for.
 const ALL_CALLS = 1000;
 
+/// Incidents of its endpoints that are named.
+const MOST_REASONS = 8;
+
 /// The incident of which all calls were asked for.
 let allOf = null;
 
@@ -82,6 +86,8 @@ export function incidentView({ state, at, parts: [, id] }) {
   const isOpen = one.state === "open";
   const from = one.began_unix_ms;
   const until = one.ended_unix_ms || now;
+  // Where calls found no endpoint, what broke at them is why.
+  const reasons = one.endpoint ? [] : incidentsAt(at).filter((other) => other.upstream === one.upstream && other.endpoint && other.began_unix_ms <= until && (other.ended_unix_ms || now) >= from);
   const where = [one.upstream, one.endpoint ? h("span", null, " / ", endpointLink(one.upstream, one.endpoint)) : ": no endpoint could be used"];
   return [
     h("div", { class: "title" },
@@ -99,7 +105,7 @@ export function incidentView({ state, at, parts: [, id] }) {
       figure("Saved", h("span", { class: "did" }, count(one.calls.saved)), savedBy(one.saved_by, count).map(([cause, number]) => `${number} by ${cause}`).join(", ") || "none"),
       figure("Failed", h("span", { class: one.calls.failed > 0 ? "bad" : "" }, count(one.calls.failed)), one.calls.met > 0 ? `${percent(one.calls.failed / one.calls.met)} of those that met it` : null),
       one.calls.left > 0 ? figure("Left", count(one.calls.left), "the application went away first") : null,
-      figure("Lasted", span(isOpen ? now - from : one.lasted_ms), `${seconds(from)} to ${isOpen ? "now" : seconds(until)}`)),
+      figure("Lasted", span(isOpen ? now - from : one.lasted_ms), `${seconds(from)} to ${isOpen && !at ? "now" : seconds(until)}`)),
     drawn(one, from, until, at),
     h("div", { class: "two" },
       h("section", { "aria-labelledby": "seen-first" }, h("header", null, h("h2", { id: "seen-first" }, "What was seen first")),
@@ -110,9 +116,11 @@ export function incidentView({ state, at, parts: [, id] }) {
           one.first.certainty ? fact("How far it got", one.first.certainty) : null,
           one.first.details ? fact("Error", h("span", { class: "mono" }, one.first.details)) : null,
           one.first.call ? fact("Call", h("a", { class: "mono", href: to("call", one.first.call) }, one.first.call)) : null,
-          fact("Last break", time(one.last_break_unix_ms)),
+          wasOpen ? null : fact("Last break", time(one.last_break_unix_ms)),
           one.well_since_unix_ms ? fact("Well again", time(one.well_since_unix_ms), `: ${ended(one.well_by)}. It is over once nothing has broken there for some seconds`) : null,
           one.ended_by ? fact("Ended", time(one.ended_unix_ms), `: ${ended(one.ended_by)}`) : null,
+          reasons.length > 0 ? fact("At the endpoints", reasons.slice(0, MOST_REASONS).map((other, number) => [number > 0 ? ", " : "", h("a", { href: to("incident", other.id) }, other.endpoint), ` ${other.cause}`]),
+            reasons.length > MOST_REASONS ? ` and ${of(reasons.length - MOST_REASONS, "more incident")}` : null) : null,
           entry.data.group.length > 0 ? fact("At the same time", entry.data.group.map((other, number) => [number > 0 ? ", " : "", h("a", { href: to("incident", other.id) }, other.endpoint || other.id)]),
             one.group_calls ? `; ${of(one.group_calls.met, "call")} met one or more of them, ${count(one.group_calls.failed)} failed` : null) : null)),
       h("section", { "aria-labelledby": "changed" }, h("header", null, h("h2", { id: "changed" }, "What changed until its end"), h("span", { class: "dim" }, "and half a minute before it")), changeList(entry.data.changes.filter((change) => !at || change.at_unix_ms <= at), { withUpstream: false }))),
@@ -168,7 +176,7 @@ export function incidentCharts(doc, upstream, one, at, width) {
   const times = [doc.from_unix_ms, doc.from_unix_ms + doc.buckets * doc.bucket_ms];
   const seconds = doc.bucket_ms / 1000;
   const saved = Object.values(upstream.saved).reduce((sum, values) => (sum ? sum.map((value, place) => (value || 0) + (values[place] || 0)) : values), null) || [];
-  const spans = [{ from: one.began_unix_ms, to: one.ended_unix_ms || times[1], class: "bad" }];
+  const spans = [{ from: one.began_unix_ms, to: one.ended_unix_ms || at || times[1], class: "bad" }];
   const per = (values) => values.map((value) => (value == null ? null : value / seconds));
   // An answer that was delivered broken, as it was, failed for the application too.
   const failed = upstream.failed.map((value, place) => (value == null ? null : value + ((upstream.as_is || [])[place] || 0)));

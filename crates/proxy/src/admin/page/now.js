@@ -10,7 +10,7 @@ import { isLost, store } from "./store.js";
 import { table } from "./table.js";
 import { filter, place, to } from "./route.js";
 import { callTable, code } from "./widgets.js";
-import { clock, count, left, ms, of, percent, rate, since, span } from "./words.js";
+import { clock, count, left, ms, of, percent, rate, seconds, since, span } from "./words.js";
 import { orderDialog } from "./actions.js";
 
 /// More endpoints than this in all, and there is a field to look for one.
@@ -58,19 +58,22 @@ function figures(state, incidents, at) {
   const known = at || ups.some((one) => one.last_s);
   const perSecond = !known ? null : at ? sum((one) => one.rate) : sum((one) => one.last_s && one.last_s.calls);
   const savedAll = Object.values(saved).reduce((total, number) => total + number, 0);
-  const when = at ? "in that minute" : store.hello ? `since ${clock(store.hello.started_unix_ms)}` : "";
+  // The history is kept by columns: the minute of a moment ends with its own.
+  const minuteEnd = Math.max(0, ...ups.map((one) => one.minuteEnd || 0));
+  const until = at ? `until ${seconds(minuteEnd)}: ` : "";
+  const when = at ? "in a minute" : store.hello ? `since ${clock(store.hello.started_unix_ms)}` : "";
   const success = ended > 0 ? good / ended : null;
   const tight = ups.filter((one) => one.budget && one.budget.level != null && one.minute.calls > 0).sort((a, b) => a.budget.level - b.budget.level)[0];
   return h("dl", { class: "figures" },
     figure("Calls", rate(perSecond), at ? null : `${count(state.calls_in_progress)} on their way`),
     figure("Answered well", percent(success), "of those of a minute", success != null && success < 0.99 ? "bad" : ""),
-    figure(`Saved ${when}`, h("span", { class: savedAll > 0 ? "did" : "" }, count(savedAll)), savedAll > 0 ? savedBy(saved, count).map(([cause, number]) => `${number} by ${cause}`).join(", ") : "none had to be"),
-    figure(`Failed ${when}`, h("span", { class: failed > 0 ? "bad" : "" }, count(failed)), failed === 0 ? "none" : at ? "no good answer could be had" : `${count(failures(state).lately)} in the last 10 minutes`),
+    figure(`Saved ${when}`, h("span", { class: savedAll > 0 ? "did" : "" }, count(savedAll)), savedAll > 0 ? until + savedBy(saved, count).map(([cause, number]) => `${number} by ${cause}`).join(", ") : `${until}none had to be`),
+    figure(`Failed ${when}`, h("span", { class: failed > 0 ? "bad" : "" }, count(failed)), failed === 0 ? `${until}none` : at ? `${until}no good answer could be had` : `${count(failures(state).lately)} in the last 10 minutes`),
     figure("Extra attempts", extra == null ? "–" : `${extra <= 0 ? "0" : (extra * 100).toFixed(1)} %`, extra == null ? null : amplified(1 + extra)),
     tight ? figure("Budget left", percent(tight.budget.level), ups.length > 1 ? `least of all: ${tight.name}` : "for extra attempts", tight.budget.level < 0.05 ? "bad" : "") : null);
 }
 
-/// Attempts for each call. Fewer than one are made where calls are refused at once.
+/// Attempts for each call. Fewer than one are made where calls are refused without one.
 function amplified(times) {
   return times < 0.995 ? `×${times.toFixed(2)}: some calls were refused without an attempt` : `amplification ×${Math.max(1, times).toFixed(2)}`;
 }
@@ -143,8 +146,8 @@ function section(state, upstream, endpoints, at, mayFold) {
       h("span", { class: "grow" }),
       h("span", { class: "quiet num" }, rate(at ? upstream.rate : upstream.last_s && upstream.last_s.calls)),
       h("span", { class: `num ${ended != null && ended < 0.99 ? "bad" : "quiet"}` }, `${percent(ended)} good`),
-      upstream.minute.amplification == null ? null : h("span", { class: "quiet num", title: upstream.minute.amplification < 0.995 ? "Attempts for each call, in the last minute: fewer than one, since some calls were refused at once, without an attempt" : "Attempts for each call, in the last minute" },
-        `×${upstream.minute.amplification.toFixed(2)}${upstream.minute.amplification < 0.995 ? ", some refused at once" : ""}`),
+      upstream.minute.amplification == null ? null : h("span", { class: "quiet num", title: upstream.minute.amplification < 0.995 ? "Attempts for each call, in the last minute: fewer than one, since some calls were refused without an attempt" : "Attempts for each call, in the last minute" },
+        `×${upstream.minute.amplification.toFixed(2)}${upstream.minute.amplification < 0.995 ? ", some never sent" : ""}`),
       budget(upstream),
       loadOf(upstream),
       mayFold && upstream.state === "up" ? h("button", { class: "plain", "aria-expanded": String(!isFolded), onclick: () => { if (isFolded) unfolded.add(upstream.name); else unfolded.delete(upstream.name); redraw(); } },
@@ -179,7 +182,7 @@ function endpointTable(state, upstream, endpoints, at, id) {
     empty: "No endpoint.",
     columns: [
       { title: "Endpoint", width: "minmax(100px, 1fr)", class: "lead" },
-      { title: "State", width: "minmax(136px, 0.9fr)", class: "state-cell" },
+      { title: "State", width: "minmax(164px, 0.9fr)", class: "state-cell" },
       { title: "Why, and what next", width: "minmax(240px, 2.2fr)", class: "quiet why" },
       { title: "Latency, p50 and p99", width: "190px", class: "latency whole" },
       { title: "In flight", width: "54px", class: "num right later" },

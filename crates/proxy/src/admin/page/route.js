@@ -32,6 +32,8 @@ export function address(parts, at, query = {}) {
 
 /// The same view at another moment. Dragging along doesn't fill the browser's history.
 export function goTo(at) {
+  // Another view may have been gone to just now, of which the browser tells later.
+  readPlace();
   const query = Object.fromEntries([...place.query].filter(([name]) => name !== "at"));
   history.replaceState(null, "", address(place.parts, at, query));
   readPlace();
@@ -39,6 +41,7 @@ export function goTo(at) {
 
 /// The same view with another filter.
 export function filter(changes) {
+  readPlace();
   const query = Object.fromEntries([...place.query].filter(([name]) => name !== "at"));
   for (const [name, value] of Object.entries(changes)) {
     if (value) query[name] = value;

@@ -21,7 +21,9 @@ export const store = {
   /// Newest first.
   calls: [],
   callsSeen: 0,
+  /// Calls that the stream left out since then, and that aren't here by another way.
   leftOut: 0,
+  leftOutSince: Date.now(),
   /// By their numbers, oldest first.
   changes: new Map(),
   incidents: new Map(),
@@ -58,6 +60,7 @@ function hello(data) {
     store.calls = [];
     store.leftOut = 0;
   }
+  if (!store.hello) store.leftOutSince = data.now_unix_ms;
   store.hello = data;
   store.skew = data.now_unix_ms - Date.now();
 }
@@ -127,13 +130,23 @@ function calls(data) {
   if (rows.length > 0) addCalls(rows);
 }
 
-/// Adds rows, the newest first; those that are here already are left out.
-export function addCalls(rows) {
+/// Adds rows, the newest first; those that are here already are left out. Tells which are new.
+function addCalls(rows) {
   const known = new Set(store.calls.map((row) => row.id));
   const news = rows.filter((row) => !known.has(row.id));
-  if (news.length === 0) return;
+  if (news.length === 0) return news;
   const all = [...news, ...store.calls].sort((left, right) => right.at_unix_ms - left.at_unix_ms);
   store.calls = all.slice(0, MOST_CALLS);
+  return news;
+}
+
+/// What the stream would still tell of is as old as that at most.
+const STREAM_MS = 2000;
+
+/// Adds rows that were asked for. What the stream had left out isn't left out any more.
+export function addKeptCalls(rows) {
+  const found = addCalls(rows).filter((row) => row.at_unix_ms >= store.leftOutSince && row.at_unix_ms < now() - STREAM_MS);
+  store.leftOut = Math.max(0, store.leftOut - found.length);
 }
 
 function changes(data) {

@@ -174,7 +174,7 @@ function drawing(from, to, share) {
   columns.calls.forEach((value, place) => {
     if (value == null) return;
     // The last one isn't full yet: it is drawn as tall as it would be.
-    const full = Math.min(1, Math.max(0.1, (to - overview.from - place * overview.bucketMs) / overview.bucketMs));
+    const full = Math.min(1, Math.max(0.1, (overview.seen - overview.from - place * overview.bucketMs) / overview.bucketMs));
     area += `M${x(place).toFixed(1)} ${HEIGHT}v${(-Math.min(HEIGHT, height(value / full))).toFixed(1)}h${width.toFixed(1)}V${HEIGHT}z`;
   });
   const bars = (values, below) => values.map((value, place) => {

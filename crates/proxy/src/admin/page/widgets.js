@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { shape } from "./icons.js";
 import { iso, ms, seconds, span } from "./words.js";
-import { began, change, changeKind, decided, ended } from "./states.js";
+import { decided } from "./states.js";
 import { to } from "./route.js";
 import { table } from "./table.js";
 
@@ -58,11 +58,18 @@ function callCells(call) {
     time(call.at_unix_ms),
     h("span", { class: "cut" }, h("a", { class: "cover mono", href: to("call", call.id) }, `${call.method} ${call.path}`)),
     first ? h("span", { class: "cut" }, `${first.endpoint} `, h("span", { class: "code" }, first.code), call.breaks.length > 1 ? h("span", { class: "dim" }, ` +${call.breaks.length - 1}`) : null)
-      : h("span", { class: "code" }, call.code || "–"),
-    h("span", { class: "cut" }, decided(last ? last.decision || call.stopped : call.stopped) || (call.breaks.length === 0 && call.attempts === 0 ? "refused at once: nothing was sent" : "–")),
+      : call.code ? h("span", { class: "code" }, call.code) : h("span", { class: "cut quiet" }, call.waited_ms == null ? "–" : "every breaker was open"),
+    h("span", { class: "cut" }, decided(last ? last.decision || call.stopped : call.stopped) || unbroken(call)),
     outcome(call),
     call.took_ms == null ? "–" : ms(call.took_ms),
   ];
+}
+
+/// What was decided of a call without a break.
+function unbroken(call) {
+  const waited = call.waited_ms == null ? null : `waited ${ms(call.waited_ms)}`;
+  if (call.breaks.length > 0 || call.attempts > 0) return waited ? `${waited}, then sent` : "–";
+  return waited ? `${waited}: nothing was sent` : "refused at once: nothing was sent";
 }
 
 /// How a call ended, for its application.
@@ -73,38 +80,6 @@ export function outcome(call) {
     return h("span", { class: "state bad" }, shape("bad"), what);
   }
   return h("span", { class: "state good" }, h("span", { class: "did" }, shape("good")), call.saved ? `${call.status || "answer"}, by ${call.saved}` : `${call.status || "answer"}`);
-}
-
-/// Changes of state, the newest first.
-export function changeList(changes, { withUpstream = true, most = 200, empty = "Nothing changed." } = {}) {
-  if (changes.length === 0) return h("div", { class: "card empty" }, empty);
-  // What an incident began with happened before it was known to be one: by time, not as they were told.
-  const sorted = [...changes].sort((left, right) => right.at_unix_ms - left.at_unix_ms || right.seq - left.seq);
-  return h("ol", { class: "card changes" }, sorted.slice(0, most).map((one) =>
-    h("li", { key: String(one.seq), class: "change" },
-      h("span", { class: "dim" }, time(one.at_unix_ms)),
-      h("span", { class: `state ${tone(changeKind(one.event))}` }, shape(changeKind(one.event)), h("span", { class: "change-what" }, change(one.event))),
-      h("span", { class: "quiet change-told" },
-        withUpstream && one.upstream ? [one.upstream, one.endpoint ? " / " : null] : null,
-        one.endpoint ? endpointLink(one.upstream, one.endpoint) : null,
-        told(one)))));
-}
-
-function tone(kind) {
-  return kind === "probing" ? "warn" : kind;
-}
-
-function told(one) {
-  const words = [];
-  if (one.event.startsWith("incident")) words.push(h("a", { href: to("incident", one.what) }, one.what));
-  else if (one.what != null) words.push(String(one.what));
-  if (one.code) words.push(one.code);
-  if (one.why) words.push(one.event === "incident-ended" ? ended(one.why) : one.event === "incident-began" ? began(one.why) : one.why);
-  if (one.for_ms != null) words.push(`for ${ms(one.for_ms)}`);
-  if (one.who) words.push(`by ${one.who}`);
-  if (one.details) words.push(one.details);
-  if (one.noticed_unix_ms && one.noticed_unix_ms - one.at_unix_ms >= 1000) words.push(`known ${span(one.noticed_unix_ms - one.at_unix_ms)} later`);
-  return words.map((word) => [" · ", word]);
 }
 
 /// A name and a value.
