@@ -17,12 +17,12 @@ use crate::counters::{UpstreamCounters, UpstreamSums};
 use crate::feed::{Feed, FeedItem, Hub};
 use crate::file::{RecordCalls, RecordWriter, RecordsOptions, RecordsStatus};
 use crate::history::{Change, Changes, Order, Timeline, TimelineFilter, bucket_of};
-use crate::incidents::{Incident, IncidentFilter, IncidentTurn, Incidents, Now};
+use crate::incidents::{CallEnd, Incident, IncidentFilter, IncidentTurn, Incidents, Now};
 use crate::log::{Log, LogOptions, LogSettings, json};
 use crate::metrics::{self, Counted, ProcessSums, UpstreamSnapshot};
 use crate::otlp::{self, Resource};
 use crate::span::SpanQueue;
-use crate::{BreakRow, CallId, CallRow, Census, Counts, UpstreamRecorder, WrongFilter};
+use crate::{CallId, CallRow, Census, Counts, UpstreamRecorder, WrongFilter};
 
 /// Upstreams that are remembered after reloads have removed them, together with those in use. More than a config has.
 const UPSTREAMS_KEPT: usize = 1000;
@@ -300,24 +300,16 @@ impl Recorder {
     /// Broken calls that met an incident and are still kept, in short: at most so many, failed ones first.
     #[must_use]
     pub fn calls_of(&self, incident: &Incident, most: usize) -> Vec<CallRow> {
-        let until =
-            incident.ended_unix_ms.map_or(u64::MAX, |ended| ended.max(incident.last_break_unix_ms));
-        let mut rows: Vec<_> =
-            self.shared.recent.kept().iter().map(|call| CallRow::of(call, 0)).collect();
-        rows.retain_mut(|row| {
-            let took = row.took_ms.unwrap_or_default() as u64;
-            row.at_unix_ms = row.started_unix_ms + took;
-            let is_break = |broke: &BreakRow| {
-                *broke.code == *incident.cause
-                    && Some(&broke.endpoint) == incident.endpoint.as_ref()
-            };
-            let is_nowhere =
-                incident.endpoint.is_none() && row.code.as_deref() == Some(&*incident.cause);
-            *row.upstream == *incident.upstream
-                && row.at_unix_ms + ROUNDED_OFF_MS >= incident.began_unix_ms
-                && row.started_unix_ms <= until
-                && (is_nowhere || row.breaks.iter().any(is_break))
-        });
+        let Some(span) = self.shared.incidents.span(&incident.id) else { return Vec::new() };
+        let kept = self.shared.recent.kept();
+        let met = kept.iter().filter(|call| CallEnd::of(call).is_some_and(|end| span.has(&end)));
+        let mut rows: Vec<_> = met
+            .map(|call| {
+                let mut row = CallRow::of(call, 0);
+                row.at_unix_ms = row.started_unix_ms + row.took_ms.unwrap_or_default() as u64;
+                row
+            })
+            .collect();
         rows.sort_by_key(|row| !row.failed);
         rows.truncate(most);
         rows
@@ -573,5 +565,3 @@ fn system_unix_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
-/// A call's begin and how long it took are whole milliseconds each: its end may seem to be before the break that it met.
-const ROUNDED_OFF_MS: u64 = 2;

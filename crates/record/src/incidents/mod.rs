@@ -15,6 +15,7 @@ mod show;
 mod watches;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -85,6 +86,13 @@ struct Known {
     past: past::Past,
     first: First,
     version: u64,
+}
+
+/// What an incident is of, and the times of its breaks.
+#[derive(Debug)]
+pub(crate) struct Span {
+    key: Key,
+    times: RangeInclusive<Timestamp>,
 }
 
 /// A break, as far as one is told of it.
@@ -229,6 +237,14 @@ impl Incidents {
         turns
     }
 
+    /// When the one of this name was, and of what.
+    pub(crate) fn span(&self, id: &str) -> Option<Span> {
+        let number: u64 = id.strip_prefix('i')?.parse().ok()?;
+        let kept = self.kept.lock();
+        let mut all = kept.open.values().chain(&kept.ended);
+        all.find(|known| known.number == number).map(Known::span)
+    }
+
     /// How many are open at an upstream.
     pub(crate) fn open_at(&self, upstream: &str) -> usize {
         self.kept.lock().open.values().filter(|known| *known.key.upstream == *upstream).count()
@@ -327,14 +343,29 @@ impl Kept {
 
     /// The incident that a break at that time belongs to: the one that is open, or the last that isn't any more.
     fn find_mut(&mut self, key: &Key, at: Timestamp) -> Option<&mut Known> {
-        let is_of = |known: &&mut Known| {
-            let until =
-                known.ended.map_or(Timestamp::MAX, |(ended, _)| ended.max(known.last_break_at));
-            known.key == *key && (known.began_at..=until).contains(&at)
-        };
+        let is_of = |known: &&mut Known| known.key == *key && known.times().contains(&at);
         let number = self.watches.incident(key);
         let open = number.and_then(|number| self.open.get_mut(&number)).filter(is_of);
         open.or_else(|| self.ended.iter_mut().rev().find(is_of))
+    }
+}
+
+impl Known {
+    /// The times of the breaks that are its own.
+    fn times(&self) -> RangeInclusive<Timestamp> {
+        let until = self.ended.map_or(Timestamp::MAX, |(ended, _)| ended.max(self.last_break_at));
+        self.began_at..=until
+    }
+
+    fn span(&self) -> Span {
+        Span { key: self.key.clone(), times: self.times() }
+    }
+}
+
+impl Span {
+    /// Whether the call met it: by the clock by which it was counted, not by the times that are shown.
+    pub(crate) fn has(&self, end: &CallEnd) -> bool {
+        end.breaks.iter().any(|met| met.key == self.key && self.times.contains(&met.at))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Incidents through the recorder, as the client and the proxy tell of what happens.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,11 @@ use crate::{
 
 const A: EndpointId = EndpointId(0);
 const B: EndpointId = EndpointId(1);
+
+thread_local! {
+    /// What the wall clock shows.
+    static WALL: Cell<u64> = const { Cell::new(1_000_000) };
+}
 
 struct World {
     recorder: Arc<Recorder>,
@@ -32,7 +38,7 @@ enum End {
 
 impl World {
     fn new() -> Self {
-        let options = RecorderOptions { unix_millis: || 1_000_000, ..RecorderOptions::default() };
+        let options = RecorderOptions { unix_millis: || WALL.get(), ..RecorderOptions::default() };
         let recorder = Recorder::with(options);
         recorder.set_incidents(Default::default(), false);
         let api = recorder.upstream("api", &["a", "b"]);
@@ -368,4 +374,17 @@ fn how_a_group_stood_at_a_moment_is_told_by_its_first() {
     world.call_at(&[A, B], BreakKind::ConnectRefused, End::Failed);
     world.look(EndpointState::Up);
     assert_eq!(shown(&world), [vec![(1_001_000, 10), (1_002_000, 11)], vec![]]);
+}
+
+#[test]
+fn its_calls_are_those_that_were_counted_however_late_the_wall_clock_was_read() {
+    let mut world = World::new();
+    (0..5).for_each(|number| {
+        // Somebody else had the processor between the two clocks.
+        WALL.set(1_000_000 + number * 500);
+        world.call(A, BreakKind::ServerError, End::Failed);
+    });
+    let incident = &world.incidents()[0];
+    assert_eq!((incident.began_unix_ms, incident.calls.met), (1_002_000, 5));
+    assert_eq!(world.recorder.calls_of(incident, 9).len(), 5);
 }
