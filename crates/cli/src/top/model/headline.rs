@@ -88,13 +88,14 @@ pub(crate) fn headline(known: &Known, now: u64) -> Headline {
         return Headline { kind: Kind::Warn, text: text.to_owned(), next: String::new() };
     }
     let incidents = known.incidents();
-    let open = groups(incidents.iter().copied().filter(|one| one.is_open()));
+    let mut open = groups(incidents.iter().copied().filter(|one| one.is_open()));
+    // What nobody misses and nobody asks isn't what is to be said first.
+    open.sort_by_key(|one| is_calm(picture) && waits(picture, one, now));
     if !open.is_empty() {
         return of_incident(picture, &open, now);
     }
     let out = Out::all(picture);
     let all = out.len();
-    // What nobody misses and nobody asks isn't what is to be said first.
     let (idle, rest): (Vec<_>, Vec<_>) =
         out.into_iter().partition(|one| is_calm(picture) && one.is_idle(now));
     let idle: Vec<_> = idle.iter().map(|one| &*one.endpoint.name).collect();
@@ -131,6 +132,10 @@ fn of_incident(picture: &Picture, open: &[Group<'_>], now: u64) -> Headline {
     let told = match well {
         Some(well) => Some(back(worst, well, now)),
         None if is_quiet(worst, &endpoints, upstream, now) => Some(last_broke(worst, now)),
+        None if is_calm(picture) && waits(picture, worst, now) => {
+            let next = upstream.map(|upstream| doing(upstream, &endpoints, now));
+            Some((waiting(worst, now), next.unwrap_or_default()))
+        }
         None => None,
     };
     let is_told = told.is_some();
@@ -222,6 +227,19 @@ fn is_quiet(
 
 /// Longer than what is well again takes to be over.
 const QUIET_MS: u64 = 10_000;
+
+/// Whether each endpoint of a group that isn't well again waits for a call, which goes to another.
+fn waits(picture: &Picture, group: &Group<'_>, now: u64) -> bool {
+    let Some(upstream) = picture.upstream(&group.first.upstream) else { return false };
+    let mut out = group.breaking.iter().filter_map(|name| upstream.endpoint(name)).peekable();
+    out.peek().is_some() && out.all(|endpoint| Out { upstream, endpoint }.is_idle(now))
+}
+
+fn waiting(worst: &Group<'_>, now: u64) -> String {
+    let wait = if worst.breaking.len() > 1 { "wait" } else { "waits" };
+    let (who, cause, begun) = (who(worst), &worst.first.cause, since(worst.began, now));
+    format!("{who} {wait} for a call to probe with ({cause} from {begun} on)")
+}
 
 fn last_broke(worst: &Group<'_>, now: u64) -> (String, String) {
     let what = match worst.breaking.len() {

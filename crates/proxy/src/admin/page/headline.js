@@ -8,11 +8,12 @@ import { count, left, list, of, since, span } from "./words.js";
 export function headline(state, incidents, at) {
   if (!state) return { tone: "dim", text: "Waiting for the first news", next: "", spoken: "" };
   if (state.draining) return { tone: "warn", text: "Mainstay is draining: it takes no new calls, and ends when those on their way are done.", next: "", spoken: "Mainstay is draining" };
-  const open = groups(incidents.filter((one) => one.state === "open"));
+  // What nobody misses and nobody asks isn't what is to be said first.
+  const isMissed = isCalm(state) ? (one) => Number(!waits(state, one)) : () => 1;
+  const open = groups(incidents.filter((one) => one.state === "open")).sort((left, right) => isMissed(right) - isMissed(left));
   if (open.length > 0) return ofIncident(state, open, at);
   const out = state.upstreams.flatMap((upstream) =>
     upstream.endpoints.filter((endpoint) => ["bad", "probing", "off"].includes(kind(endpoint.state)) && endpoint.state !== "unknown").map((endpoint) => ({ upstream, endpoint })));
-  // What nobody misses and nobody asks isn't what is to be said first.
   const idle = isCalm(state) ? out.filter(isIdle(state.now_unix_ms)) : [];
   const rest = out.filter((one) => !idle.includes(one));
   if (rest.length > 0) return ofEndpoints(state, rest, out.length);
@@ -27,6 +28,13 @@ function isCalm(state) {
 /// Whether one that is out waits for a call, which goes to another.
 function isIdle(now) {
   return ({ upstream, endpoint }) => (isUnasked(endpoint) || waitsForCall([endpoint], now) != null) && upstream.endpoints.some(takes);
+}
+
+/// Whether each endpoint of a group that isn't well again waits for a call, which goes to another.
+function waits(state, group) {
+  const upstream = state.upstreams.find((one) => one.name === group.upstream);
+  const endpoints = upstream ? upstream.endpoints.filter((one) => group.breaking.includes(one.name)) : [];
+  return endpoints.length > 0 && endpoints.every((endpoint) => isIdle(state.now_unix_ms)({ upstream, endpoint }));
 }
 
 /// Whether calls are sent there: not only probes.
@@ -74,7 +82,8 @@ function ofIncident(state, open, at) {
   const endpoints = upstream ? upstream.endpoints.filter((one) => names.includes(one.name)) : [];
   const isOut = endpoints.length > 0 && !endpoints.some(takes);
   const isWell = worst.wellSince && !at && endpoints.every(takes);
-  const told = isWell ? back(worst) : !at && isQuiet(worst, endpoints, upstream, state.now_unix_ms) ? lastBroke(worst) : null;
+  const told = isWell ? back(worst) : !at && isQuiet(worst, endpoints, upstream, state.now_unix_ms) ? lastBroke(worst)
+    : isCalm(state) && waits(state, worst) ? { text: waiting(worst), next: doing(state, upstream, endpoints, at) } : null;
   const spoken = `${worst.upstream}: ${told ? told.text : `${breaks(worst, isOut)} since ${since(worst.began)} (${worst.cause}${reason(worst, open)})`}`;
   const number = open.reduce((sum, one) => sum + one.all.length, 0);
   const others = number > 1 ? ` ${of(number, "incident")} ${at ? "were" : "are"} open.` : "";
@@ -119,6 +128,10 @@ const QUIET_MS = 10_000;
 function isQuiet(worst, endpoints, upstream, now) {
   const may = endpoints.length > 0 ? endpoints.every(takes) : Boolean(upstream) && worst.breaking.length === 0 && upstream.endpoints.some(takes);
   return may && worst.lastBreak > 0 && now - worst.lastBreak >= QUIET_MS;
+}
+
+function waiting(worst) {
+  return `${who(worst)} ${worst.breaking.length > 1 ? "wait" : "waits"} for a call to probe with (${worst.cause} from ${since(worst.began)} on)`;
 }
 
 function lastBroke(worst) {
@@ -226,9 +239,9 @@ function ofPeace(state, incidents, idle, at) {
   const last = incidents.filter((one) => one.state === "ended").sort((a, b) => b.ended_unix_ms - a.ended_unix_ms)[0];
   const { minute, lately, calls, minutes } = failures(state);
   const long = `${count(lately)} of ${of(calls, "call")} failed in the last ${minutes} minutes`;
-  const waits = idle.length > 0 ? `; ${named(idle)} ${idle.length > 1 ? "wait" : "waits"} for a call to probe with` : "";
+  const told = idle.length > 0 ? `; ${named(idle)} ${idle.length > 1 ? "wait" : "waits"} for a call to probe with` : "";
   const text = minute > 0 ? `No incident ${at ? "was" : "is"} open, but ${of(minute, "call")} failed in ${at ? "that" : "the last"} minute.`
-    : at ? "All was well." : lately > 0 ? `All is well now; ${long}${waits}.` : `All is well${waits}.`;
+    : at ? "All was well." : lately > 0 ? `All is well now; ${long}${told}.` : `All is well${told}.`;
   const more = minute > 0 && !at && lately > minute ? `${long}. ` : "";
   const next = `${more}${of(state.upstreams.length, "upstream")} with ${of(endpoints, "endpoint")}${at ? "" : idle.length > 0 ? ", the others up" : ", each up"}.` + (last
     ? ` The last incident ended ${span((at || state.now_unix_ms) - last.ended_unix_ms)} before${at ? " that" : " now"}: ${last.upstream}${last.endpoint ? `/${last.endpoint}` : ""} (${last.cause}), ${costs(last)}.`
