@@ -101,17 +101,18 @@ async fn the_demo_is_told_by_the_dashboard() -> Outcome {
 
     // Of an incident everything is told when it is over, too.
     browser.go("#/incidents").await?;
-    let ended = |who: &str, failed: u32| {
+    let ended = |who: &str, cause: &str, failed: u32| {
         format!(
-            "[...document.querySelectorAll('[id^=incidents-ended] .tr')].filter((row) => row.innerText.includes('demo / {who}')
+            "[...document.querySelectorAll('[id^=incidents-ended] .tr')].filter((row) => row.innerText.includes('demo / {who}') && row.innerText.includes('{cause}')
               && Number(row.querySelectorAll('[role=cell]')[4].innerText.replace(/\\D/g, '')) >= 1
               && Number(row.querySelectorAll('[role=cell]')[6].innerText.replace(/\\D/g, '')) >= {failed})[0]"
         )
     };
-    browser.patient_until(&ended("b", 0), seconds).await?;
+    browser.patient_until(&ended("b", "", 0), seconds).await?;
     // The pictures are of the outage: which server is asked most, and so breaks most, before it is another each time.
-    let failed = u32::from(album.0.is_some());
-    let link = format!("({})?.querySelector('a').getAttribute('href')", ended("a", failed));
+    let (cause, failed) = if album.0.is_some() { ("connect-refused", 1) } else { ("", 0) };
+    let ended = ended("a", cause, failed);
+    let link = format!("({ended})?.querySelector('a').getAttribute('href')");
     let incident = browser.patient_until(&link, seconds).await?;
     album.take(&browser, "incidents", &[DESKTOP_LIGHT]).await?;
     browser.go(incident.as_str().unwrap_or_default()).await?;

@@ -257,6 +257,8 @@ pub(crate) struct Call {
     pub(crate) degraded: Option<String>,
     pub(crate) failed: bool,
     pub(crate) took_ms: Option<f64>,
+    /// For a breaker that lets it through.
+    pub(crate) waited_ms: Option<f64>,
     pub(crate) breaks: Vec<Break>,
 }
 

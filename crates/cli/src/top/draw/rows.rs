@@ -160,6 +160,10 @@ fn breaks(call: &Call) -> Text {
     if let (true, Some(code)) = (call.breaks.is_empty(), &call.code) {
         line.push((Tone::Bad, code.clone()));
     }
+    if let (true, Some(waited)) = (call.breaks.is_empty(), call.waited_ms) {
+        let space = if line.is_empty() { "" } else { " " };
+        line.push((Tone::Dim, format!("{space}waited {} for a breaker", milliseconds(waited))));
+    }
     line
 }
 

@@ -173,9 +173,8 @@ function drawing(from, to, share) {
   let area = "";
   columns.calls.forEach((value, place) => {
     if (value == null) return;
-    // The last one isn't full yet: it is drawn as tall as it would be.
-    const full = Math.min(1, Math.max(0.1, (overview.seen - overview.from - place * overview.bucketMs) / overview.bucketMs));
-    area += `M${x(place).toFixed(1)} ${HEIGHT}v${(-Math.min(HEIGHT, height(value / full))).toFixed(1)}h${width.toFixed(1)}V${HEIGHT}z`;
+    const whole = wholeColumn(columns.calls, place, overview.seen - overview.from - place * overview.bucketMs);
+    area += `M${x(place).toFixed(1)} ${HEIGHT}v${(-Math.min(HEIGHT, height(whole))).toFixed(1)}h${width.toFixed(1)}V${HEIGHT}z`;
   });
   const bars = (values, below) => values.map((value, place) => {
     if (!value) return "";
@@ -187,6 +186,17 @@ function drawing(from, to, share) {
     h("path", { class: "tl-calls", d: area }),
     h("path", { class: "tl-saved", d: bars(columns.saved, columns.failed) }),
     h("path", { class: "tl-failed", d: bars(columns.failed, null) }));
+}
+
+/// So young, a column tells too little: what it has is counted each second.
+const YOUNG_MS = 3000;
+const COUNTED_MS = 500;
+
+/// The last column isn't full yet: what it would be, or what the one before was.
+function wholeColumn(calls, place, age) {
+  if (age >= overview.bucketMs) return calls[place];
+  if (age < YOUNG_MS) return place > 0 ? calls[place - 1] || 0 : calls[place];
+  return (calls[place] * overview.bucketMs) / (age - COUNTED_MS);
 }
 
 /// What the timeline shows, in words.
