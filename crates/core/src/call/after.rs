@@ -161,10 +161,17 @@ impl Call {
             }
             verdict @ (Verdict::AgainFree | Verdict::Again) => {
                 if (verdict == Verdict::AgainFree || dead.is_some()) && ctx.now < self.ends_at {
-                    match self.move_on(dead, ctx) {
+                    let moved = match (dead, self.move_on(dead, ctx)) {
+                        // Its endpoint takes nobody just now, its breaker may have opened meanwhile: what may go there for free may
+                        // go elsewhere for free.
+                        (Some(_), Err(_)) => self.move_on(None, ctx),
+                        (_, moved) => moved,
+                    };
+                    match moved {
                         Ok(()) => return,
                         Err(Some(refused))
-                            if dead.is_none() && self.await_free(&refused, what.kind, ctx) =>
+                            if verdict == Verdict::AgainFree
+                                && self.await_free(&refused, what.kind, ctx) =>
                         {
                             return;
                         }

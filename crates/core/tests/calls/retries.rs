@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use mainstay_core::breaker::Forced;
 use mainstay_core::breaks::grpc::Pushback;
 use mainstay_core::breaks::safety::Repetition;
 use mainstay_core::budget::BudgetSettings;
 use mainstay_core::event::{Saved, StopReason};
-use mainstay_core::{BreakKind, CallPolicy, Certainty, Event, Timestamp};
+use mainstay_core::{BreakKind, CallPolicy, Certainty, EndpointId, Event, Timestamp};
 
 use crate::story::{Story, facts, policy};
 
@@ -83,6 +84,21 @@ fn a_connection_that_goes_away_is_replaced_by_fresh_ones_and_nobody_is_blamed_fo
     assert_eq!(story.breaks(4, BreakKind::GoAway, Certainty::Refused), "");
     assert_eq!(failures(&story), 1);
     assert_eq!(story.wait(), "attempt 5 at b");
+}
+
+#[test]
+fn where_the_endpoint_of_a_dead_connection_takes_nobody_another_one_is_asked_for_free() {
+    for (kind, certainty) in [
+        (BreakKind::GoAway, Certainty::Refused),
+        (BreakKind::GoAway, Certainty::NotSent),
+        (BreakKind::ClosedWhileIdle, Certainty::NotSent),
+    ] {
+        let mut story = Story::write();
+        story.start();
+        // Others saw it break meanwhile.
+        let _ = story.upstream.force(EndpointId(0), Forced::Open, story.now);
+        assert_eq!(story.breaks(1, kind, certainty), "attempt 2 at b");
+    }
 }
 
 #[test]
