@@ -34,6 +34,8 @@ pub(crate) struct Meter {
     written_bytes: AtomicU64,
     read_bytes: AtomicU64,
     write_failed: AtomicBool,
+    /// The connection was reset.
+    was_reset: AtomicBool,
     /// How long the last PING's answer took, in nanoseconds; 0 for none.
     ping_round_trip: AtomicU64,
     /// When bytes were last taken from us, and when the first came since [`Meter::begin`], in nanoseconds; 0 for never.
@@ -70,6 +72,7 @@ impl Meter {
             written_bytes: AtomicU64::new(0),
             read_bytes: AtomicU64::new(0),
             write_failed: AtomicBool::new(false),
+            was_reset: AtomicBool::new(false),
             ping_round_trip: AtomicU64::new(0),
             written_at: AtomicU64::new(0),
             answered_at: AtomicU64::new(0),
@@ -166,7 +169,11 @@ impl Meter {
 
     /// What can be seen of the connection, without taking anything out of it: one system call.
     pub(crate) fn look(&self) -> Seen {
-        self.window.look()
+        let seen = self.window.look();
+        if seen == Seen::Broken {
+            self.was_reset.store(true, Ordering::Relaxed);
+        }
+        seen
     }
 
     /// What the system knows of the connection.
@@ -201,20 +208,32 @@ impl Meter {
         }
     }
 
-    /// The peer has ended its stream. Only the first end counts, and what was acknowledged when it was seen.
+    /// The peer has ended its stream. Only the first end counts, and what was acknowledged when it was seen; and none after a
+    /// reset, which the system tells once: whoever reads on is told of an end that there never was.
     #[cold]
     fn note_end(&self) {
         self.note_ended();
-        if self.acked_at_end.load(Ordering::Relaxed) == OPEN
+        if !self.was_reset.load(Ordering::Relaxed)
+            && self.acked_at_end.load(Ordering::Relaxed) == OPEN
             && let Some(acked) = self.ask_acked()
         {
             self.acked_at_end.store(acked, Ordering::Release);
         }
     }
 
+    /// The system told of an error, and won't again. One that had been preceded by the peer's end isn't told as a reset
+    /// (`EPIPE`).
+    #[cold]
+    fn note_error(&self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::ConnectionReset {
+            self.was_reset.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// A write failed. If that is because the peer had ended its stream before, the end is still to be seen.
     #[cold]
-    fn note_failed_write(&self) {
+    fn note_failed_write(&self, error: &io::Error) {
+        self.note_error(error);
         if self.look() == Seen::End {
             self.note_end();
         }
@@ -247,7 +266,7 @@ impl Meter {
                 Self::count(&self.written_bytes, *bytes);
                 self.written_at.store(Clock::now().as_nanos(), Ordering::Relaxed);
             }
-            Poll::Ready(Err(_)) => self.note_failed_write(),
+            Poll::Ready(Err(error)) => self.note_failed_write(error),
             Poll::Pending => {}
         }
         written
@@ -346,12 +365,13 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(self.tcp.tcp()).poll_read(cx, buf);
-        // Below TLS too: a peer may end the connection without a word of TLS.
-        if matches!(read, Poll::Ready(Ok(())))
-            && buf.filled().len() == before
-            && buf.remaining() > 0
-        {
-            self.meter.note_end();
+        match &read {
+            // Below TLS too: a peer may end the connection without a word of TLS.
+            Poll::Ready(Ok(())) if buf.filled().len() == before && buf.remaining() > 0 => {
+                self.meter.note_end();
+            }
+            Poll::Ready(Err(error)) => self.meter.note_error(error),
+            Poll::Ready(Ok(())) | Poll::Pending => {}
         }
         read
     }
@@ -450,5 +470,49 @@ impl AsyncWrite for Transport {
             Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::super::place::Places;
+    use super::*;
+    use socket2::SockRef;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    async fn pair() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (theirs, _) = listener.accept().await.unwrap();
+        (Socket::new(ours, Places::new(1).take().unwrap(), true), theirs)
+    }
+
+    /// Writes until that fails.
+    async fn error_of_writing(socket: &mut Socket) -> io::ErrorKind {
+        loop {
+            if let Err(error) = socket.write(b"x").await {
+                return error.kind();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_that_the_system_tells_of_after_a_reset_is_none() {
+        let (mut ours, theirs) = pair().await;
+        SockRef::from(&theirs).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(theirs);
+        assert_eq!(error_of_writing(&mut ours).await, io::ErrorKind::ConnectionReset);
+        assert_eq!(ours.meter.acked_at_end(), None);
+        assert_eq!(ours.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(ours.meter.acked_at_end(), None);
+    }
+
+    #[tokio::test]
+    async fn an_end_that_only_a_failed_write_shows_counts_as_one() {
+        let (mut ours, theirs) = pair().await;
+        drop(theirs);
+        assert_eq!(error_of_writing(&mut ours).await, io::ErrorKind::BrokenPipe);
+        assert_eq!(ours.meter.acked_at_end(), Some(0));
     }
 }
