@@ -473,7 +473,8 @@ impl AsyncWrite for Transport {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::super::place::Places;
     use super::*;
