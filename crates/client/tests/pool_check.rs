@@ -167,7 +167,7 @@ async fn a_certificate_for_another_name_is_told_by_a_check_of_tls() {
 
 #[tokio::test]
 async fn a_grpc_check_of_a_peer_that_agrees_on_http_1_1_alone_is_told_so_before_anything_is_sent() {
-    let authority = Authority::new("check");
+    let authority = Authority::new("check-grpc");
     let files = authority.issue("localhost", Flaws::default());
     let peer = Peer::listen().await;
     let settings = ConnectSettings { tls: authority.trusted(), ..ConnectSettings::default() };
