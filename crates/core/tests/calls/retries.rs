@@ -332,7 +332,7 @@ fn an_open_breaker_is_told_with_the_time_to_come_back() {
     let mut story =
         Story::of(&["a"], facts(Repetition::Idempotent), policy(), BudgetSettings::default());
     let a = story.upstream.endpoint_ids().next().unwrap();
-    let _ = story.upstream.force(a, mainstay_core::breaker::Forced::Open, story.now);
+    let _ = story.upstream.force(a, Forced::Open, story.now);
     assert_eq!(story.start(), "fail breaker-open not-sent breaker-open");
 }
 
