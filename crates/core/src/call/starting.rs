@@ -97,12 +97,7 @@ impl Call {
         match picked {
             Ok(mut pick) => {
                 pick.permit.keep(seat);
-                // Who closes one kept connection as it is used may close the next one likewise, at all of its servers.
-                let connection = match last {
-                    BreakKind::ClosedWhileIdle => Connection::Fresh,
-                    _ => Connection::Any,
-                };
-                self.start(pick, means, connection, ctx);
+                self.start(pick, means, Connection::Any, ctx);
             }
             Err(NoPick { kind: BreakKind::LimitReached, .. }) => self.line_up(means, last, ctx),
             Err(refused) => self.nothing_to_pick(refused, means, last, ctx),
